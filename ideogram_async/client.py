@@ -1,0 +1,285 @@
+"""The client: the class that people import. Everything here is wiring and names."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from decimal import Decimal
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from ideogram_async.endpoint import Request
+from ideogram_async.files import HasLink
+from ideogram_async.models import Price, Reply
+from ideogram_async.namespaces import Datasets, Legacy, Models
+from ideogram_async.operations import Operation
+from ideogram_async.prices import PriceTable
+from ideogram_async.requests import (
+    Describe,
+    Edit,
+    Generate,
+    GenerateTransparent,
+    Inpaint,
+    LayerizeText,
+    Reframe,
+    Remix,
+    RemoveBackground,
+    ReplaceBackground,
+    Upscale,
+)
+from ideogram_async.secret import Secret
+
+if TYPE_CHECKING:
+    from ideogram_async.exchange import Exchange
+    from ideogram_async.transport.emitter import Listener
+    from ideogram_async.transport.images import ImageStream
+    from ideogram_async.transport.limiter import Limiter
+    from ideogram_async.transport.policy import Retry, Timeout
+    from ideogram_async.transport.sessions import SessionFactory
+
+__all__ = ["Ideogram"]
+
+R = TypeVar("R")
+SERVICE = "https://api.ideogram.ai"
+MEBIBYTE = 2**20
+
+
+class Ideogram:
+    """A client of the Ideogram image API.
+
+    One client serves any number of tasks, in one event loop after another. Its sessions open at the first call;
+    `async with`, `aclose` or the end of the loop closes them, and a later call opens new ones.
+
+    Args:
+        api_key: The key, or a function (plain or async) that is asked for it before each attempt. From
+            `IDEOGRAM_API_KEY` if not given; a missing key is noticed at the first call.
+        base_url: Where the service is, from `IDEOGRAM_BASE_URL` if not given. https, or http to this machine.
+        max_in_flight: Images in progress at once, over all calls; 10 is what the service allows an account.
+        timeout: Seconds for one attempt, or a `Timeout`; from `IDEOGRAM_TIMEOUT` if not given.
+        retry: What is tried again, and how often.
+        limiter: Shared with other clients of the same account, in place of `max_in_flight`.
+        prices: Prices of your own in USD by rate, such as `{"v3.TURBO": "0.025"}`.
+        validate: Whether requests are held against the rules of the service before they are sent.
+        on_event: Called with every `Event`; may be async.
+        session_factory: Makes the HTTP sessions: `(purpose, **settings) -> aiohttp.ClientSession`, where the purpose
+            is `"api"` or `"images"`. Pass the settings on.
+        proxy: The URL of an HTTP proxy.
+        trust_env: Whether proxies and netrc are taken from the environment.
+        extra_headers: Sent with every call to the service, never to image hosts.
+        reuse_connections: Whether connections are kept. Faster by a round trip or two, at the risk that a dead one
+            leaves a paid call in doubt.
+        image_hosts: Where images may be fetched from; each name includes its subdomains. Any public host if not given.
+        max_image_bytes: The largest image to download.
+        max_upload_bytes: The largest file, or group of reference images, to upload.
+
+    Raises:
+        ValueError: If a setting makes no sense.
+    """
+
+    generate = Operation(Generate)
+    generate_transparent = Operation(GenerateTransparent)
+    inpaint = Operation(Inpaint)
+    remix = Operation(Remix)
+    reframe = Operation(Reframe)
+    replace_background = Operation(ReplaceBackground)
+    remove_background = Operation(RemoveBackground)
+    layerize_text = Operation(LayerizeText)
+    edit = Operation(Edit)
+    upscale = Operation(Upscale)
+    describe = Operation(Describe)
+
+    def __init__(
+        self,
+        api_key: str | Callable[[], str | Awaitable[str]] | None = None,
+        *,
+        base_url: str | None = None,
+        max_in_flight: int = 10,
+        timeout: Timeout | float | None = None,
+        retry: Retry | None = None,
+        limiter: Limiter | None = None,
+        prices: Mapping[str, Decimal | str | float] | None = None,
+        validate: bool = True,
+        on_event: Listener | None = None,
+        session_factory: SessionFactory | None = None,
+        proxy: str | None = None,
+        trust_env: bool = False,
+        extra_headers: Mapping[str, str] | None = None,
+        reuse_connections: bool = False,
+        image_hosts: Sequence[str] | None = None,
+        max_image_bytes: int = 64 * MEBIBYTE,
+        max_upload_bytes: int = 10 * MEBIBYTE,
+    ) -> None:
+        # First of all: a bare key among the locals of this frame could show in a traceback.
+        key = api_key if callable(api_key) else Secret(api_key or os.environ.get("IDEOGRAM_API_KEY", ""))
+        del api_key
+
+        from ideogram_async.transport import stack
+
+        self._shared = stack.Shared.of(
+            key=key,
+            base_url=base_url or os.environ.get("IDEOGRAM_BASE_URL") or SERVICE,
+            limiter=limiter or max_in_flight,
+            image_hosts=image_hosts,
+            session_factory=session_factory,
+            proxy=proxy,
+            trust_env=trust_env,
+            reuse_connections=reuse_connections,
+            max_image_bytes=max_image_bytes,
+            max_upload_bytes=max_upload_bytes,
+        )
+        self._prices = PriceTable(prices)
+        self._view = stack.View(
+            timeout=timeout if timeout is not None else os.environ.get("IDEOGRAM_TIMEOUT"),
+            retry=retry,
+            extra_headers=extra_headers,
+            validate=validate,
+            on_event=on_event,
+        )
+        self._exchange = self._assemble()
+
+    @property
+    def legacy(self) -> Legacy:
+        """The operations of the older models."""
+        return Legacy(self)
+
+    @property
+    def datasets(self) -> Datasets:
+        """Sets of images to train on."""
+        return Datasets(self)
+
+    @property
+    def models(self) -> Models:
+        """Custom models."""
+        return Models(self)
+
+    @property
+    def limiter(self) -> Limiter:
+        """What keeps the images in progress within the account's limit; `statistics()` tells how full it is."""
+        return self._shared.limiter
+
+    async def send(self, request: Request[R], /) -> R:
+        """Send any request, and return its answer. Every operation is built on it.
+
+        Raises:
+            InvalidRequestError: If the request breaks rules; all of them are listed, and nothing was sent.
+            APIStatusError: If the service refuses it or fails.
+            NotSentError: If not one byte could be sent.
+            AmbiguousError: If it costs money, was sent, and nothing tells whether it ran.
+            DecodeError: If a success cannot be read.
+
+        A cancellation ends the wait at once and gives the places back; what was sent goes on at the service.
+        """
+        return await self._exchange.send(request)
+
+    async def raw(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        fields: Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | None = None,
+        charged: bool = True,
+        weight: int = 1,
+    ) -> Reply:
+        """Call a path that this library does not know, with the same retry, limiter and errors.
+
+        Args:
+            method: The HTTP method. GET costs nothing and takes no place, whatever the last two say.
+            path: Below the base URL, from its first `/`.
+            json: A JSON body.
+            fields: A form: strings, numbers, booleans, `Path`s, bytes, `ImageFile`s, dicts as JSON, and lists of these.
+            params: The query; lists repeat their name.
+            charged: Whether it may cost money, so that it is not repeated when in doubt.
+            weight: Images that it has in progress.
+
+        Raises what `send` raises.
+        """
+        from ideogram_async.wire.encode import encode_raw
+
+        call = encode_raw(method, path, json=json, fields=fields, params=params, charged=charged, weight=weight)
+        return await self._exchange.raw(call)
+
+    def with_options(
+        self,
+        *,
+        timeout: Timeout | float | None = None,
+        retry: Retry | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        validate: bool | None = None,
+        on_event: Listener | None = None,
+    ) -> Self:
+        """Return a view with other options; it shares the sessions and the limiter. What is not given stays."""
+        given = {
+            "timeout": timeout,
+            "retry": retry,
+            "extra_headers": extra_headers,
+            "validate": validate,
+            "on_event": on_event,
+        }
+        view = copy.copy(self)
+        view._view = self._view.changed({name: value for name, value in given.items() if value is not None})
+        view._exchange = view._assemble()
+        return view
+
+    async def download(self, image: str | HasLink, target: str | os.PathLike[str]) -> Path:
+        """Store an image, streamed, verified and all at once; return its path.
+
+        An explicit file path is kept exactly. A folder (one that exists, or a string that ends in `/`) is created, and
+        gets `<link id>.<extension>`. The same bytes at the target are adopted, other bytes are left as they are.
+        Costs nothing; no failure ever leads to a new generation. A cancellation leaves either nothing or all of it.
+
+        Raises:
+            DownloadError: One of its kinds, if the image cannot be collected.
+            OSError: If the target cannot be written.
+        """
+        return await self._exchange.collect(lambda: self._exchange.downloads.download(image, target))
+
+    async def fetch(self, image: str | HasLink) -> bytes:
+        """Return an image's bytes, verified.
+
+        Raises:
+            DownloadError: One of its kinds, if the image cannot be collected.
+        """
+        return await self._exchange.collect(lambda: self._exchange.downloads.fetch(image))
+
+    def stream(self, image: str | HasLink) -> AbstractAsyncContextManager[ImageStream]:
+        """Open an image to pass it on while it comes: `async with client.stream(image) as stream`.
+
+        Iterating gives chunks of bytes; `stream.content_type` and `stream.length` are known before the first.
+
+        Raises:
+            DownloadError: One of its kinds, on opening or while iterating.
+        """
+        return self._exchange.stream(image)
+
+    def estimate(self, request: Request[Any], /) -> Price:
+        """Say what a request will cost, by a dated table; what is not known is `None`."""
+        return self._prices.estimate(request)
+
+    async def aclose(self) -> None:
+        """Close the running loop's sessions. Twice is fine, and a later call opens new ones.
+
+        Calls on their way end: `AmbiguousError` for those that were sent and cost money, `NotSentError` for the rest.
+        """
+        await self._shared.sessions.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<Ideogram {self._shared.base_url} {self.limiter!r}>"
+
+    def _assemble(self) -> Exchange:
+        from ideogram_async.exchange import Exchange
+        from ideogram_async.transport.stack import Stack
+
+        return Exchange(Stack(self._shared, self._view))

@@ -1,0 +1,102 @@
+"""What happens to a call, told while it happens.
+
+`Ideogram(on_event=...)` gets these values in order. They hold no key, no prompt, and no link that still opens.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from attrs import field, frozen
+
+from ideogram_async.errors import Billed, Phase
+
+__all__ = ["Answered", "Downloaded", "Event", "Failed", "Retrying", "Sending", "Throttled", "Waiting"]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@frozen(kw_only=True)
+class Event:
+    """Something that happened to one call."""
+
+    call_id: str
+    """The same for all events of a call."""
+    operation: str
+    """Method and path as in the contract, or `download`."""
+    at: datetime = field(factory=_now)
+
+
+@frozen(kw_only=True)
+class Waiting(Event):
+    """The call asks for its places."""
+
+    weight: int
+    """Images that it will have in progress."""
+
+
+@frozen(kw_only=True)
+class Sending(Event):
+    """An attempt begins."""
+
+    attempt: int
+    """Counted from 1, attempts refused with 429 included."""
+
+
+@frozen(kw_only=True)
+class Answered(Event):
+    """A reply has come, whatever its status."""
+
+    attempt: int
+    status: int
+    elapsed: float
+    """Seconds since the attempt began."""
+
+
+@frozen(kw_only=True)
+class Retrying(Event):
+    """The call will be tried again."""
+
+    attempt: int
+    """The attempt that failed."""
+    pause: float
+    """Seconds until the next."""
+    reason: str
+
+
+@frozen(kw_only=True)
+class Throttled(Event):
+    """The service refused the call with 429: too many images in progress. Nothing was paid."""
+
+    attempt: int
+    retry_after: float | None
+    """Seconds, where the service asks for some."""
+    max_in_flight: int | None
+    """The limit that the service told."""
+
+
+@frozen(kw_only=True)
+class Failed(Event):
+    """The call has ended without an answer; also when it was cancelled."""
+
+    error: str
+    """The error's class name."""
+    message: str
+    billed: Billed
+    phase: Phase
+    """How far the last attempt had come."""
+
+
+@frozen(kw_only=True)
+class Downloaded(Event):
+    """An image stands whole at its path."""
+
+    path: Path
+    size: int
+    """Bytes."""
+    sha256: str
+    adopted: bool
+    """Whether the same bytes stood there before."""

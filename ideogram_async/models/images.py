@@ -1,0 +1,127 @@
+"""Answers that hold images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from attrs import frozen
+
+from ideogram_async.enums import ResolutionV3, StyleType, StyleTypeV3
+from ideogram_async.models.answer import Answer, Item
+
+__all__ = [
+    "GenerateImageResponse",
+    "ImageGenerationObjectV3",
+    "ImageGenerationResponseV3",
+    "ImageObject",
+    "LayerizeTextResponse",
+    "RemoveBackgroundImageObject",
+    "RemoveBackgroundResponse",
+    "V1EditImageObject",
+    "V1EditImagesResponse",
+]
+
+
+@frozen(kw_only=True)
+class RemoveBackgroundImageObject(Item):
+    """The foreground of an image, on a transparent background."""
+
+    is_image_safe: bool
+    """Whether it passed the safety check; if not it has no link, and was charged for all the same."""
+    url: str | None = None
+    """Where the image lies, for 24 hours at most."""
+
+
+@frozen(kw_only=True)
+class GeneratedImage(RemoveBackgroundImageObject):
+    """What every generated image tells of itself."""
+
+    prompt: str
+    """The prompt that was used: not the one that was sent, where magic prompt rewrote it."""
+    seed: int
+    """The seed that was used, also when none was sent."""
+    upscaled_resolution: str | None = None
+    """The final size in pixels, where the operation changed it after drawing."""
+
+
+@frozen(kw_only=True)
+class ImageGenerationObjectV3(GeneratedImage):
+    """An image of a 3.0 operation."""
+
+    resolution: ResolutionV3 | str
+    """Width by height in pixels, before any upscaling."""
+    style_type: StyleTypeV3 | str | None = None
+
+
+@frozen(kw_only=True)
+class V1EditImageObject(GeneratedImage):
+    """An image that was edited by a prompt."""
+
+    resolution: str
+    """Width by height in pixels."""
+    style_type: StyleTypeV3 | str | None = None
+
+
+@frozen(kw_only=True)
+class ImageObject(GeneratedImage):
+    """An image of a legacy operation, or of an upscale."""
+
+    resolution: str
+    """Width by height in pixels."""
+    style_type: StyleType | str | None = None
+
+
+@frozen(kw_only=True)
+class ImageGenerationResponseV3(Answer):
+    """The images of a 3.0 operation. Iterating goes over them."""
+
+    created: datetime
+    data: tuple[ImageGenerationObjectV3, ...] = ()
+
+    def __iter__(self) -> Iterator[ImageGenerationObjectV3]:
+        return iter(self.data)
+
+
+@frozen(kw_only=True)
+class V1EditImagesResponse(Answer):
+    """The images of an edit. Iterating goes over them."""
+
+    created: datetime
+    data: tuple[V1EditImageObject, ...] = ()
+
+    def __iter__(self) -> Iterator[V1EditImageObject]:
+        return iter(self.data)
+
+
+@frozen(kw_only=True)
+class GenerateImageResponse(Answer):
+    """The images of a legacy operation, or of an upscale. Iterating goes over them."""
+
+    created: datetime
+    data: tuple[ImageObject, ...] = ()
+
+    def __iter__(self) -> Iterator[ImageObject]:
+        return iter(self.data)
+
+
+@frozen(kw_only=True)
+class RemoveBackgroundResponse(Answer):
+    """The foreground, as a list of one. Iterating goes over it."""
+
+    created: datetime
+    data: tuple[RemoveBackgroundImageObject, ...] = ()
+
+    def __iter__(self) -> Iterator[RemoveBackgroundImageObject]:
+        return iter(self.data)
+
+
+@frozen(kw_only=True)
+class LayerizeTextResponse(Answer):
+    """An image without its text. The text blocks that the service found are in `extra["text_blocks"]`."""
+
+    base_image_url: str
+    """The image with all text removed; the link lives for 24 hours at most."""
+    seed: int
+    original_image_url: str | None = None
+    """The image with its text."""

@@ -1,0 +1,118 @@
+"""A request class, worn as a method: `generate = Operation(Generate)`.
+
+The method has the class's signature and its words, so both are written once.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Callable, Coroutine, Iterator
+from functools import cached_property
+from itertools import pairwise
+from textwrap import indent
+from types import MethodType
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
+
+from ideogram_async.endpoint import Request
+
+__all__ = ["Operation", "Sender"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+CHARGED = """Returns `{answer}`.
+
+Raises `InvalidRequestError` before anything is sent, `APIStatusError` for a refusal, `NotSentError` if nothing left,
+`AmbiguousError` if it may have run without an answer, `DecodeError` if the answer cannot be read; see `billed` there.
+A cancellation ends the wait at once, not the work: once sent, it goes on at the service, and is paid for."""
+
+FREE = """Returns `{answer}`. Costs nothing.
+
+Raises `InvalidRequestError`, `APIStatusError`, `TransportError` or `DecodeError`. A cancellation leaves nothing
+behind."""
+
+
+class Sender(Protocol):
+    """What wears operations."""
+
+    async def send(self, request: Request[R], /) -> R:
+        """Send a request, and return its answer."""
+        ...
+
+
+class Operation(Generic[P, R]):
+    """Makes a method of a request class."""
+
+    def __init__(self, request: Callable[P, Request[R]]) -> None:
+        self.request = request
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.__name__ = name
+        self.__qualname__ = f"{owner.__qualname__}.{name}"
+        self.__module__ = owner.__module__
+
+    @overload
+    def __get__(self, sender: None, owner: type) -> Operation[P, R]: ...
+    @overload
+    def __get__(self, sender: Sender, owner: type) -> Callable[P, Coroutine[Any, Any, R]]: ...
+    def __get__(self, sender: Sender | None, owner: type) -> Any:
+        return self if sender is None else MethodType(self, sender)
+
+    def __call__(self, sender: Sender, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        return sender.send(self.request(*args, **kwargs))
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        signature = inspect.signature(self.request)
+        sender = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+        answer = _endpoint(self.request).answer
+        return inspect.Signature([sender, *signature.parameters.values()], return_annotation=answer)
+
+    @property
+    def __doc__(self) -> str:  # type: ignore[override]
+        # Made when somebody asks: reading the sources takes some milliseconds.
+        return self._words
+
+    @cached_property
+    def _words(self) -> str:
+        endpoint = _endpoint(self.request)
+        ending = (CHARGED if endpoint.charged else FREE).format(answer=endpoint.answer.__name__)
+        fields = "\n".join(_field_words(self.request))
+        sections = [inspect.getdoc(self.request) or "", f"Args:\n{indent(fields, '    ')}" if fields else "", ending]
+        return "\n\n".join(section for section in sections if section)
+
+
+def field_docs(kind: type) -> dict[str, str]:
+    """Read the words below each field of a class and of its bases, which Python itself does not keep."""
+    docs: dict[str, str] = {}
+    for base in reversed(kind.__mro__[:-1]):
+        try:
+            tree = ast.parse(inspect.cleandoc(inspect.getsource(base)))
+        except (OSError, SyntaxError):
+            continue
+
+        body = next((node.body for node in tree.body if isinstance(node, ast.ClassDef)), [])
+        for field, words in pairwise(body):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and (text := _text(words)):
+                docs[field.target.id] = inspect.cleandoc(text)
+
+    return docs
+
+
+def _field_words(request: Any) -> Iterator[str]:
+    docs = field_docs(request)
+    for name in inspect.signature(request).parameters:
+        yield f"{name}: {docs.get(name, '')}".rstrip()
+
+
+def _text(node: ast.stmt) -> str | None:
+    match node:
+        case ast.Expr(ast.Constant(str(text))):
+            return text
+        case _:
+            return None
+
+
+def _endpoint(request: Any) -> Any:
+    return request.endpoint

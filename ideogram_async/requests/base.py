@@ -1,0 +1,61 @@
+"""What every request can do: list what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import attrs
+from attrs import frozen
+
+from ideogram_async.requests.rules import Limits, Rule
+
+__all__ = ["RequestBase", "as_texts"]
+
+
+@frozen(slots=False, kw_only=True)
+class RequestBase:
+    """A request is a value. `None` is not sent, and nothing is refused before sending."""
+
+    def problems(
+        self, *, max_upload_bytes: int = 10 * 2**20, loopback: bool = False, validate: bool = True
+    ) -> list[tuple[str, str]]:
+        """List every fault at once, as `(field, rule)`; an empty list means that it may be sent.
+
+        Reads the first bytes of files, so it blocks for a moment.
+
+        Args:
+            max_upload_bytes: What one image, or one group of references, may weigh.
+            loopback: Whether links to this machine are accepted.
+            validate: `False` judges types only, not the rules of the service.
+        """
+        limits = Limits(max_upload_bytes=max_upload_bytes, loopback=loopback)
+        problems = list(self._judge_fields(limits, validate=validate))
+        if not validate:
+            return problems
+
+        # A rule between fields presumes that each of them has the right type.
+        wrong = {name for name, _ in self._judge_fields(limits, validate=False)}
+        return problems + [(name, rule) for name, rule in self._conflicts() if name not in wrong]
+
+    def _judge_fields(self, limits: Limits, *, validate: bool) -> Iterator[tuple[str, str]]:
+        for field in attrs.fields(type(self)):
+            value = getattr(self, field.name)
+            rule: Rule | None = field.metadata.get("rule")
+            if rule is None or (value is None and field.default is None):
+                continue
+
+            problem = rule.type_problem(value)
+            if problem:
+                yield field.name, problem
+            elif validate:
+                yield from ((field.name, broken) for broken in rule.broken(value, limits))
+
+    def _conflicts(self) -> Iterator[tuple[str, str]]:
+        """List the rules between fields that are broken. Each mixin adds its own."""
+        return iter(())
+
+
+def as_texts(value: Iterable[str] | None) -> Any:
+    """Freeze a list of strings; anything else stays as it is, for the rule to judge."""
+    return tuple(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes) else value

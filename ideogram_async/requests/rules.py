@@ -1,0 +1,137 @@
+"""What a field may hold. Rules are values in a field's metadata; `problems` asks them, construction never does.
+
+A rule tells two things apart: what the field's type is, which always holds, and what the service accepts, which
+`validate=False` skips.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Any
+
+from attrs import frozen
+
+from ideogram_async.enums import Unchecked
+
+__all__ = ["Choice", "Flag", "Integer", "Limits", "Rule", "Text", "Texts", "kind", "rule"]
+
+
+@frozen(kw_only=True)
+class Limits:
+    """What the client adds to the rules of the service."""
+
+    max_upload_bytes: int = 10 * 2**20
+    loopback: bool = False
+    """Whether links to this machine are accepted, as a sandbox gives them."""
+
+
+@frozen
+class Rule:
+    """What a field's value has to be."""
+
+    def type_problem(self, value: Any) -> str | None:
+        """Say what is wrong with the value's type, `None` if nothing is."""
+        raise NotImplementedError
+
+    def broken(self, value: Any, limits: Limits) -> Iterator[str]:
+        """Say which rules of the service a value of the right type breaks."""
+        return iter(())
+
+
+@frozen
+class Text(Rule):
+    """A string."""
+
+    pattern: str | None = None
+    says: str = ""
+    """The pattern in words."""
+    may_be_empty: bool = True
+
+    def type_problem(self, value: Any) -> str | None:
+        return None if isinstance(value, str) else f"must be a string, not {kind(value)}"
+
+    def broken(self, value: str, limits: Limits) -> Iterator[str]:
+        if not self.may_be_empty and not value.strip():
+            yield "must not be empty"
+        elif self.pattern and not re.fullmatch(self.pattern, value):
+            yield self.says
+
+
+@frozen
+class Texts(Rule):
+    """Several strings."""
+
+    each: Text | Choice
+    most: int | None = None
+
+    def type_problem(self, value: Any) -> str | None:
+        if not isinstance(value, tuple):
+            return f"must be a list of strings, not {kind(value)}"
+
+        told = (f"[{n}] {problem}" for n, item in enumerate(value) if (problem := self.each.type_problem(item)))
+        return next(told, None)
+
+    def broken(self, value: tuple[str, ...], limits: Limits) -> Iterator[str]:
+        if self.most is not None and len(value) > self.most:
+            yield f"takes {self.most} at most, not {len(value)}"
+
+        for n, item in enumerate(value):
+            for problem in self.each.broken(item, limits):
+                yield f"[{n}] {problem}"
+
+
+@frozen
+class Integer(Rule):
+    """A whole number within bounds, both included."""
+
+    least: int
+    most: int
+
+    def type_problem(self, value: Any) -> str | None:
+        is_whole = isinstance(value, int) and not isinstance(value, bool)
+        return None if is_whole else f"must be a whole number, not {kind(value)}"
+
+    def broken(self, value: int, limits: Limits) -> Iterator[str]:
+        if not self.least <= value <= self.most:
+            yield f"must be from {self.least} to {self.most}, not {value}"
+
+
+@frozen
+class Flag(Rule):
+    """Yes or no."""
+
+    def type_problem(self, value: Any) -> str | None:
+        return None if isinstance(value, bool) else f"must be True or False, not {kind(value)}"
+
+
+@frozen
+class Choice(Rule):
+    """One word of a closed list, or an `Unchecked` one."""
+
+    words: type[StrEnum]
+    refused: tuple[str, ...] = ()
+    """Words of the list that this operation does not take."""
+
+    def type_problem(self, value: Any) -> str | None:
+        return None if isinstance(value, str) else f"must be a {self.words.__name__} or its string, not {kind(value)}"
+
+    def broken(self, value: str, limits: Limits) -> Iterator[str]:
+        if isinstance(value, Unchecked):
+            return
+
+        taken = [str(word) for word in self.words if word not in self.refused]
+        if value not in taken:
+            listed = f"one of {', '.join(taken)}" if len(taken) <= 16 else f"one of the {len(taken)} {self.words.__name__} values"
+            yield f"{str(value)!r} is not {listed}; a newer value is written Unchecked({str(value)!r})"
+
+
+def rule(given: Rule, *, wire: str | None = None) -> dict[str, Any]:
+    """Make a field's metadata: its rule, and its name on the wire where that differs."""
+    return {"rule": given} if wire is None else {"rule": given, "wire": wire}
+
+
+def kind(value: object) -> str:
+    """Name a value's type, for people."""
+    return "None" if value is None else type(value).__name__

@@ -1,0 +1,120 @@
+"""Data sets, and the models that are trained on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attrs import field, frozen
+
+from ideogram_async.endpoint import Body, Endpoint
+from ideogram_async.enums import ModelsGetParametersScope, ModelStatus
+from ideogram_async.files import ImageSource, as_images
+from ideogram_async.models import (
+    Dataset,
+    GetDatasetResponse,
+    GetModelResponse,
+    ListDatasetsResponse,
+    ListModelsResponse,
+    TrainDatasetModelResponse,
+    UploadDatasetAssetsResponse,
+)
+from ideogram_async.requests.base import RequestBase, as_texts
+from ideogram_async.requests.pictures import Asset, Pictures
+from ideogram_async.requests.rules import Choice, Text, Texts, rule
+
+__all__ = [
+    "CreateDataset",
+    "GetDataset",
+    "GetModel",
+    "ListDatasets",
+    "ListModels",
+    "TrainModel",
+    "UploadDatasetAssets",
+]
+
+NOT_EMPTY = rule(Text(may_be_empty=False))
+MODEL_NAME = rule(Text(r"[A-Za-z0-9 \-]{5,30}", "must have 5 to 30 characters: letters, digits, spaces and hyphens"))
+
+
+@frozen(slots=False)
+class ListDatasets(RequestBase):
+    """List the account's data sets."""
+
+    endpoint = Endpoint("GET", "/datasets", Body.QUERY, ListDatasetsResponse)
+
+
+@frozen(slots=False)
+class CreateDataset(RequestBase):
+    """Create an empty data set. Sent twice, it creates two."""
+
+    endpoint = Endpoint("POST", "/datasets", Body.JSON, Dataset)
+
+    name: str = field(metadata=NOT_EMPTY)
+    """What to call it."""
+
+
+@frozen(slots=False)
+class GetDataset(RequestBase):
+    """Look at a data set and the names of its files."""
+
+    endpoint = Endpoint("GET", "/datasets/{dataset_id}", Body.QUERY, GetDatasetResponse)
+
+    dataset_id: str = field(metadata=NOT_EMPTY)
+    """Which one."""
+
+
+@frozen(slots=False)
+class UploadDatasetAssets(RequestBase):
+    """Add files to a data set: images, captions, archives of both.
+
+    A caption is a `.txt` file with the stem of its image's name: file names are kept. A data set holds 100 images at
+    most. The answer tells each file's fate; some may have failed where others were taken.
+    """
+
+    endpoint = Endpoint("POST", "/datasets/{dataset_id}/upload_assets", Body.FORM, UploadDatasetAssetsResponse)
+
+    dataset_id: str = field(metadata=NOT_EMPTY)
+    """Which one."""
+    files: Iterable[ImageSource] = field(converter=as_images, metadata=rule(Pictures(each=Asset(), least=1)))
+    """PNG, JPEG, WebP, `.txt` or `.zip` files, 10 MiB each."""
+
+
+@frozen(slots=False)
+class TrainModel(RequestBase):
+    """Train a model on a data set of 15 to 100 images. A run costs about 40 USD.
+
+    The answer comes at once; `client.models.wait` waits for the end of the training.
+    """
+
+    endpoint = Endpoint("POST", "/v1/ideogram-v3/train-model", Body.JSON, TrainDatasetModelResponse)
+
+    dataset_id: str = field(metadata=NOT_EMPTY)
+    """What to train on."""
+    model_name: str = field(metadata=MODEL_NAME)
+    """What to call the model: 5 to 30 letters, digits, spaces and hyphens."""
+
+
+@frozen(slots=False)
+class ListModels(RequestBase):
+    """List custom models: your own and those shared with you."""
+
+    endpoint = Endpoint("GET", "/models", Body.QUERY, ListModelsResponse)
+
+    scope: ModelsGetParametersScope | str | None = field(
+        default=None, kw_only=True, metadata=rule(Choice(ModelsGetParametersScope))
+    )
+    """`owned` or `shared`; both if not given."""
+    status: Iterable[ModelStatus | str] | None = field(
+        default=None, kw_only=True, converter=as_texts, metadata=rule(Texts(Choice(ModelStatus)))
+    )
+    """Only your own models that stand here, such as `["TRAINING", "COMPLETED"]`."""
+
+
+@frozen(slots=False)
+class GetModel(RequestBase):
+    """Look at one custom model."""
+
+    endpoint = Endpoint("GET", "/models/{model_id}", Body.QUERY, GetModelResponse)
+
+    model_id: str = field(metadata=NOT_EMPTY)
+    """Which one."""

@@ -1,0 +1,1 @@
+"""How a call gets its answer: `retrying(limited(traced(http)))`, every layer of one shape."""

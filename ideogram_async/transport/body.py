@@ -1,0 +1,82 @@
+"""The body of one attempt. Built anew for each: an open file, and aiohttp's form, can be sent only once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import BinaryIO
+
+import aiohttp
+from aiohttp.payload import BytesPayload
+from anyio import to_thread
+
+from ideogram_async.errors import InvalidRequestError
+from ideogram_async.files import ImageFile
+from ideogram_async.formats import sniff
+from ideogram_async.wire.call import Call, Part
+
+__all__ = ["open_body"]
+
+HEAD = 64
+TYPES = {".txt": "text/plain", ".zip": "application/zip"}
+
+
+@asynccontextmanager
+async def open_body(call: Call) -> AsyncIterator[aiohttp.FormData | BytesPayload | None]:
+    """Open the files of a call, and close them when the attempt ends, however it ends.
+
+    Raises:
+        InvalidRequestError: If a file cannot be opened; nothing has been sent.
+    """
+    if call.json is not None:
+        yield BytesPayload(call.json, content_type="application/json")
+        return
+
+    if call.form is None:
+        yield None
+        return
+
+    async with AsyncExitStack() as opened:
+        # Names go out as they are: percent-encoded, a caption would miss its image.
+        form = aiohttp.FormData(quote_fields=False, default_to_multipart=True)
+        for part in call.form:
+            await _add(form, part, opened)
+
+        yield form
+
+
+async def _add(form: aiohttp.FormData, part: Part, opened: AsyncExitStack) -> None:
+    if isinstance(part.body, str):
+        form.add_field(_one_line(part.name), part.body, content_type=part.content_type)
+        return
+
+    file = part.body
+    try:
+        handle, head = await to_thread.run_sync(_open, file)
+    except OSError as error:
+        raise InvalidRequestError([(part.name, f"cannot be read: {error.strerror or error}: {file.path}")]) from None
+
+    opened.callback(handle.close)
+    name = file.file_name(head)
+    content_type = file.content_type or _type_of(name, head)
+    form.add_field(_one_line(part.name), handle, filename=_one_line(name), content_type=content_type)
+
+
+def _open(file: ImageFile) -> tuple[BinaryIO, bytes]:
+    handle = file.open()
+    head = handle.read(HEAD)
+    handle.seek(0)
+    return handle, head
+
+
+def _type_of(name: str, head: bytes) -> str:
+    kind = sniff(head)
+    if kind:
+        return kind.content_type
+
+    return next((told for ending, told in TYPES.items() if name.lower().endswith(ending)), "application/octet-stream")
+
+
+def _one_line(name: str) -> str:
+    # A line break would end the header, and let a file's name write the next one.
+    return name.replace("\r", "%0D").replace("\n", "%0A")

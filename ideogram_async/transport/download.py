@@ -1,0 +1,243 @@
+"""Brings images home: tried again while that can help, checked as they come, stored whole or not at all.
+
+    link ─▶ checked ─▶ part file ─▶ GET, hop by hop ─▶ checked ─▶ fsync ─▶ link ─▶ fsync folder
+
+Nothing but GETs is ever sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import TypeVar
+
+import aiohttp
+from anyio import CancelScope
+from attrs import frozen
+from tenacity import RetryCallState, retry_if_exception
+from tenacity.asyncio import AsyncRetrying
+
+from ideogram_async.errors import WithheldImageError
+from ideogram_async.events import Downloaded, Retrying
+from ideogram_async.files import HasLink
+from ideogram_async.formats import Format
+from ideogram_async.transport.emitter import Emitter
+from ideogram_async.transport.images import ImageStream, Refusal, open_image
+from ideogram_async.transport.links import Hosts, link_id
+from ideogram_async.transport.policy import Retry
+from ideogram_async.transport.storage import PartFile, Stored, in_thread, make_folder
+from ideogram_async.transport.tasks import Tasks
+from ideogram_async.transport.tries import Trial
+
+__all__ = ["Downloads", "Place"]
+
+T = TypeVar("T")
+
+_BLOCK = 1 << 20
+"""Bytes gathered before a thread writes them."""
+
+_ids = count(1)
+
+
+@frozen
+class Place:
+    """Where an image goes."""
+
+    folder: Path
+    name: str
+    """Without its extension, where `is_stem`."""
+    is_stem: bool = True
+    """Whether the extension is told by the image's first bytes."""
+
+    @classmethod
+    def of(cls, target: str | os.PathLike[str], link: str) -> Place:
+        """Read what a caller gave; blocks. A folder is created, and its image named after the link.
+
+        Raises:
+            OSError: If the folder cannot be created.
+        """
+        path = Path(target)
+        if os.fspath(target).endswith("/") or path.is_dir():
+            make_folder(path)
+            return cls(path, link_id(link))
+
+        return cls(path.parent, path.name, is_stem=False)
+
+    def file_name(self, kind: Format) -> str:
+        """Return the file's name, for an image of that format."""
+        return f"{self.name}.{kind.extension}" if self.is_stem else self.name
+
+
+class Downloads:
+    """Collects images by their links.
+
+    Args:
+        session: Gives the running loop's session for images.
+        hosts: Where images may be.
+        max_image_bytes: The most bytes of one image.
+        retry: How often a link is tried; 429 counts as a try here.
+        emit: Tells what happens.
+        tasks: Gives the running loop's tasks, which finish what a cancellation must not tear.
+    """
+
+    def __init__(
+        self,
+        session: Callable[[], aiohttp.ClientSession],
+        *,
+        hosts: Hosts,
+        max_image_bytes: int,
+        retry: Retry,
+        emit: Emitter,
+        tasks: Callable[[], Tasks],
+    ) -> None:
+        self._session = session
+        self._hosts = hosts
+        self._max_image_bytes = max_image_bytes
+        self._retry = retry
+        self._emit = emit
+        self._tasks = tasks
+
+    async def download(self, image_or_url: str | HasLink, target: str | os.PathLike[str]) -> Path:
+        """Store an image, and return its path.
+
+        A file path is kept exactly, and its folder has to exist. A folder (one that exists, or a string that ends in
+        `/`) is created, and gets `<link id>.<extension>`, the extension by the image's first bytes. The same bytes at
+        the target are adopted; other bytes stay as they are.
+
+        Cancelled, it leaves nothing behind; or the whole image, if that was being put in its place.
+
+        Raises:
+            WithheldImageError: If the image has no link.
+            HostRefusedError: If the link leads where this client does not go.
+            LinkExpiredError: If the host says 403, 404 or 410.
+            TruncatedImageError: If it came cut or damaged, time after time.
+            NotAnImageError: If something else came.
+            ImageTooLargeError: If it has too many bytes or pixels.
+            FileConflictError: If another file stands at the target.
+            DownloadError: If the host could not be reached, or failed.
+            OSError: If the target cannot be written.
+        """
+        link = self._link_of(image_or_url)
+        stored = await self.store(link, await in_thread(partial(Place.of, target, link)))
+        return stored.path
+
+    async def store(self, link: str, place: Place) -> Stored:
+        """Store an image at a place whose folder exists, and tell its size and hash. Otherwise like `download`."""
+        self._hosts.check(link)
+        call_id = _new_id()
+        part = PartFile(place.folder, place.name)
+        try:
+            # Before the first GET, so that a folder that cannot be written costs none.
+            await in_thread(part.open)
+            kind = await self._trying(link, call_id, partial(self._fill, part))
+            return await self._tasks().finish(self._settle(part, place.file_name(kind), call_id))
+        finally:
+            if not part.is_over:
+                # In a task of its own too: a second cancellation leaves it running.
+                with CancelScope(shield=True):
+                    await self._tasks().finish(in_thread(part.discard))
+
+    async def fetch(self, image_or_url: str | HasLink) -> bytes:
+        """Return an image's bytes.
+
+        Raises what `download` raises, except what concerns files.
+        """
+        link = self._link_of(image_or_url)
+        return await self._trying(link, _new_id(), self._collect)
+
+    @asynccontextmanager
+    async def stream(self, image_or_url: str | HasLink) -> AsyncGenerator[ImageStream]:
+        """Open an image, to pass it on while it comes.
+
+        Opening is tried again like a download. Once a chunk was given nothing is, and iterating raises what went
+        wrong. Leaving the block, also by a cancellation, ends the connection.
+
+        Raises what `fetch` raises.
+        """
+        link = self._link_of(image_or_url)
+        async with AsyncExitStack() as stack:
+            yield await self._trying(link, _new_id(), lambda trial: stack.enter_async_context(self._opened(trial)))
+
+    def _link_of(self, image_or_url: str | HasLink) -> str:
+        link = image_or_url if isinstance(image_or_url, str) else image_or_url.url
+        if not link:
+            raise WithheldImageError("this image has no link: the service withheld it as unsafe")
+
+        self._hosts.check(link)
+        return link
+
+    async def _trying(self, link: str, call_id: str, work: Callable[[Trial], Awaitable[T]]) -> T:
+        trial = Trial(link, self._retry, asyncio.get_running_loop().time)
+
+        async def once() -> T:
+            trial.begin()
+            return await work(trial)
+
+        def tell(state: RetryCallState) -> None:
+            error = state.outcome and state.outcome.exception()
+            facts = {"attempt": trial.attempt, "pause": trial.pause, "reason": str(error)}
+            self._emit(Retrying, call_id=call_id, operation="download", **facts)
+
+        # A new one each time: a shared one mixes the tries of several tasks.
+        retrying = AsyncRetrying(
+            sleep=asyncio.sleep,
+            retry=retry_if_exception(trial.may_go_on),
+            wait=lambda _: trial.pause,
+            before_sleep=tell,
+            reraise=True,
+        )
+        return await retrying(once)
+
+    @asynccontextmanager
+    async def _opened(self, trial: Trial) -> AsyncGenerator[ImageStream]:
+        async with open_image(
+            self._session(),
+            trial.link,
+            hosts=self._hosts,
+            max_bytes=self._max_image_bytes,
+            seconds=trial.time_left(),
+        ) as answer:
+            if isinstance(answer, Refusal):
+                trial.retry_after = answer.retry_after
+                raise answer.error
+
+            yield answer
+
+    async def _collect(self, trial: Trial) -> bytes:
+        async with self._opened(trial) as stream:
+            image = bytearray()
+            async for chunk in stream:
+                image += chunk
+
+        return bytes(image)
+
+    async def _fill(self, part: PartFile, trial: Trial) -> Format:
+        """Write the image into its part file, in few large blocks."""
+        if trial.attempt > 1:
+            await in_thread(part.restart)
+
+        async with self._opened(trial) as stream:
+            block = bytearray()
+            async for chunk in stream:
+                block += chunk
+                if len(block) >= _BLOCK:
+                    await in_thread(partial(part.write, block))
+                    block = bytearray()
+
+        await in_thread(partial(part.write, block))
+        return stream.format
+
+    async def _settle(self, part: PartFile, name: str, call_id: str) -> Stored:
+        stored = await in_thread(partial(part.commit, name))
+        facts = {"path": stored.path, "size": stored.size, "sha256": stored.sha256, "adopted": stored.adopted}
+        self._emit(Downloaded, call_id=call_id, operation="download", **facts)
+        return stored
+
+
+def _new_id() -> str:
+    return f"download-{next(_ids)}"

@@ -1,0 +1,63 @@
+"""Tells whoever listens what happens. A listener can be slow or broken; it never harms a call."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+from ideogram_async.events import Event
+from ideogram_async.transport.tasks import Tasks
+
+__all__ = ["Emitter", "Listener", "logger"]
+
+Listener: TypeAlias = Callable[[Event], Awaitable[None] | None]
+
+logger = logging.getLogger("ideogram_async")
+logger.addHandler(logging.NullHandler())
+
+
+class Emitter:
+    """Hands events to one listener, and to the log at DEBUG.
+
+    A plain function is called at once. The coroutine of an async one runs in a task of its own, so that nobody waits
+    for it. The first failure of a listener is logged, the others are ignored.
+    """
+
+    def __init__(self, listener: Listener | None, tasks: Callable[[], Tasks]) -> None:
+        self._listener = listener
+        self._tasks = tasks
+        self._has_failed = False
+
+    def __call__(self, kind: type[Event], **facts: Any) -> None:
+        """Build the event and hand it on, if anybody wants it."""
+        is_logging = logger.isEnabledFor(logging.DEBUG)
+        if self._listener is None and not is_logging:
+            return
+
+        event = kind(**facts)
+        if is_logging:
+            logger.debug("%r", event)
+
+        if self._listener is not None:
+            self._hand_to(self._listener, event)
+
+    def _hand_to(self, listener: Listener, event: Event) -> None:
+        try:
+            work = listener(event)
+            if inspect.isawaitable(work):
+                self._tasks().start(self._follow(work))
+        except Exception as error:
+            self._complain(error)
+
+    async def _follow(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except Exception as error:
+            self._complain(error)
+
+    def _complain(self, error: Exception) -> None:
+        if not self._has_failed:
+            self._has_failed = True
+            logger.error("on_event failed; its further failures are not reported", exc_info=error)

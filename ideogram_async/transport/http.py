@@ -1,0 +1,160 @@
+"""The last layer: one attempt over aiohttp. Whatever happens, it can say whether the request had left."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from ssl import SSLCertVerificationError
+
+import aiohttp
+from attrs import field, frozen
+from yarl import URL
+
+from ideogram_async.errors import AmbiguousError, NotSentError, Phase, TransportError
+from ideogram_async.events import Answered, Sending
+from ideogram_async.models.reply import Reply
+from ideogram_async.secret import MaskedStr
+from ideogram_async.transport.body import open_body
+from ideogram_async.transport.emitter import Emitter
+from ideogram_async.transport.policy import Timeout
+from ideogram_async.wire.call import Call, Trail
+
+__all__ = ["Http", "tracing"]
+
+CHUNK = 2**16
+LARGEST_REPLY = 8 * 2**20
+
+
+def tracing() -> aiohttp.TraceConfig:
+    """Make the trace that marks the moment before the first byte. Without its mark, nothing was sent."""
+
+    async def mark(_: object, context: object, __: object) -> None:
+        trail = getattr(context, "trace_request_ctx", None)
+        if isinstance(trail, Trail):
+            trail.phase = Phase.SENT
+
+    config = aiohttp.TraceConfig()
+    config.on_request_headers_sent.append(mark)
+    return config
+
+
+@frozen(kw_only=True)
+class Http:
+    """Sends a call once."""
+
+    session: Callable[[], aiohttp.ClientSession]
+    base_url: URL
+    key: Callable[[], Awaitable[MaskedStr]] = field(repr=False)
+    timeout: Timeout
+    extra_headers: dict[str, str] = field(repr=False)
+    emit: Emitter
+
+    async def __call__(self, call: Call) -> Reply:
+        """Send it, and read the reply to its end.
+
+        Raises:
+            TransportError: If no status came.
+            AuthenticationError: If there is no key.
+            InvalidRequestError: If a file cannot be read.
+        """
+        trail = call.trail
+        trail.phase = Phase.CONNECTING
+        trail.attempts += 1
+        self.emit(Sending, call_id=trail.call_id, operation=call.operation, attempt=trail.attempts)
+        key = await self.key()
+        reading = _Reading(asyncio.get_running_loop().time())
+        try:
+            async with open_body(call) as body:
+                await self._exchange(call, key, body, reading)
+        except (aiohttp.ClientError, OSError) as error:
+            # Only words are kept: aiohttp's errors carry the request, and the request carries the key.
+            reading.cut = _describe(error)
+            reading.is_final = isinstance(error, aiohttp.ClientConnectorCertificateError | SSLCertVerificationError)
+        except asyncio.CancelledError as error:
+            # aiohttp's frames would show their locals, the request's bytes among them.
+            raise error.with_traceback(None)  # noqa: B904
+
+        if reading.status is None:
+            raise _no_reply(call, reading)
+
+        reply = reading.reply(trail)
+        self.emit(
+            Answered,
+            call_id=trail.call_id,
+            operation=call.operation,
+            attempt=trail.attempts,
+            status=reply.status,
+            elapsed=reply.elapsed,
+        )
+        return reply
+
+    async def _exchange(self, call: Call, key: MaskedStr, body: object, reading: _Reading) -> None:
+        url = URL(f"{str(self.base_url).rstrip('/')}{call.path}", encoded=True).extend_query(call.params)
+        timeout = aiohttp.ClientTimeout(total=self._time_for(call, reading.began), connect=self.timeout.connect)
+        request = self.session().request(
+            call.method,
+            url,
+            data=body,
+            headers={**self.extra_headers, "Accept": "application/json", "Api-Key": key},
+            timeout=timeout,
+            allow_redirects=False,
+            raise_for_status=False,
+            middlewares=(),
+            trace_request_ctx=call.trail,
+        )
+        async with request as response:
+            call.trail.phase = Phase.ANSWERING
+            reading.status = response.status
+            reading.headers = {name.lower(): value for name, value in response.headers.items()}
+            async for chunk in response.content.iter_chunked(CHUNK):
+                reading.body += chunk
+                if len(reading.body) > LARGEST_REPLY:
+                    reading.cut = f"more than {LARGEST_REPLY} bytes"
+                    response.close()
+                    return
+
+    def _time_for(self, call: Call, now: float) -> float | None:
+        left = None if call.trail.deadline is None else call.trail.deadline - now
+        if left is not None and left <= 0:
+            raise TimeoutError("the deadline has passed")
+
+        return min((t for t in (self.timeout.total, left) if t is not None), default=None)
+
+
+class _Reading:
+    """What has come so far. Kept outside the exchange, so that a cut leaves it behind."""
+
+    def __init__(self, began: float) -> None:
+        self.began = began
+        self.status: int | None = None
+        self.headers: dict[str, str] = {}
+        self.body = bytearray()
+        self.cut: str | None = None
+        self.is_final = False
+
+    def reply(self, trail: Trail) -> Reply:
+        return Reply(
+            status=self.status or 0,
+            headers=self.headers,
+            raw=bytes(self.body),
+            cut=self.cut,
+            attempts=trail.attempts,
+            elapsed=asyncio.get_running_loop().time() - self.began,
+            in_doubt=trail.in_doubt,
+        )
+
+
+def _no_reply(call: Call, reading: _Reading) -> TransportError:
+    phase = call.trail.phase
+    words = f"{call.operation}: {reading.cut}"
+    if phase is Phase.CONNECTING:
+        return NotSentError(words, phase=phase, retryable=not reading.is_final)
+
+    return (AmbiguousError if call.charged else TransportError)(words, phase=phase)
+
+
+def _describe(error: Exception) -> str:
+    """Name the error without its request: neither the key nor a proxy's password is in the words."""
+    words = re.sub(r"//[^/@\s]+@", "//***@", str(error))
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__

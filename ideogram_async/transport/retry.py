@@ -1,0 +1,107 @@
+"""The layer that tries again. tenacity runs it; `Retry` decides."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from tenacity import AsyncRetrying, RetryCallState, stop_never
+
+from ideogram_async.errors import AmbiguousError, Billed, TransportError
+from ideogram_async.events import Retrying
+from ideogram_async.models.reply import Reply
+from ideogram_async.transport.emitter import Emitter
+from ideogram_async.transport.policy import THROTTLED, Retry
+from ideogram_async.wire.call import Call, Send
+
+__all__ = ["retrying"]
+
+
+def retrying(send: Send, policy: Retry, emit: Emitter) -> Send:
+    """Wrap a layer so that what certainly did not run is sent again."""
+
+    async def send_until_settled(call: Call) -> Reply:
+        if policy.deadline is not None:
+            call.trail.deadline = asyncio.get_running_loop().time() + policy.deadline
+
+        # One controller a call: shared ones mix the attempts, and the exceptions, of their tasks.
+        judge = _Judge(policy, call, emit)
+        controller = AsyncRetrying(retry=judge, wait=judge.wait, stop=stop_never, sleep=asyncio.sleep, reraise=True)
+        try:
+            return await controller(send, call)
+        except TransportError as error:
+            if not (call.trail.in_doubt and error.billed is Billed.NO):
+                raise
+
+            failure = AmbiguousError(f"{error} (an earlier attempt may have run)", phase=error.phase)
+
+        raise failure
+
+    return send_until_settled
+
+
+class _Judge:
+    """Remembers one call's attempts, and asks the policy about each."""
+
+    def __init__(self, policy: Retry, call: Call, emit: Emitter) -> None:
+        self._policy = policy
+        self._call = call
+        self._emit = emit
+        self._attempts = 0
+        self._throttled_at: float | None = None
+        self._pause = 0.0
+
+    def __call__(self, state: RetryCallState) -> bool:
+        """Say whether to try again. Names what it knows: a cancellation, say, passes through."""
+        outcome = state.outcome.exception() if state.outcome and state.outcome.failed else _result(state)
+        if not isinstance(outcome, Reply | TransportError):
+            return False
+
+        now = asyncio.get_running_loop().time()
+        pause = self._policy.pause(
+            self._call, outcome, attempt=self._count(outcome, now), throttled_for=now - (self._throttled_at or now)
+        )
+        self._note_doubt(outcome)
+        deadline = self._call.trail.deadline
+        if pause is None or (deadline is not None and now + pause >= deadline):
+            return False
+
+        self._pause = pause
+        self._tell(outcome, pause)
+        return True
+
+    def wait(self, _: RetryCallState) -> float:
+        """Return the seconds that were decided on."""
+        return self._pause
+
+    def _count(self, outcome: Reply | TransportError, now: float) -> int:
+        if isinstance(outcome, Reply) and outcome.status == THROTTLED:
+            self._throttled_at = now if self._throttled_at is None else self._throttled_at
+        else:
+            self._throttled_at = None
+            self._attempts += 1
+
+        return self._attempts
+
+    def _note_doubt(self, outcome: Reply | TransportError) -> None:
+        # After the decision: the policy has to know whether an *earlier* attempt was in doubt.
+        failed = isinstance(outcome, AmbiguousError) or (isinstance(outcome, Reply) and outcome.status >= 500)
+        self._call.trail.in_doubt |= failed and self._call.charged
+
+    def _tell(self, outcome: Reply | TransportError, pause: float) -> None:
+        if self._throttled_at is not None:
+            return
+
+        trail = self._call.trail
+        self._emit(
+            Retrying,
+            call_id=trail.call_id,
+            operation=self._call.operation,
+            attempt=trail.attempts,
+            pause=pause,
+            reason=f"status {outcome.status}" if isinstance(outcome, Reply) else str(outcome),
+        )
+
+
+def _result(state: RetryCallState) -> Any:
+    return state.outcome.result() if state.outcome else None

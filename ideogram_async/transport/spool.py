@@ -1,0 +1,122 @@
+"""Files that can be read once only are copied before the call takes its place, so that every attempt can read them."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import attrs
+from anyio import to_thread
+
+from ideogram_async.endpoint import Request
+from ideogram_async.errors import IdeogramError, InvalidRequestError
+from ideogram_async.files import HasLink, ImageFile
+
+__all__ = ["OpenLink", "spooled"]
+
+CHUNK = 2**18
+R = TypeVar("R", bound=Request[Any])
+OpenLink = Callable[[HasLink], AbstractAsyncContextManager[AsyncIterator[bytes]]]
+
+
+@asynccontextmanager
+async def spooled(request: R, open_link: OpenLink, *, max_bytes: int) -> AsyncIterator[R]:
+    """Yield the request with files that can be opened again; the copies are deleted at the end.
+
+    Open files are read from where they stand and are not closed. What can be opened again is left alone.
+
+    Raises:
+        InvalidRequestError: If a source cannot be read, or has more than `max_bytes` bytes.
+    """
+    async with AsyncExitStack() as copies:
+        changes: dict[str, Any] = {}
+        for name, value in _once_only(request):
+            files = value if isinstance(value, tuple) else (value,)
+            made = [await _copy(name, file, open_link, max_bytes, copies) for file in files]
+            changes[name] = tuple(made) if isinstance(value, tuple) else made[0]
+
+        yield cast(R, attrs.evolve(cast(Any, request), **changes)) if changes else request
+
+
+def _once_only(request: Request[Any]) -> list[tuple[str, Any]]:
+    found = [(field.name, getattr(request, field.name)) for field in attrs.fields(cast(Any, type(request)))]
+    return [(name, value) for name, value in found if any(map(_is_once_only, _listed(value)))]
+
+
+def _listed(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _is_once_only(value: Any) -> bool:
+    return isinstance(value, ImageFile) and not value.is_reopenable
+
+
+async def _copy(name: str, file: ImageFile, open_link: OpenLink, max_bytes: int, copies: AsyncExitStack) -> ImageFile:
+    if file.is_reopenable:
+        return file
+
+    path = await to_thread.run_sync(_new_file)
+    copies.callback(path.unlink, missing_ok=True)
+    try:
+        await _fill(path, file, open_link, max_bytes)
+    except _TooLargeError:
+        raise InvalidRequestError([(name, f"has more than {max_bytes} bytes (max_upload_bytes)")]) from None
+    except (OSError, ValueError, IdeogramError) as error:
+        raise InvalidRequestError([(name, f"cannot be read: {error}")]) from error
+
+    return attrs.evolve(file, source=path, name=file.name or _name_of(file))
+
+
+async def _fill(path: Path, file: ImageFile, open_link: OpenLink, max_bytes: int) -> None:
+    size = 0
+    with path.open("wb") as copy:
+        async for chunk in _chunks(file, open_link):
+            size += len(chunk)
+            if size > max_bytes:
+                raise _TooLargeError
+
+            await to_thread.run_sync(copy.write, chunk)
+
+
+async def _chunks(file: ImageFile, open_link: OpenLink) -> AsyncIterator[bytes]:
+    source = file.source
+    if isinstance(source, HasLink):
+        async with open_link(source) as stream:
+            async for chunk in stream:
+                yield chunk
+
+        return
+
+    read = cast(Any, source).read
+    while chunk := await _read(read):
+        yield chunk
+
+
+async def _read(read: Callable[[int], Any]) -> bytes:
+    # An async `read` is called here, for its coroutine belongs to this loop; a plain one blocks, so in a thread.
+    chunk = read(CHUNK) if inspect.iscoroutinefunction(read) else await to_thread.run_sync(read, CHUNK)
+    chunk = await chunk if inspect.isawaitable(chunk) else chunk
+    if not isinstance(chunk, bytes):
+        raise ValueError(f"read() gave {type(chunk).__name__}; open the file in binary mode")
+
+    return chunk
+
+
+def _new_file() -> Path:
+    handle, name = tempfile.mkstemp(prefix="ideogram_async-")
+    os.close(handle)
+    return Path(name)
+
+
+def _name_of(file: ImageFile) -> str | None:
+    # The copy's own name means nothing to the service.
+    return file.file_name(b"") if not file.is_reopenable else None
+
+
+class _TooLargeError(Exception):
+    pass

@@ -1,0 +1,182 @@
+"""How the layers are put together: the whole policy in one line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from attrs import evolve, field, frozen
+from yarl import URL
+
+from ideogram_async.errors import AuthenticationError
+from ideogram_async.secret import MaskedStr, Secret
+from ideogram_async.transport.download import Downloads
+from ideogram_async.transport.emitter import Emitter, Listener
+from ideogram_async.transport.http import Http
+from ideogram_async.transport.limited import limited
+from ideogram_async.transport.limiter import ImageLimiter, Limiter
+from ideogram_async.transport.links import Hosts
+from ideogram_async.transport.policy import Retry, Timeout
+from ideogram_async.transport.retry import retrying
+from ideogram_async.transport.sessions import SessionFactory, SessionOptions, Sessions
+from ideogram_async.wire.call import Send
+
+__all__ = ["KeySource", "Shared", "Stack", "View", "api_url"]
+
+OUR_HEADERS = ("api-key", "host", "content-length", "content-type", "transfer-encoding")
+
+
+def _headers(given: Mapping[str, str] | None) -> dict[str, str]:
+    for name, value in (given or {}).items():
+        if (
+            name.lower() in OUR_HEADERS
+            or not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name)
+            or re.search(r"[\r\n\0]", value)
+        ):
+            raise ValueError(f"extra_headers: {name!r} cannot be sent")
+
+    return dict(given or {})
+
+
+def _timeout(given: Timeout | float | str | None) -> Timeout:
+    return Timeout.of(given)
+
+
+def _retry(given: Retry | None) -> Retry:
+    return given or Retry()
+
+
+KeySource: TypeAlias = Secret | Callable[[], str | Awaitable[str]]
+
+
+@frozen(kw_only=True)
+class Shared:
+    """What all views of a client have in common."""
+
+    key: KeySource
+    base_url: URL
+    sessions: Sessions
+    limiter: Limiter
+    hosts: Hosts
+    max_image_bytes: int
+    max_upload_bytes: int
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        key: KeySource,
+        base_url: str,
+        limiter: Limiter | int,
+        image_hosts: Sequence[str] | None,
+        session_factory: SessionFactory | None,
+        proxy: str | None,
+        trust_env: bool,
+        reuse_connections: bool,
+        max_image_bytes: int,
+        max_upload_bytes: int,
+    ) -> Shared:
+        """Make it of a client's settings.
+
+        Raises:
+            ValueError: If one of them makes no sense.
+        """
+        url = api_url(base_url)
+        loopback = is_loopback(url)
+        options = SessionOptions(
+            factory=session_factory,
+            proxy=proxy,
+            trust_env=trust_env,
+            reuse_connections=reuse_connections,
+            loopback=loopback,
+        )
+        return cls(
+            key=key,
+            base_url=url,
+            sessions=Sessions(options),
+            limiter=ImageLimiter(limiter) if isinstance(limiter, int) else limiter,
+            hosts=Hosts(tuple(image_hosts) if image_hosts is not None else None, loopback=loopback),
+            max_image_bytes=max_image_bytes,
+            max_upload_bytes=max_upload_bytes,
+        )
+
+    async def find_key(self) -> MaskedStr:
+        """Return the key, asked for anew if it comes from a function.
+
+        Raises:
+            AuthenticationError: If there is none.
+        """
+        if isinstance(self.key, Secret):
+            secret = self.key
+        else:
+            given = self.key()
+            secret = Secret(given if isinstance(given, str) else await given)
+            del given
+
+        if not secret:
+            raise AuthenticationError("no API key: set IDEOGRAM_API_KEY or pass api_key; nothing was sent", status=401)
+
+        return secret.reveal()
+
+
+@frozen(kw_only=True)
+class View:
+    """What each view of a client chooses for itself."""
+
+    timeout: Timeout = field(converter=_timeout)
+    retry: Retry = field(converter=_retry)
+    extra_headers: dict[str, str] = field(converter=_headers, repr=False)
+    validate: bool
+    on_event: Listener | None
+
+    def changed(self, options: Mapping[str, Any]) -> View:
+        """Return a copy with other options."""
+        return evolve(self, **options)
+
+
+class Stack:
+    """The layers of one view."""
+
+    def __init__(self, shared: Shared, view: View) -> None:
+        sessions = shared.sessions
+        self.shared = shared
+        self.view = view
+        self.emit = Emitter(view.on_event, lambda: sessions.here().tasks)
+        http = Http(
+            session=lambda: sessions.here().api,
+            base_url=shared.base_url,
+            key=shared.find_key,
+            timeout=view.timeout,
+            extra_headers=view.extra_headers,
+            emit=self.emit,
+        )
+        self.send: Send = retrying(limited(http, shared.limiter, self.emit), view.retry, self.emit)
+        self.downloads = Downloads(
+            lambda: sessions.here().images,
+            hosts=shared.hosts,
+            max_image_bytes=shared.max_image_bytes,
+            retry=view.retry,
+            emit=self.emit,
+            tasks=lambda: sessions.here().tasks,
+        )
+
+
+def api_url(given: str) -> URL:
+    """Check the base URL: https, or http to this machine; a path is welcome, a query is not.
+
+    Raises:
+        ValueError: If the key would not be safe there.
+    """
+    url = URL(given)
+    is_safe = url.scheme == "https" or (url.scheme == "http" and is_loopback(url))
+    if not is_safe or not url.host or url.user or url.query_string or url.fragment:
+        raise ValueError("base_url must be https, or http to this machine, without user, query and fragment")
+
+    return url
+
+
+def is_loopback(url: URL) -> bool:
+    """Say whether a URL leads to this machine."""
+    host = url.host or ""
+    return host == "localhost" or host == "::1" or host.startswith("127.")

@@ -1,0 +1,262 @@
+"""Puts a file at its place whole or not at all: it grows under another name, and is linked when it is safe on disk.
+
+Everything here blocks, and belongs in a thread: `in_thread`.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import secrets
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from threading import Lock
+from typing import TypeVar
+
+from anyio import CapacityLimiter, to_thread
+from anyio.lowlevel import RunVar
+from attrs import frozen
+
+from ideogram_async.errors import FileConflictError
+
+__all__ = ["PartFile", "Stored", "in_thread", "make_folder"]
+
+T = TypeVar("T")
+
+# Hard links are unknown to the file system, forbidden on it, or used up.
+_NO_LINKS = frozenset({errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+# Some file systems cannot sync a folder, and need not.
+_NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP})
+
+_CLOSED = "the part file is closed"
+_MOST_THREADS = 32
+_limiter: RunVar[CapacityLimiter] = RunVar("ideogram_async.storage")
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Run it in a thread. A native cancellation does not wait for the thread, one of an anyio scope does.
+
+    The threads are counted apart from an application's own: one that fills those with calls that wait for a download
+    would wait for ever.
+    """
+    try:
+        limiter = _limiter.get()
+    except LookupError:
+        limiter = CapacityLimiter(_MOST_THREADS)
+        _limiter.set(limiter)
+
+    return await to_thread.run_sync(work, limiter=limiter)
+
+
+@frozen
+class Stored:
+    """A file that stands whole at its place."""
+
+    path: Path
+    size: int
+    """Bytes."""
+    sha256: str
+    adopted: bool
+    """Whether the same bytes stood there before."""
+
+
+class PartFile:
+    """A file that grows as `.<stem>.<random>.part` beside its future place.
+
+    Its methods block. They may be called from several threads: a lock lets one finish before the next begins, so
+    `discard` is safe while a write is still running, and whatever comes after it fails.
+    """
+
+    def __init__(self, folder: Path, stem: str) -> None:
+        self._folder = folder
+        # Shortened, for the longest name that a file may have leaves no room for more.
+        short = os.fsencode(stem)[:100].decode(errors="ignore")
+        self._name = f".{short}.{secrets.token_hex(8)}.part"
+        self._lock = Lock()
+        self._folder_fd: int | None = None
+        self._fd: int | None = None
+        self._mode = 0o600
+        self._is_over = False
+        self._size = 0
+        self._digest = hashlib.sha256()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has been committed or discarded."""
+        return self._is_over
+
+    def open(self) -> None:
+        """Create it.
+
+        Raises:
+            OSError: If the folder is missing, or nothing can be written there.
+        """
+        with self._lock:
+            if self._is_over:
+                raise ValueError(_CLOSED)
+
+            self._folder_fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+            # The only way to learn the umask without changing it for all threads.
+            self._fd = os.open(self._name, flags, 0o666, dir_fd=self._folder_fd)
+            self._mode = stat.S_IMODE(os.fstat(self._fd).st_mode)
+            os.fchmod(self._fd, 0o600)
+
+    def restart(self) -> None:
+        """Empty it, for another try."""
+        with self._lock:
+            _, fd = self._opened()
+            os.ftruncate(fd, 0)
+            os.lseek(fd, 0, os.SEEK_SET)
+            self._size = 0
+            self._digest = hashlib.sha256()
+
+    def write(self, block: bytes | bytearray) -> None:
+        """Append a block, all of it.
+
+        Raises:
+            OSError: If the disk is full, for instance.
+        """
+        with self._lock:
+            _, fd = self._opened()
+            rest = memoryview(block)
+            while rest:
+                # On a disk that fills up, a part is written without an error; the next write then raises it.
+                rest = rest[os.write(fd, rest) :]
+
+            self._size += len(block)
+            self._digest.update(block)
+
+    def commit(self, name: str) -> Stored:
+        """Make it durable, and let it stand in its folder as `name`. What stands there already is never touched.
+
+        Raises:
+            FileConflictError: If something else stands there.
+            OSError: If the disk refuses. A failed sync is not repeated: the system may have dropped the data.
+        """
+        with self._lock:
+            folder_fd, fd = self._opened()
+            os.fchmod(fd, self._mode)
+            _sync(fd)
+            adopted = not self._put(folder_fd, name)
+            _sync_folder(folder_fd)
+            self._close()
+            return Stored(self._folder / name, self._size, self._digest.hexdigest(), adopted)
+
+    def discard(self) -> None:
+        """Remove it, if it was not committed. Waits for a step that is running; calling it again does nothing."""
+        with self._lock:
+            # What cannot be removed must not hide why it had to be.
+            with suppress(OSError):
+                if self._fd is not None:
+                    os.unlink(self._name, dir_fd=self._folder_fd)
+
+            self._close()
+
+    def _opened(self) -> tuple[int, int]:
+        if self._folder_fd is None or self._fd is None:
+            raise ValueError(_CLOSED)
+
+        return self._folder_fd, self._fd
+
+    def _close(self) -> None:
+        self._is_over = True
+        fds, self._fd, self._folder_fd = (self._fd, self._folder_fd), None, None
+        for fd in fds:
+            if fd is not None:
+                os.close(fd)
+
+    def _put(self, folder_fd: int, name: str) -> bool:
+        """Give it its name, or find the same bytes there and return `False`."""
+        is_new = self._link(folder_fd, name)
+        if is_new is None:
+            # Check and rename, as nobody else does who holds the folder's lock. Closing the folder frees it.
+            fcntl.flock(folder_fd, fcntl.LOCK_EX)
+            if not _exists(folder_fd, name):
+                os.rename(self._name, name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
+                return True
+
+        if not is_new and not _holds(folder_fd, name, self._size, self._digest.digest()):
+            path = self._folder / name
+            raise FileConflictError(f"another file stands at {path}, and was left as it is", path=path)
+
+        os.unlink(self._name, dir_fd=folder_fd)
+        return bool(is_new)
+
+    def _link(self, folder_fd: int, name: str) -> bool | None:
+        """Give it a second name. `False` if that is taken, `None` if there are no hard links here."""
+        try:
+            os.link(self._name, name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd, follow_symlinks=False)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+
+            return None
+
+        return True
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder and its parents, durably. One that exists is fine.
+
+    Raises:
+        OSError: If it cannot be created, or is a file.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in reversed(missing):
+        fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            _sync_folder(fd)
+        finally:
+            os.close(fd)
+
+
+def _sync(fd: int) -> None:
+    # On macOS fsync alone leaves the data in the drive's cache.
+    full_sync = getattr(fcntl, "F_FULLFSYNC", None)
+    if full_sync is None:
+        os.fsync(fd)
+    else:
+        fcntl.fcntl(fd, full_sync)
+
+
+def _sync_folder(fd: int) -> None:
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
+
+
+def _exists(folder_fd: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+
+    return True
+
+
+def _holds(folder_fd: int, name: str, size: int, digest: bytes) -> bool:
+    """Tell whether a regular file holds these bytes. What cannot be read does not; a pipe is not waited for."""
+    try:
+        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder_fd)
+    except OSError:
+        return False
+
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_size != size:
+            return False
+
+        with os.fdopen(fd, "rb", closefd=False) as file:
+            return hashlib.file_digest(file, "sha256").digest() == digest
+    finally:
+        os.close(fd)

@@ -1,0 +1,45 @@
+"""Tasks that somebody else owns, so that a cancelled caller cannot tear them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+__all__ = ["Tasks"]
+
+T = TypeVar("T")
+
+
+class Tasks:
+    """The background tasks of one event loop."""
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[Any]] = set()
+
+    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Start it and keep it alive until it ends."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
+
+    async def finish(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run it to its end, whatever happens to the caller.
+
+        A cancellation is passed on at once; the work goes on, and `join` waits for it.
+        """
+        task = self.start(work)
+        task.add_done_callback(_retrieve)
+        return await asyncio.shield(task)
+
+    async def join(self) -> None:
+        """Wait until all of them have ended."""
+        while self._running:
+            await asyncio.wait(self._running)
+
+
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    # The caller may be gone: an error that nobody reads is not worth a warning at the loop's end.
+    if not task.cancelled():
+        task.exception()

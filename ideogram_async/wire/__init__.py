@@ -1,0 +1,1 @@
+"""Between values and bytes, without a socket: request to call, reply to answer or error."""

@@ -1,0 +1,124 @@
+"""A reply becomes an answer, or the error that says what happened and what it cost."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeVar
+
+import attrs
+
+from ideogram_async.errors import (
+    STATUS_ERRORS,
+    APIStatusError,
+    Billed,
+    DecodeError,
+    IdeogramError,
+    RateLimitError,
+    ServerError,
+)
+from ideogram_async.models.answer import Answer
+from ideogram_async.models.reply import Reply
+from ideogram_async.wire.call import Call
+from ideogram_async.wire.converter import converter, faults_of
+from ideogram_async.wire.headers import body_of, max_in_flight_of, retry_after_of
+
+__all__ = ["check", "decode", "links_in"]
+
+R = TypeVar("R")
+
+
+def decode(call: Call, reply: Reply, kind: type[R]) -> R:
+    """Read the answer.
+
+    Raises:
+        APIStatusError: If the status is no success.
+        DecodeError: If the body was cut or is not what the contract promises.
+    """
+    check(call, reply)
+    try:
+        answer = converter().structure(reply.json(), kind)
+    except ValueError as error:
+        # cattrs raises groups, which are no `ValueError`s: this is `json` alone.
+        problems = [f"$: no JSON: {error}"]
+    except Exception as error:
+        problems = faults_of(error)
+    else:
+        return attrs.evolve(answer, meta=reply) if isinstance(answer, Answer) else answer
+
+    raise _unreadable(call, reply, "the answer is not what the contract promises", problems)
+
+
+def check(call: Call, reply: Reply) -> None:
+    """Let a whole success pass.
+
+    Raises:
+        APIStatusError: If the status is no success.
+        DecodeError: If the body of a success was cut.
+    """
+    if not reply.is_success:
+        raise status_error(call, reply)
+
+    if reply.cut:
+        raise _unreadable(call, reply, f"the answer was cut: {reply.cut}", [])
+
+
+def status_error(call: Call, reply: Reply) -> APIStatusError:
+    """Make the error of a status.
+
+    A refusal costs nothing; a charged call that ends in 5xx may have run, as may an earlier attempt that is in doubt.
+    Source: https://developer.ideogram.ai/ideogram-api/errors
+    """
+    kind = ServerError if reply.status >= 500 else STATUS_ERRORS.get(reply.status, APIStatusError)
+    body = body_of(reply)
+    in_doubt = call.charged and (reply.in_doubt or kind is ServerError)
+    facts: dict[str, Any] = {"max_in_flight": max_in_flight_of(reply)} if kind is RateLimitError else {}
+    error = kind(
+        f"{call.operation}: {reply.status} {_said(body)}".rstrip(),
+        status=reply.status,
+        body=body,
+        reason=_word(body, "reject_reason"),
+        request_id=reply.request_id,
+        retry_after=retry_after_of(reply.headers),
+        headers=reply.headers,
+        billed=Billed.UNKNOWN if in_doubt else Billed.NO,
+        **facts,
+    )
+    return doubted(error) if in_doubt else error
+
+
+def doubted(error: APIStatusError) -> APIStatusError:
+    """Mark an error whose call may have been paid for: it must not be repeated lightly."""
+    error.retryable = False
+    return error
+
+
+def links_in(raw: bytes) -> list[str]:
+    """Find every URL in a body, whole JSON or not, each once and in order."""
+    text = raw.decode(errors="replace").replace("\\/", "/").replace("\\u0026", "&")
+    return list(dict.fromkeys(re.findall(r"https?://[^\s\"'<>\\{}]+", text)))
+
+
+def _unreadable(call: Call, reply: Reply, what: str, problems: list[str]) -> IdeogramError:
+    return DecodeError(
+        f"{call.operation}: {what}",
+        raw=reply.raw,
+        links=links_in(reply.raw),
+        problems=problems,
+        billed=Billed.YES if call.charged else Billed.NO,
+        request_id=reply.request_id,
+    )
+
+
+def _said(body: Any) -> str:
+    """Find the words for people in a body, whichever of the known shapes it has."""
+    if isinstance(body, dict):
+        words = (_word(body, name) for name in ("error", "message", "detail", "title"))
+        return next((word for word in words if word), "")
+
+    is_page = isinstance(body, str) and "<" in body[:100]
+    return "" if is_page else str(body)[:300]
+
+
+def _word(body: Any, name: str) -> str | None:
+    value = body.get(name) if isinstance(body, dict) else None
+    return value if isinstance(value, str) else None

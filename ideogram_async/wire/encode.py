@@ -1,0 +1,153 @@
+"""A request becomes a call. How a field travels follows from its value's type.
+
+Source of the wire format: https://developer.ideogram.ai/api-reference
+"""
+
+from __future__ import annotations
+
+import json as jsonlib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+from urllib.parse import quote
+
+import attrs
+
+from ideogram_async.endpoint import Body, Endpoint, Request
+from ideogram_async.errors import InvalidRequestError
+from ideogram_async.files import ImageFile
+from ideogram_async.requests.palette import ColorPaletteMember, Palette
+from ideogram_async.wire.call import Call, Part
+
+__all__ = ["encode", "encode_raw", "parts_of", "weight_of"]
+
+JSON = "application/json"
+
+
+def encode(request: Request[Any]) -> Call:
+    """Put a request into the form in which it travels."""
+    endpoint = request.endpoint
+    fields = dict(_sent(request))
+    path = endpoint.path.format_map({name: quote(str(value), safe="") for name, value in fields.items()})
+    rest = {name: value for name, value in fields.items() if f"{{{name}}}" not in endpoint.path}
+    return Call(
+        operation=str(endpoint),
+        method=endpoint.method,
+        path=path,
+        weight=weight_of(request),
+        charged=endpoint.charged,
+        form=tuple(_form(endpoint, rest)) if endpoint.body is Body.FORM else None,
+        json=_json(_wrapped(endpoint, rest)) if endpoint.body is Body.JSON else None,
+        params=tuple(_params(rest)) if endpoint.body is Body.QUERY else (),
+    )
+
+
+def encode_raw(
+    method: str,
+    path: str,
+    *,
+    json: Any = None,
+    fields: Mapping[str, Any] | None = None,
+    params: Mapping[str, Any] | None = None,
+    charged: bool = True,
+    weight: int = 1,
+) -> Call:
+    """Put a call that no request describes into the form in which it travels.
+
+    Raises:
+        InvalidRequestError: If it cannot be sent like this.
+    """
+    method = method.upper()
+    problems = [("path", "must begin with a single /")] if not re.match(r"/(?!/)", path) else []
+    if json is not None and fields is not None:
+        problems.append(("fields", "cannot be given together with json"))
+
+    if problems:
+        raise InvalidRequestError(problems, subject="raw call")
+
+    is_free = method in ("GET", "HEAD")
+    return Call(
+        operation=f"{method} {path.partition('?')[0]}",
+        method=method,
+        path=quote(path, safe="/?&=%:@!$'()*+,;~-._"),
+        weight=0 if is_free else weight,
+        charged=charged and not is_free,
+        form=None if fields is None else tuple(p for n, v in fields.items() for p in parts_of(n, _as_file(v))),
+        json=None if json is None else _json(json),
+        params=tuple(_params({n: tuple(v) if isinstance(v, list) else v for n, v in (params or {}).items()})),
+    )
+
+
+def weight_of(request: Request[Any]) -> int:
+    """Count the images that a request has in progress. A look at the account has none."""
+    return (getattr(request, "num_images", None) or 1) if request.endpoint.charged else 0
+
+
+def parts_of(name: str, value: Any) -> Iterator[Part]:
+    """Split a field into parts: a list becomes one part an item, all of the same bare name."""
+    if isinstance(value, tuple | list):
+        for item in value:
+            yield from parts_of(name, item)
+    elif isinstance(value, ImageFile):
+        yield Part(name, value)
+    elif isinstance(value, Palette | dict):
+        yield Part(name, _json(value).decode(), JSON)
+    else:
+        yield Part(name, _text(value))
+
+
+def _as_file(value: Any) -> Any:
+    """Read a form's value: what is no text, number or object is a file."""
+    if isinstance(value, list):
+        return [_as_file(item) for item in value]
+
+    return value if isinstance(value, str | int | float | dict) else ImageFile.of(value)
+
+
+def _sent(request: Request[Any]) -> Iterator[tuple[str, Any]]:
+    # `None` means "not sent". An empty list says nothing either, where an empty string may say something.
+    fields: tuple[attrs.Attribute[Any], ...] = attrs.fields(cast(Any, type(request)))
+    for field in fields:
+        value = getattr(request, field.name)
+        if value is not None and value != ():
+            yield field.metadata.get("wire", field.name), value
+
+
+def _form(endpoint: Endpoint[Any], fields: dict[str, Any]) -> Iterator[Part]:
+    if endpoint.envelope:
+        words = {name: value for name, value in fields.items() if not isinstance(value, ImageFile)}
+        fields = {endpoint.envelope: words} | {n: v for n, v in fields.items() if n not in words}
+
+    for name, value in fields.items():
+        yield from parts_of(name, value)
+
+
+def _wrapped(endpoint: Endpoint[Any], fields: dict[str, Any]) -> dict[str, Any]:
+    return {endpoint.envelope: fields} if endpoint.envelope else fields
+
+
+def _params(fields: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in fields.items():
+        for item in value if isinstance(value, tuple) else (value,):
+            yield name, _text(item)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+
+    return str(value)
+
+
+def _json(value: Any) -> bytes:
+    return jsonlib.dumps(value, default=_plain, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Palette):
+        return {"name": value.name} if value.name is not None else {"members": value.members}
+
+    if isinstance(value, ColorPaletteMember):
+        return attrs.asdict(value, filter=lambda _, given: given is not None)
+
+    raise TypeError(f"cannot send a {type(value).__name__}")
