@@ -10,10 +10,10 @@ Names load at their first use: importing the client and the requests loads no HT
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ideogram_async._version import __version__
+from ideogram_async.lazy import attach
 
 if TYPE_CHECKING:
     from ideogram_async.client import Ideogram
@@ -231,32 +231,18 @@ __all__ = [
     "__version__",
 ]
 
-# In the order in which they build on each other, so that a light name never loads a heavy room.
-_ROOMS = (
-    "errors",
-    "enums",
-    "events",
-    "files",
-    "models",
-    "requests",
-    "client",
-    "transport.policy",
-    "transport.limiter",
+__getattr__, __dir__ = attach(
+    __name__,
+    __all__,
+    (
+        "errors",
+        "enums",
+        "events",
+        "files",
+        "models",
+        "requests",
+        "client",
+        "transport.policy",
+        "transport.limiter",
+    ),
 )
-
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-    for room in _ROOMS:
-        module = import_module(f"{__name__}.{room}")
-        if name in module.__all__:
-            value = globals()[name] = getattr(module, name)
-            return value
-
-    raise AssertionError(name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})

@@ -6,17 +6,13 @@ import copy
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ideogram_async.endpoint import Request
 from ideogram_async.files import HasLink
-from ideogram_async.models import Price, Reply
-from ideogram_async.namespaces import Datasets, Legacy, Models
 from ideogram_async.operations import Operation
-from ideogram_async.prices import PriceTable
 from ideogram_async.requests import (
     Describe,
     Edit,
@@ -33,7 +29,12 @@ from ideogram_async.requests import (
 from ideogram_async.secret import Secret
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from ideogram_async.exchange import Exchange
+    from ideogram_async.models.reply import Reply
+    from ideogram_async.models.values import Price
+    from ideogram_async.namespaces import Datasets, Legacy, Models
     from ideogram_async.transport.emitter import Listener
     from ideogram_async.transport.images import ImageStream
     from ideogram_async.transport.limiter import Limiter
@@ -116,6 +117,7 @@ class Ideogram:
         key = api_key if callable(api_key) else Secret(api_key or os.environ.get("IDEOGRAM_API_KEY", ""))
         del api_key
 
+        from ideogram_async.prices import PriceTable
         from ideogram_async.transport import stack
 
         self._shared = stack.Shared.of(
@@ -143,16 +145,22 @@ class Ideogram:
     @property
     def legacy(self) -> Legacy:
         """The operations of the older models."""
+        from ideogram_async.namespaces import Legacy
+
         return Legacy(self)
 
     @property
     def datasets(self) -> Datasets:
         """Sets of images to train on."""
+        from ideogram_async.namespaces import Datasets
+
         return Datasets(self)
 
     @property
     def models(self) -> Models:
         """Custom models."""
+        from ideogram_async.namespaces import Models
+
         return Models(self)
 
     @property

@@ -6,17 +6,27 @@ knows and this library does not yet is written `Unchecked("BALANCED")`.
 
 from __future__ import annotations
 
-from ideogram_async.enums.legacy import AspectRatio, ModelEnum, Resolution, StyleType
-from ideogram_async.enums.shared import ColorPalettePresetName, DescribeModelVersion, MagicPromptOption, Unchecked
-from ideogram_async.enums.training import AssetType, DatasetAssetFailureReason, ModelsGetParametersScope, ModelStatus
-from ideogram_async.enums.v3 import (
-    AspectRatioV3,
-    RenderingSpeed,
-    ResolutionV3,
-    StylePresetV3,
-    StyleTypeV3,
-    UpscaleFactor,
-)
+from typing import TYPE_CHECKING
+
+from ideogram_async.lazy import attach
+
+if TYPE_CHECKING:
+    from ideogram_async.enums.legacy import AspectRatio, ModelEnum, Resolution, StyleType
+    from ideogram_async.enums.shared import ColorPalettePresetName, DescribeModelVersion, MagicPromptOption, Unchecked
+    from ideogram_async.enums.training import (
+        AssetType,
+        DatasetAssetFailureReason,
+        ModelsGetParametersScope,
+        ModelStatus,
+    )
+    from ideogram_async.enums.v3 import (
+        AspectRatioV3,
+        RenderingSpeed,
+        ResolutionV3,
+        StylePresetV3,
+        StyleTypeV3,
+        UpscaleFactor,
+    )
 
 __all__ = [
     "AspectRatio",
@@ -38,3 +48,5 @@ __all__ = [
     "Unchecked",
     "UpscaleFactor",
 ]
+
+__getattr__, __dir__ = attach(__name__, __all__, ("shared", "v3", "legacy", "training"))

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from ideogram_async.requests.legacy import LegacyEdit, LegacyEditV3, LegacyGenerate, LegacyReframe, LegacyRemix
-from ideogram_async.requests.palette import ColorPaletteMember
-from ideogram_async.requests.single import Describe, Edit, RemoveBackground, Upscale
-from ideogram_async.requests.training import (
-    CreateDataset,
-    GetDataset,
-    GetModel,
-    ListDatasets,
-    ListModels,
-    TrainModel,
-    UploadDatasetAssets,
-)
-from ideogram_async.requests.v3 import (
-    Generate,
-    GenerateTransparent,
-    Inpaint,
-    LayerizeText,
-    Reframe,
-    Remix,
-    ReplaceBackground,
-)
+from typing import TYPE_CHECKING
+
+from ideogram_async.lazy import attach
+
+if TYPE_CHECKING:
+    from ideogram_async.requests.legacy import LegacyEdit, LegacyEditV3, LegacyGenerate, LegacyReframe, LegacyRemix
+    from ideogram_async.requests.palette import ColorPaletteMember
+    from ideogram_async.requests.single import Describe, Edit, RemoveBackground, Upscale
+    from ideogram_async.requests.training import (
+        CreateDataset,
+        GetDataset,
+        GetModel,
+        ListDatasets,
+        ListModels,
+        TrainModel,
+        UploadDatasetAssets,
+    )
+    from ideogram_async.requests.v3 import (
+        Generate,
+        GenerateTransparent,
+        Inpaint,
+        LayerizeText,
+        Reframe,
+        Remix,
+        ReplaceBackground,
+    )
 
 __all__ = [
     "ColorPaletteMember",
@@ -50,3 +55,5 @@ __all__ = [
     "UploadDatasetAssets",
     "Upscale",
 ]
+
+__getattr__, __dir__ = attach(__name__, __all__, ("palette", "v3", "single", "legacy", "training"))

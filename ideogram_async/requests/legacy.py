@@ -9,7 +9,7 @@ from attrs import field, frozen
 from ideogram_async.endpoint import Body, Endpoint
 from ideogram_async.enums import AspectRatio, MagicPromptOption, ModelEnum, Resolution, StyleType
 from ideogram_async.files import ImageSource, as_image
-from ideogram_async.models import GenerateImageResponse, ImageGenerationResponseV3
+from ideogram_async.models.images import GenerateImageResponse, ImageGenerationResponseV3
 from ideogram_async.requests.base import RequestBase
 from ideogram_async.requests.mixins import Cast, Counted, Masked, Negated, Paced, Prompted
 from ideogram_async.requests.palette import PaletteRule, PaletteSource, as_palette

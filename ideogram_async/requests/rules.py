@@ -123,8 +123,8 @@ class Choice(Rule):
 
         taken = [str(word) for word in self.words if word not in self.refused]
         if value not in taken:
-            listed = f"one of {', '.join(taken)}" if len(taken) <= 16 else f"one of the {len(taken)} {self.words.__name__} values"
-            yield f"{str(value)!r} is not {listed}; a newer value is written Unchecked({str(value)!r})"
+            listed = ", ".join(taken) if len(taken) <= 16 else f"the {len(taken)} {self.words.__name__} values"
+            yield f"{str(value)!r} is not one of {listed}; a newer value is written Unchecked({str(value)!r})"
 
 
 def rule(given: Rule, *, wire: str | None = None) -> dict[str, Any]:

@@ -10,12 +10,8 @@ from attrs import field, frozen
 from ideogram_async.endpoint import Body, Endpoint
 from ideogram_async.enums import DescribeModelVersion, MagicPromptOption
 from ideogram_async.files import ImageSource, as_image, as_optional_images
-from ideogram_async.models import (
-    DescribeResponse,
-    GenerateImageResponse,
-    RemoveBackgroundResponse,
-    V1EditImagesResponse,
-)
+from ideogram_async.models.images import GenerateImageResponse, RemoveBackgroundResponse, V1EditImagesResponse
+from ideogram_async.models.words import DescribeResponse
 from ideogram_async.requests.base import RequestBase, as_texts
 from ideogram_async.requests.mixins import Counted, Prompted, Sized
 from ideogram_async.requests.pictures import Picture, Pictures

@@ -9,7 +9,7 @@ from attrs import field, frozen
 from ideogram_async.endpoint import Body, Endpoint
 from ideogram_async.enums import ModelsGetParametersScope, ModelStatus
 from ideogram_async.files import ImageSource, as_images
-from ideogram_async.models import (
+from ideogram_async.models.training import (
     Dataset,
     GetDatasetResponse,
     GetModelResponse,

@@ -7,7 +7,7 @@ from attrs import field, frozen
 from ideogram_async.endpoint import Body, Endpoint
 from ideogram_async.enums import AspectRatioV3, RenderingSpeed, ResolutionV3, UpscaleFactor
 from ideogram_async.files import ImageSource, as_image
-from ideogram_async.models import ImageGenerationResponseV3, LayerizeTextResponse
+from ideogram_async.models.images import ImageGenerationResponseV3, LayerizeTextResponse
 from ideogram_async.requests.mixins import (
     Cast,
     Counted,

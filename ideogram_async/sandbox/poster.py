@@ -65,7 +65,7 @@ def background(sketch: Sketch, size: Size) -> Image:
         shade = 25 + index * (DARKEST_HALF - 35) // _DISCS
         pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=shade)
 
-    return resized(coarse.filter(ImageFilter.GaussianBlur(0.7)), size)
+    return resized(coarse.filter(ImageFilter.GaussianBlur(1.2)), size)
 
 
 def letter(canvas: Image, sketch: Sketch) -> None:

@@ -92,13 +92,10 @@ def _exclusive(_route: Route, fields: Fields) -> Iterator[Problem]:
             yield Problem(one, f"cannot be used together with {other}")
 
 
-def _lengths(route: Route, fields: Fields) -> Iterator[Problem]:
+def _lengths(_route: Route, fields: Fields) -> Iterator[Problem]:
     for name, most in LENGTHS.items():
         if len(fields.get(name, ())) > most:
             yield Problem(name, f"takes at most {most}")
-
-    if route.has("image_urls") and not fields.get("images") and not fields.get("image_urls"):
-        yield Problem("images", "at least one image is required, here or in image_urls")
 
 
 def _palette(_route: Route, fields: Fields) -> Iterator[Problem]:

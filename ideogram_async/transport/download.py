@@ -123,8 +123,8 @@ class Downloads:
             OSError: If the target cannot be written.
         """
         link = self._link_of(image_or_url)
-        stored = await self.store(link, await in_thread(partial(Place.of, target, link)))
-        return stored.path
+        place = await self._tasks().finish(in_thread(partial(Place.of, target, link)))
+        return (await self.store(link, place)).path
 
     async def store(self, link: str, place: Place) -> Stored:
         """Store an image at a place whose folder exists, and tell its size and hash. Otherwise like `download`."""

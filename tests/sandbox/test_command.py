@@ -1,0 +1,82 @@
+"""The command and the fixtures."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+
+from ideogram_async.sandbox.command import main
+
+START = "from ideogram_async.sandbox.command import main; raise SystemExit(main())"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_serves_until_a_signal(number):
+    """The command says where it is, serves, and says at the end what was billed."""
+    arguments = ["--latency", "0-0.001", "--balance-usd", "1.50", "--image-format", "webp", "--seed", "4"]
+    process = subprocess.Popen([sys.executable, "-c", START, *arguments], stdout=subprocess.PIPE, text=True)
+
+    with process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(3)]
+        url = lines[1].strip().partition("=")[2]
+        body = b'{"image_request": {"prompt": "a fox", "num_images": 2}}'
+        headers = {"Api-Key": "sandbox", "Content-Type": "application/json"}
+        with urllib.request.urlopen(urllib.request.Request(f"{url}/generate", body, headers)) as answer:
+            status = answer.status
+        process.send_signal(number)
+        rest = process.stdout.read()
+
+    assert f"export IDEOGRAM_BASE_URL={url}\n" == lines[1]
+    assert "export IDEOGRAM_API_KEY=sandbox\n" == lines[2]
+    assert 200 == status
+    assert "Billed 1 calls, 2 images, 0.16 USD.\n" == rest
+    assert 0 == process.returncode
+
+
+def test_port_that_is_taken(capsys, ideogram_sandbox):
+    """A port that is taken is told in one line."""
+    code = main(["--port", ideogram_sandbox.url.rpartition(":")[2]])
+
+    assert 1 == code
+    assert "in use" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--balance-usd", "much"], ["--latency", "soon"], ["--image-format", "gif"]])
+def test_wrong_arguments(capsys, arguments):
+    """Wrong arguments exit with 2."""
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+
+    assert 2 == left.value.code
+    assert arguments[0] in capsys.readouterr().err
+
+
+def test_fixture_is_new(ideogram_sandbox):
+    """The fixture gives a running box."""
+    assert ideogram_sandbox.url.startswith("http://127.0.0.1:")
+    assert [] == ideogram_sandbox.requests
+
+
+def test_client_fixture(monkeypatch, request):
+    """The client of the fixture is bound to the box of the test."""
+    import ideogram_async
+
+    monkeypatch.setattr(ideogram_async, "Ideogram", lambda key, *, base_url: (key, base_url), raising=False)
+
+    box = request.getfixturevalue("ideogram_sandbox")
+
+    assert ("sandbox", box.url) == request.getfixturevalue("ideogram_client")
+
+
+def test_plugin_is_light():
+    """Loading the plugin loads neither the server nor Pillow."""
+    heavy = "{'aiohttp', 'PIL', 'attrs', 'ideogram_async.sandbox.box'}"
+    code = f"import sys, ideogram_async.sandbox.pytest_plugin; print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert "set()\n" == done.stdout

@@ -1,0 +1,244 @@
+"""The box can be directed and asked from anywhere, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from ideogram_async.sandbox import Fault, Sandbox
+from ideogram_async.sandbox.thread import running_in_thread
+
+LEFTOVERS = """
+import asyncio, aiohttp
+from ideogram_async.sandbox import Fault, Sandbox
+
+async def call(session, url, **options):
+    try:
+        async with session.request("POST", url, headers={"Api-Key": "key"}, **options) as reply:
+            await reply.read()
+    except aiohttp.ClientError:
+        pass
+
+async def main():
+    box = Sandbox()
+    await box.start()
+    body = {"image_request": {"prompt": "a fox"}}
+    async with aiohttp.ClientSession() as session:
+        async with session.post(box.url + "/generate", json=body, headers={"Api-Key": "key"}) as reply:
+            link = (await reply.json())["data"][0]["url"]
+        box.fail(fault=Fault.hang)
+        box.fail(after=1, fault=Fault.drip(0.5))
+        box.fail("images", fault=Fault.endless)
+        tasks = [asyncio.create_task(call(session, box.url + "/generate", json=body)) for _ in range(2)]
+        await box.arrived(3)
+        box.hold()
+        tasks.append(asyncio.create_task(call(session, box.url + "/generate", json=body)))
+        await box.arrived(4)
+        endless = await session.get(link)
+        await endless.content.readany()
+        await box.aclose()
+        await box.aclose()
+        await asyncio.gather(*tasks)
+        endless.close()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+asyncio.run(main())
+"""
+
+
+def test_nothing_is_left():
+    """Closing in the middle of everything leaves no task, socket or warning."""
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", LEFTOVERS], capture_output=True, text=True, timeout=60
+    )
+
+    assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
+
+
+def test_three_loops_and_another_thread():
+    """One box in a thread serves one event loop after another, and obeys this thread at once."""
+    import aiohttp
+
+    async def generate(box: Sandbox) -> int:
+        form = aiohttp.FormData({"prompt": "a fox"}, default_to_multipart=True)
+        url = f"{box.url}/v1/ideogram-v3/generate"
+        async with aiohttp.ClientSession() as session, session.post(url, data=form, headers={"Api-Key": "k"}) as reply:
+            await box.arrived(1)
+            await box.settled()
+            return reply.status
+
+    with running_in_thread(Sandbox()) as box:
+        statuses = [asyncio.run(generate(box))]
+        box.fail(fault=Fault.status(500))
+        statuses.append(asyncio.run(generate(box)))
+        box.fail(fault=Fault.refuse)
+        with pytest.raises(aiohttp.ClientConnectorError):
+            asyncio.run(generate(box))
+        box.release()
+        statuses.append(asyncio.run(generate(box)))
+        billed = box.ledger.billed_images
+        box.reset()
+
+        assert [200, 500, 200] == statuses
+        assert 2 == billed
+        assert ([], 0) == (box.requests, box.ledger.billed_images)
+
+    assert "ideogram-sandbox" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_hold_from_another_thread():
+    """Work held from this thread goes on when this thread releases it."""
+    import aiohttp
+
+    async def generate(box: Sandbox) -> int:
+        body = {"image_request": {"prompt": "a fox"}}
+        url = f"{box.url}/generate"
+        async with aiohttp.ClientSession() as session:
+            flying = asyncio.create_task(session.post(url, json=body, headers={"Api-Key": "k"}))
+            await box.arrived(1)
+            waiting = not flying.done()
+            await asyncio.to_thread(box.release)
+            async with await flying as reply:
+                return reply.status if waiting else 0
+
+    with running_in_thread(Sandbox()) as box:
+        box.hold()
+
+        assert 200 == asyncio.run(generate(box))
+
+
+def test_thread_tells_what_went_wrong(box_port):
+    """A box that cannot start raises where it was asked for."""
+    with pytest.raises(OSError, match="in use"), running_in_thread(Sandbox(port=box_port)):
+        pass
+
+
+@pytest.fixture
+def box_port():
+    """Give a port that is taken."""
+    with running_in_thread(Sandbox()) as box:
+        yield int(box.url.rpartition(":")[2])
+
+
+async def test_reset_forgets(box, api):
+    """A reset forgets everything, and work under way leaves no trace."""
+    await api.post("/datasets", {"name": "Foxes"})
+    box.hold()
+    flying = asyncio.create_task(api.generate())
+    await box.arrived(2)
+
+    box.reset()
+    answer = await flying
+
+    assert 200 == answer.status
+    assert ([], [], [], 0, 0) == (
+        box.requests,
+        box.image_requests,
+        box.leaked_keys,
+        box.peak_in_flight,
+        box.ledger.billed_images,
+    )
+    assert [] == (await api.get("/datasets")).json["datasets"]
+
+
+async def test_records(box, api, png):
+    """A record tells the operation, the exact parts, the headers in any case, and the query."""
+    await api.form("/v1/remove-background", [("image", ("a fox.png", png))])
+    await api.get("/models", [("status", "DRAFT"), ("status", "ERRORED")])
+    await api.post("/datasets", {"name": "Foxes"})
+
+    form, query, body = box.requests
+
+    assert "POST /v1/remove-background" == form.operation
+    assert [("image", "a fox.png", "image/png", png)] == [
+        (part.name, part.filename, part.content_type, part.body) for part in form.parts
+    ]
+    assert "key" == form.headers["api-key"]
+    assert [("status", "DRAFT"), ("status", "ERRORED")] == query.query
+    assert {"name": "Foxes"} == body.json
+
+
+async def test_a_cancelled_wait_leaves_nothing(box):
+    """Waiting for an arrival can be given up."""
+    waiting = asyncio.create_task(box.arrived(1))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+    assert {} == box._watch._waiting
+
+
+def test_a_closed_loop_is_not_woken(box_thread):
+    """Who waited in a loop that is gone is forgotten."""
+    loop = asyncio.new_event_loop()
+    waiting = loop.create_task(box_thread.arrived(1))
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    box_thread._state.requests.append(None)
+
+    box_thread._watch.notify()
+
+    assert {} == box_thread._watch._waiting
+    waiting._log_destroy_pending = False
+
+
+@pytest.fixture
+def box_thread():
+    """Run a box in a thread."""
+    with running_in_thread(Sandbox()) as box:
+        yield box
+
+
+async def test_lost_request(box, api):
+    """A request that does not arrive whole is no request."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(box.url.rpartition(":")[2]))
+    writer.write(b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n")
+    first = await reader.readline()
+    writer.write(b"{")
+    writer.close()
+    await writer.wait_closed()
+    await api.get("/models")
+
+    assert b"HTTP/1.1 100 Continue\r\n" == first
+    assert ["GET /models"] == [arrival.operation for arrival in box.requests]
+
+
+async def test_faults_before_the_start(make_api):
+    """What was directed before the start holds from the start."""
+    box = Sandbox()
+    box.fail(fault=Fault.refuse)
+    closed = repr(box)
+
+    async with box:
+        import aiohttp
+
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await make_api(box).generate()
+        box.release()
+        answer = await make_api(box).generate()
+
+    assert "closed" in closed
+    assert 200 == answer.status
+    with pytest.raises(RuntimeError, match="not running"):
+        box.url  # noqa: B018
+
+
+async def test_pillow_is_asked_for(monkeypatch):
+    """Without Pillow the box says what to install."""
+    monkeypatch.setattr("ideogram_async.sandbox.box.find_spec", lambda name: None)
+
+    with pytest.raises(ImportError, match=r"ideogram-async\[sandbox\]"):
+        await Sandbox().start()
+
+
+def test_public_face():
+    """The package has two names, and no others."""
+    import ideogram_async.sandbox as package
+
+    assert {"Fault", "Sandbox"} <= set(dir(package))
+    with pytest.raises(AttributeError, match="Box"):
+        package.Box  # noqa: B018

@@ -1,0 +1,333 @@
+"""Every way to fail looks to a client as it would in the world, and is billed as it would be."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import aiohttp
+import pytest
+
+from ideogram_async.sandbox import Fault
+
+GENERATE = "POST /v1/ideogram-v3/generate"
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (Fault.reset_before_headers, aiohttp.ClientOSError),
+        (Fault.reset_after_headers, aiohttp.ClientPayloadError),
+        (Fault.close_after_body, aiohttp.ServerDisconnectedError),
+        (Fault.cut_with_length, aiohttp.ClientPayloadError),
+    ],
+)
+async def test_broken_connection(api, box, fault, error):
+    """The connection breaks once; the work was done and is billed."""
+    box.fail(fault=fault)
+
+    with pytest.raises(error):
+        await api.generate()
+
+    again = await api.generate()
+
+    assert 200 == again.status
+    assert 2 == box.ledger.billed_images
+    assert [200, 200] == [arrival.status for arrival in box.requests]
+
+
+async def test_cut_without_length(api, box):
+    """Half of the answer comes and nothing but its content tells."""
+    box.fail(fault=Fault.cut_without_length)
+
+    answer = await api.generate()
+
+    assert "Content-Length" not in answer.headers
+    with pytest.raises(json.JSONDecodeError):
+        answer.json  # noqa: B018
+    assert 1 == box.ledger.billed_images
+
+
+async def test_refuse(api, box):
+    """The system itself refuses connections until the box is released; nothing arrives."""
+    box.fail(fault=Fault.refuse)
+
+    with pytest.raises(aiohttp.ClientConnectorError):
+        await api.generate()
+
+    box.release()
+
+    assert 200 == (await api.generate()).status
+    assert 1 == len(box.requests)
+
+
+async def test_refuse_later(api, box):
+    """The port closes when the calls before it have arrived, and a reset opens it."""
+    box.fail(after=2, fault=Fault.refuse)
+    before = [(await api.generate()).status for _ in range(2)]
+
+    with pytest.raises(aiohttp.ClientConnectorError):
+        await api.generate()
+
+    box.reset()
+
+    assert [200, 200] == before
+    assert 200 == (await api.generate()).status
+
+
+async def test_refuse_spares_work(box, api):
+    """While the port refuses, connections that were idle are gone, and work under way keeps its own."""
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"{box.url}/datasets") as reply:
+            await reply.read()
+
+        box.hold()
+        flying = asyncio.create_task(api.generate())
+        await box.arrived(2)
+        box.fail(times=2, fault=Fault.refuse)
+        box.fail(fault=Fault.refuse)
+
+        with pytest.raises(aiohttp.ClientError):
+            await session.get(f"{box.url}/datasets")
+
+        box.release()
+
+        assert 200 == (await flying).status
+
+
+async def test_refuse_images(api, box):
+    """The port of the images refuses on its own."""
+    made = await api.generate()
+    box.fail("images", fault=Fault.refuse)
+
+    with pytest.raises(aiohttp.ClientConnectorError):
+        await api.image(made.url)
+
+    box.release()
+
+    assert 200 == (await api.image(made.url)).status
+
+
+async def test_hang(api, box):
+    """There is no answer until the box is released."""
+    box.fail(fault=Fault.hang)
+    hanging = asyncio.create_task(api.generate())
+    await box.arrived(1)
+    others = await api.generate()
+
+    assert not hanging.done()
+    assert 2 == box.ledger.billed_images
+
+    box.release()
+
+    assert (200, 200) == (others.status, (await hanging).status)
+
+
+async def test_drip(api, box):
+    """An answer may come byte by byte."""
+    box.fail(fault=Fault.drip(interval=0))
+
+    answer = await api.generate()
+
+    assert "a fox" == answer.json["data"][0]["prompt"]
+
+
+async def test_drip_by_default(box):
+    """A drip stops when its client leaves."""
+    body = {"image_request": {"prompt": "a fox"}}
+    box.fail(fault=Fault.drip)
+
+    async with aiohttp.ClientSession(headers={"Api-Key": "key"}) as session:
+        reply = await session.post(f"{box.url}/generate", json=body)
+        first = await reply.content.read(1)
+        reply.close()
+
+    await box.settled()
+
+    assert b"{" == first
+
+
+async def test_garbage(api, box):
+    """The type says JSON and the body is none."""
+    box.fail(fault=Fault.garbage_json)
+
+    answer = await api.generate()
+
+    assert "application/json" == answer.headers["Content-Type"]
+    with pytest.raises(ValueError, match=r"."):
+        answer.json  # noqa: B018
+
+
+async def test_html_502(api, box):
+    """A gateway fails after the work was done."""
+    box.fail(fault=Fault.html_502)
+
+    answer = await api.generate()
+
+    assert 502 == answer.status
+    assert b"<html>" in answer.body
+    assert 1 == box.ledger.billed_images
+
+
+async def test_wrong_type(api, box):
+    """A captive page answers 200."""
+    box.fail(fault=Fault.wrong_type)
+
+    answer = await api.generate()
+
+    assert (200, "text/html; charset=utf-8") == (answer.status, answer.headers["Content-Type"])
+
+
+async def test_redirect(api, box):
+    """The client is sent elsewhere, and nothing is billed; by default the image origin listens there."""
+    box.fail(fault=Fault.redirect("http://127.0.0.1:9/", status=302))
+    box.fail(fault=Fault.redirect)
+
+    first, second = await api.generate(), await api.generate()
+
+    assert (302, "http://127.0.0.1:9/") == (first.status, first.headers["Location"])
+    assert (307, f"{box.image_url}/elsewhere") == (second.status, second.headers["Location"])
+    assert 0 == box.ledger.billed_images
+
+
+async def test_status(api, box):
+    """Any status, body and headers can be answered instead of the work."""
+    box.fail(fault=Fault.status(503, '{"error": "later"}', {"Retry-After": "3"}))
+    box.fail(fault=Fault.status(500, b'{"error": "no"}'))
+
+    busy, broken = await api.generate(), await api.generate()
+
+    assert (503, "3", {"error": "later"}) == (busy.status, busy.headers["Retry-After"], busy.json)
+    assert (500, "application/json") == (broken.status, broken.headers["Content-Type"])
+    assert 0 == box.ledger.billed_images
+    assert [503, 500] == [arrival.status for arrival in box.requests]
+
+
+async def test_unsafe(api, box):
+    """Withheld images have no link, in three ways, and are billed."""
+    box.fail(fault=Fault.unsafe(3))
+
+    answer = await api.generate(num_images="4")
+    links = [image.get("url", "absent") for image in answer.json["data"]]
+
+    assert [False, False, False, True] == [image["is_image_safe"] for image in answer.json["data"]]
+    assert [None, "", "absent"] == links[:3]
+    assert 4 == box.ledger.billed_images
+
+
+async def test_unsafe_layers(api, box, png):
+    """An answer that must have a link has an empty one."""
+    box.fail(fault=Fault.unsafe())
+
+    answer = await api.form("/v1/ideogram-v3/layerize-text", [("image", ("a.png", png))])
+
+    assert "" == answer.json["base_image_url"]
+
+
+@pytest.mark.parametrize("operation", [GENERATE, "/v1/ideogram-v3/generate", "ideogram-v3/generate", None])
+async def test_names_of_operations(api, box, operation):
+    """An operation is named in full, by its path, by the end of that, or not at all."""
+    box.fail(operation, fault=Fault.status(500))
+
+    assert 500 == (await api.generate()).status
+    assert 200 == (await api.generate()).status
+
+
+async def test_other_operations_pass(api, box):
+    """A fault waits for its own operation."""
+    box.fail("/generate", fault=Fault.status(500))
+
+    assert 200 == (await api.generate()).status
+
+
+def test_unknown_operation(box):
+    """A name that fits no operation is a mistake."""
+    with pytest.raises(ValueError, match="paint"):
+        box.fail("paint", fault=Fault.hang)
+
+
+async def test_times_and_after(api, box):
+    """Faults can wait, last, and queue behind each other."""
+    box.fail(times=2, after=1, fault=Fault.status(500))
+    box.fail(after=2, fault=Fault.status(503))
+
+    statuses = [(await api.generate()).status for _ in range(5)]
+
+    assert [200, 500, 500, 503, 200] == statuses
+
+
+async def test_faults_leave_refusals_alone(api, box):
+    """What is refused is not billed, whatever becomes of the answer."""
+    box.fail(fault=Fault.html_502)
+
+    await api.generate(num_images="9")
+
+    assert 0 == box.ledger.billed_images
+
+
+async def test_cut_image(api, box):
+    """Half of an image comes."""
+    made = await api.generate()
+    box.fail(fault=Fault.cut)
+
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await api.image(made.url)
+
+    assert 200 == (await api.image(made.url)).status
+
+
+async def test_cut_image_without_length(api, box):
+    """Faults of answers can meet images too; this one only the image itself can tell."""
+    made = await api.generate()
+    box.fail("images", fault=Fault.cut_without_length)
+
+    half, whole = await api.image(made.url), await api.image(made.url)
+
+    assert len(whole.body) // 2 == len(half.body)
+
+
+async def test_not_an_image(api, box):
+    """A page comes under the type of an image."""
+    made = await api.generate()
+    box.fail(fault=Fault.not_an_image)
+
+    answer = await api.image(made.url)
+
+    assert (200, "image/png") == (answer.status, answer.headers["Content-Type"])
+    assert answer.body.startswith(b"<!doctype html>")
+
+
+async def test_expired_image(api, box):
+    """A link may be told to have expired."""
+    made = await api.generate()
+    box.fail(fault=Fault.expired)
+
+    assert 403 == (await api.image(made.url)).status
+    assert 200 == (await api.image(made.url)).status
+
+
+async def test_image_status_and_hang(api, box):
+    """An image may be missing for a while, or not come at all."""
+    made = await api.generate()
+    box.fail("images", fault=Fault.status(503))
+    box.fail("images", after=1, fault=Fault.hang)
+
+    missing = await api.image(made.url)
+    hanging = asyncio.create_task(api.image(made.url))
+    while len(box.image_requests) < 2:
+        await asyncio.sleep(0)
+    box.release()
+
+    assert (503, 200) == (missing.status, (await hanging).status)
+
+
+async def test_endless_image(api, box, session):
+    """An image may have no end; it stops when the client leaves."""
+    made = await api.generate()
+    box.fail(fault=Fault.endless)
+
+    async with session.get(made.url) as reply:
+        start = await reply.content.readexactly(2**20)
+
+    assert reply.content_length is None
+    assert start.startswith(b"\x89PNG")
