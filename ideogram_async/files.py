@@ -56,7 +56,7 @@ class ImageFile:
         if isinstance(value, cls):
             return value
 
-        if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str):
+        if _is_pair(value):
             return cls(value[1], name=value[0])
 
         return cls(value)
@@ -108,7 +108,8 @@ class ImageFile:
         """Return the name to send, given the file's first bytes."""
         given = self.name or _name_of(self.source)
         if given:
-            return given
+            # A path may hold bytes that are no text; they have no form in which they could travel.
+            return given.encode(errors="replace").decode()
 
         kind = sniff(head)
         return f"image.{kind.extension}" if kind else "file.bin"
@@ -127,15 +128,22 @@ def as_image(value: ImageSource) -> ImageFile:
 
 def as_images(value: Iterable[ImageSource]) -> tuple[ImageFile, ...]:
     """Convert a field of several files; what is no list becomes one file, which the field's rule then judges."""
-    if isinstance(value, str | bytes | os.PathLike | ImageFile | AsyncReader) or not isinstance(value, Iterable):
+    is_bytes = isinstance(value, bytes | bytearray | memoryview)
+    if is_bytes or isinstance(value, str | os.PathLike | ImageFile | AsyncReader) or not isinstance(value, Iterable):
         return (ImageFile.of(value),)
 
-    return tuple(ImageFile.of(item) for item in value)
+    # Two paths are two files; a name and bytes are one.
+    items = tuple(value)
+    return (ImageFile.of(items),) if _is_pair(items) and isinstance(items[1], bytes) else tuple(map(ImageFile.of, items))
 
 
 def as_optional_images(value: Iterable[ImageSource] | None) -> tuple[ImageFile, ...] | None:
     """Convert a field of several files that may be left out."""
     return None if value is None else as_images(value)
+
+
+def _is_pair(value: object) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str)
 
 
 def _name_of(source: object) -> str | None:

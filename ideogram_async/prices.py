@@ -58,7 +58,11 @@ class PriceTable:
         if price.per_image is None or path in BY_INPUT:
             return price
 
-        images = getattr(request, "num_images", None) or 1
+        images = getattr(request, "num_images", None)
+        images = 1 if images is None else images
+        if not isinstance(images, int) or images < 1:
+            return UNKNOWN
+
         return Price(usd=price.per_image * images, per_image=price.per_image, as_of=price.as_of, source=price.source)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from attrs import field, frozen
 
 from ideogram_async.endpoint import Body, Endpoint
-from ideogram_async.enums import AspectRatio, MagicPromptOption, ModelEnum, Resolution, StyleType
+from ideogram_async.enums import AspectRatio, MagicPromptOption, ModelEnum, Resolution, StyleType, Unchecked
 from ideogram_async.files import ImageSource, as_image
 from ideogram_async.models.images import GenerateImageResponse, ImageGenerationResponseV3
 from ideogram_async.requests.base import RequestBase
@@ -65,6 +65,10 @@ class ImageRequest(Counted, Negated, StyledByType, Rewritten):
         model = self.model or ModelEnum.V_2
         if self.resolution is not None and self.aspect_ratio is not None:
             yield "aspect_ratio", "cannot be given together with resolution"
+
+        if isinstance(model, Unchecked):
+            # What a model newer than this library can do, the service knows.
+            return
 
         if self.resolution is not None and model not in VERSION_2:
             yield "resolution", f"is for {' and '.join(VERSION_2)} only, not for {model}"

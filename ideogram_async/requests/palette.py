@@ -39,7 +39,10 @@ PaletteSource: TypeAlias = (
 
 
 def as_palette(value: PaletteSource | None) -> Palette | None:
-    """Convert what a caller gave; never refuses. What makes no sense stays a member, for the rule to judge."""
+    """Convert what a caller gave; never refuses. What makes no sense stays a member, for the rule to judge.
+
+    An empty list says nothing, so it is not sent.
+    """
     if value is None or isinstance(value, Palette):
         return value
 
@@ -49,7 +52,8 @@ def as_palette(value: PaletteSource | None) -> Palette | None:
     if isinstance(value, str | ColorPaletteMember) or not isinstance(value, Iterable) or _is_pair(value):
         return Palette(members=(_as_member(value),))
 
-    return Palette(members=tuple(_as_member(item) for item in value))
+    members = tuple(_as_member(item) for item in value)
+    return Palette(members=members) if members else None
 
 
 @frozen
@@ -57,6 +61,9 @@ class PaletteRule(Rule):
     """A preset that exists, or one to eight sound members."""
 
     def type_problem(self, value: Palette) -> str | None:
+        if value.name is not None:
+            return Choice(ColorPalettePresetName).type_problem(value.name)
+
         wrong = (n for n, member in enumerate(value.members) if not _is_member(member))
         at = next(wrong, None)
         if at is None:

@@ -36,8 +36,9 @@ class Picture(Rule):
 
         try:
             head, size = _look(value)
-        except OSError as error:
-            yield f"cannot be read: {error.strerror or error}: {value.path}"
+        except (OSError, ValueError) as error:
+            # `ValueError`: a path with a zero byte in it.
+            yield f"cannot be read: {getattr(error, 'strerror', None) or error}: {value.path}"
             return
 
         if size > limits.max_upload_bytes:
@@ -101,7 +102,7 @@ def mask_problem(image: ImageFile, mask: ImageFile, *, grayscale: bool = False) 
             size, mask_size = measure(opened), measure(opened_mask)
             opened_mask.seek(0)
             has_colours = grayscale and is_coloured(opened_mask.read(HEAD))
-    except OSError:
+    except (OSError, ValueError):
         return None
 
     if size and mask_size and size != mask_size:

@@ -15,7 +15,7 @@ from attrs import frozen
 
 from ideogram_async.enums import Unchecked
 
-__all__ = ["Choice", "Flag", "Integer", "Limits", "Rule", "Text", "Texts", "kind", "rule"]
+__all__ = ["Choice", "Flag", "Integer", "Limits", "Rule", "Text", "Texts", "kind", "rule", "unsendable"]
 
 
 @frozen(kw_only=True)
@@ -50,7 +50,7 @@ class Text(Rule):
     may_be_empty: bool = True
 
     def type_problem(self, value: Any) -> str | None:
-        return None if isinstance(value, str) else f"must be a string, not {kind(value)}"
+        return unsendable(value) if isinstance(value, str) else f"must be a string, not {kind(value)}"
 
     def broken(self, value: str, limits: Limits) -> Iterator[str]:
         if not self.may_be_empty and not value.strip():
@@ -115,7 +115,10 @@ class Choice(Rule):
     """Words of the list that this operation does not take."""
 
     def type_problem(self, value: Any) -> str | None:
-        return None if isinstance(value, str) else f"must be a {self.words.__name__} or its string, not {kind(value)}"
+        if isinstance(value, str):
+            return unsendable(value)
+
+        return f"must be a {self.words.__name__} or its string, not {kind(value)}"
 
     def broken(self, value: str, limits: Limits) -> Iterator[str]:
         if isinstance(value, Unchecked):
@@ -130,6 +133,16 @@ class Choice(Rule):
 def rule(given: Rule, *, wire: str | None = None) -> dict[str, Any]:
     """Make a field's metadata: its rule, and its name on the wire where that differs."""
     return {"rule": given} if wire is None else {"rule": given, "wire": wire}
+
+
+def unsendable(text: str) -> str | None:
+    """Say why a text cannot travel: half a character, as undecodable input leaves behind, has no bytes in UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return f"cannot be sent: {text[error.start]!a} at {error.start} is half a character"
+
+    return None
 
 
 def kind(value: object) -> str:

@@ -27,12 +27,20 @@ class ServiceLink(Text):
     """A link to an image that the service keeps."""
 
     def broken(self, value: str, limits: Limits) -> Iterator[str]:
-        parts = urlsplit(value)
-        host = (parts.hostname or "").lower()
-        is_theirs = parts.scheme == "https" and (host == "ideogram.ai" or host.endswith(".ideogram.ai"))
-        is_here = limits.loopback and host in ("localhost", "127.0.0.1", "::1")
-        if not is_theirs and not is_here:
+        if not _is_of_service(value) and not (limits.loopback and _host(value) in ("localhost", "127.0.0.1", "::1")):
             yield "must be the link of an Ideogram image"
+
+
+def _is_of_service(link: str) -> bool:
+    host = _host(link)
+    return link.lower().startswith("https:") and (host == "ideogram.ai" or host.endswith(".ideogram.ai"))
+
+
+def _host(link: str) -> str:
+    try:
+        return urlsplit(link).hostname or ""
+    except ValueError:
+        return ""
 
 
 @frozen(slots=False)
@@ -58,6 +66,9 @@ class Edit(Counted, Prompted, Sized):
         yield from super()._conflicts()
         if self.images and self.image_urls:
             yield "image_urls", "cannot be given together with images"
+
+        if not self.images and not self.image_urls:
+            yield "images", "needs an image, here or in image_urls"
 
 
 @frozen(slots=False)

@@ -33,6 +33,8 @@ __all__ = [
 ]
 
 NOT_EMPTY = rule(Text(may_be_empty=False))
+# An id is a step in a path: these two would lead to another operation.
+ID = rule(Text(r"(?s)(?!\.\.?\Z).+", "cannot be . or ..", may_be_empty=False))
 MODEL_NAME = rule(Text(r"[A-Za-z0-9 \-]{5,30}", "must have 5 to 30 characters: letters, digits, spaces and hyphens"))
 
 
@@ -59,7 +61,7 @@ class GetDataset(RequestBase):
 
     endpoint = Endpoint("GET", "/datasets/{dataset_id}", Body.QUERY, GetDatasetResponse)
 
-    dataset_id: str = field(metadata=NOT_EMPTY)
+    dataset_id: str = field(metadata=ID)
     """Which one."""
 
 
@@ -73,7 +75,7 @@ class UploadDatasetAssets(RequestBase):
 
     endpoint = Endpoint("POST", "/datasets/{dataset_id}/upload_assets", Body.FORM, UploadDatasetAssetsResponse)
 
-    dataset_id: str = field(metadata=NOT_EMPTY)
+    dataset_id: str = field(metadata=ID)
     """Which one."""
     files: Iterable[ImageSource] = field(converter=as_images, metadata=rule(Pictures(each=Asset(), least=1)))
     """PNG, JPEG, WebP, `.txt` or `.zip` files, 10 MiB each."""
@@ -88,7 +90,7 @@ class TrainModel(RequestBase):
 
     endpoint = Endpoint("POST", "/v1/ideogram-v3/train-model", Body.JSON, TrainDatasetModelResponse)
 
-    dataset_id: str = field(metadata=NOT_EMPTY)
+    dataset_id: str = field(metadata=ID)
     """What to train on."""
     model_name: str = field(metadata=MODEL_NAME)
     """What to call the model: 5 to 30 letters, digits, spaces and hyphens."""
@@ -116,5 +118,5 @@ class GetModel(RequestBase):
 
     endpoint = Endpoint("GET", "/models/{model_id}", Body.QUERY, GetModelResponse)
 
-    model_id: str = field(metadata=NOT_EMPTY)
+    model_id: str = field(metadata=ID)
     """Which one."""

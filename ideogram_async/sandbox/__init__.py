@@ -14,25 +14,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ideogram_async.lazy import attach
+
 if TYPE_CHECKING:
     from ideogram_async.sandbox.box import Sandbox
     from ideogram_async.sandbox.faults import Fault
 
 __all__ = ["Fault", "Sandbox"]
 
-
-def __getattr__(name: str) -> object:
-    # Every run of pytest imports this package for its plugin, so nothing is loaded before it is used.
-    if name == "Sandbox":
-        from ideogram_async.sandbox.box import Sandbox
-
-        return Sandbox
-    if name == "Fault":
-        from ideogram_async.sandbox.faults import Fault
-
-        return Fault
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+# Every run of pytest imports this package for its plugin, so nothing is loaded before it is used.
+__getattr__, __dir__ = attach(__name__, __all__, ("faults", "box"))

@@ -18,59 +18,31 @@ from typing import TypeVar
 
 import aiohttp
 from anyio import CancelScope
-from attrs import frozen
-from tenacity import RetryCallState, retry_if_exception
-from tenacity.asyncio import AsyncRetrying
 
 from ideogram_async.errors import WithheldImageError
 from ideogram_async.events import Downloaded, Retrying
 from ideogram_async.files import HasLink
 from ideogram_async.formats import Format
 from ideogram_async.transport.emitter import Emitter
-from ideogram_async.transport.images import ImageStream, Refusal, open_image
-from ideogram_async.transport.links import Hosts, link_id
+from ideogram_async.transport.images import ImageStream
+from ideogram_async.transport.links import Hosts
+from ideogram_async.transport.opening import Refusal, open_image
 from ideogram_async.transport.policy import Retry
-from ideogram_async.transport.storage import PartFile, Stored, in_thread, make_folder
+from ideogram_async.transport.storage import PartFile, Stored
+from ideogram_async.transport.targets import Target
 from ideogram_async.transport.tasks import Tasks
-from ideogram_async.transport.tries import Trial
+from ideogram_async.transport.threads import in_thread
+from ideogram_async.transport.tries import Trial, trying
 
-__all__ = ["Downloads", "Place"]
+__all__ = ["Downloads"]
 
 T = TypeVar("T")
 
 _BLOCK = 1 << 20
 """Bytes gathered before a thread writes them."""
 
+_OPERATION = "download"
 _ids = count(1)
-
-
-@frozen
-class Place:
-    """Where an image goes."""
-
-    folder: Path
-    name: str
-    """Without its extension, where `is_stem`."""
-    is_stem: bool = True
-    """Whether the extension is told by the image's first bytes."""
-
-    @classmethod
-    def of(cls, target: str | os.PathLike[str], link: str) -> Place:
-        """Read what a caller gave; blocks. A folder is created, and its image named after the link.
-
-        Raises:
-            OSError: If the folder cannot be created.
-        """
-        path = Path(target)
-        if os.fspath(target).endswith("/") or path.is_dir():
-            make_folder(path)
-            return cls(path, link_id(link))
-
-        return cls(path.parent, path.name, is_stem=False)
-
-    def file_name(self, kind: Format) -> str:
-        """Return the file's name, for an image of that format."""
-        return f"{self.name}.{kind.extension}" if self.is_stem else self.name
 
 
 class Downloads:
@@ -123,24 +95,26 @@ class Downloads:
             OSError: If the target cannot be written.
         """
         link = self._link_of(image_or_url)
-        place = await self._tasks().finish(in_thread(partial(Place.of, target, link)))
-        return (await self.store(link, place)).path
+        stored = await self.store(link, await self._tasks().finish(in_thread(partial(Target.of, target, link))))
+        return stored.path
 
-    async def store(self, link: str, place: Place) -> Stored:
-        """Store an image at a place whose folder exists, and tell its size and hash. Otherwise like `download`."""
+    async def store(self, link: str, target: Target) -> Stored:
+        """Store an image in a folder that exists, and tell its size and hash. Otherwise like `download`."""
         self._hosts.check(link)
         call_id = _new_id()
-        part = PartFile(place.folder, place.name)
+        # Taken now: a client that is closed meanwhile has none to give, and waits for these.
+        tasks = self._tasks()
+        part = PartFile(target.folder, target.name)
         try:
             # Before the first GET, so that a folder that cannot be written costs none.
             await in_thread(part.open)
             kind = await self._trying(link, call_id, partial(self._fill, part))
-            return await self._tasks().finish(self._settle(part, place.file_name(kind), call_id))
+            return await tasks.finish(self._settle(part, target.file_name(kind), call_id))
         finally:
             if not part.is_over:
                 # In a task of its own too: a second cancellation leaves it running.
                 with CancelScope(shield=True):
-                    await self._tasks().finish(in_thread(part.discard))
+                    await tasks.finish(in_thread(part.discard))
 
     async def fetch(self, image_or_url: str | HasLink) -> bytes:
         """Return an image's bytes.
@@ -174,24 +148,11 @@ class Downloads:
     async def _trying(self, link: str, call_id: str, work: Callable[[Trial], Awaitable[T]]) -> T:
         trial = Trial(link, self._retry, asyncio.get_running_loop().time)
 
-        async def once() -> T:
-            trial.begin()
-            return await work(trial)
-
-        def tell(state: RetryCallState) -> None:
-            error = state.outcome and state.outcome.exception()
+        def tell(error: BaseException) -> None:
             facts = {"attempt": trial.attempt, "pause": trial.pause, "reason": str(error)}
-            self._emit(Retrying, call_id=call_id, operation="download", **facts)
+            self._emit(Retrying, call_id=call_id, operation=_OPERATION, **facts)
 
-        # A new one each time: a shared one mixes the tries of several tasks.
-        retrying = AsyncRetrying(
-            sleep=asyncio.sleep,
-            retry=retry_if_exception(trial.may_go_on),
-            wait=lambda _: trial.pause,
-            before_sleep=tell,
-            reraise=True,
-        )
-        return await retrying(once)
+        return await trying(trial, work, tell)
 
     @asynccontextmanager
     async def _opened(self, trial: Trial) -> AsyncGenerator[ImageStream]:
@@ -235,7 +196,7 @@ class Downloads:
     async def _settle(self, part: PartFile, name: str, call_id: str) -> Stored:
         stored = await in_thread(partial(part.commit, name))
         facts = {"path": stored.path, "size": stored.size, "sha256": stored.sha256, "adopted": stored.adopted}
-        self._emit(Downloaded, call_id=call_id, operation="download", **facts)
+        self._emit(Downloaded, call_id=call_id, operation=_OPERATION, **facts)
         return stored
 
 

@@ -1,6 +1,6 @@
 """Puts a file at its place whole or not at all: it grows under another name, and is linked when it is safe on disk.
 
-Everything here blocks, and belongs in a thread: `in_thread`.
+Everything here blocks, and belongs in a thread.
 """
 
 from __future__ import annotations
@@ -9,47 +9,25 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import secrets
 import stat
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
-from typing import TypeVar
 
-from anyio import CapacityLimiter, to_thread
-from anyio.lowlevel import RunVar
 from attrs import frozen
 
 from ideogram_async.errors import FileConflictError
+from ideogram_async.transport.disk import exists, holds, sync, sync_folder
 
-__all__ = ["PartFile", "Stored", "in_thread", "make_folder"]
-
-T = TypeVar("T")
+__all__ = ["PartFile", "Stored", "is_part"]
 
 # Hard links are unknown to the file system, forbidden on it, or used up.
 _NO_LINKS = frozenset({errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
-# Some file systems cannot sync a folder, and need not.
-_NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP})
 
+_PART_NAME = re.compile(r"\..*\.[0-9a-f]{16}\.part", re.DOTALL)
 _CLOSED = "the part file is closed"
-_MOST_THREADS = 32
-_limiter: RunVar[CapacityLimiter] = RunVar("ideogram_async.storage")
-
-
-async def in_thread(work: Callable[[], T]) -> T:
-    """Run it in a thread. A native cancellation does not wait for the thread, one of an anyio scope does.
-
-    The threads are counted apart from an application's own: one that fills those with calls that wait for a download
-    would wait for ever.
-    """
-    try:
-        limiter = _limiter.get()
-    except LookupError:
-        limiter = CapacityLimiter(_MOST_THREADS)
-        _limiter.set(limiter)
-
-    return await to_thread.run_sync(work, limiter=limiter)
 
 
 @frozen
@@ -62,6 +40,11 @@ class Stored:
     sha256: str
     adopted: bool
     """Whether the same bytes stood there before."""
+
+
+def is_part(name: str) -> bool:
+    """Tell whether a file is a part that grew until its process died."""
+    return _PART_NAME.fullmatch(name) is not None
 
 
 class PartFile:
@@ -141,9 +124,9 @@ class PartFile:
         with self._lock:
             folder_fd, fd = self._opened()
             os.fchmod(fd, self._mode)
-            _sync(fd)
+            sync(fd)
             adopted = not self._put(folder_fd, name)
-            _sync_folder(folder_fd)
+            sync_folder(folder_fd)
             self._close()
             return Stored(self._folder / name, self._size, self._digest.hexdigest(), adopted)
 
@@ -176,11 +159,11 @@ class PartFile:
         if is_new is None:
             # Check and rename, as nobody else does who holds the folder's lock. Closing the folder frees it.
             fcntl.flock(folder_fd, fcntl.LOCK_EX)
-            if not _exists(folder_fd, name):
+            if not exists(folder_fd, name):
                 os.rename(self._name, name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
                 return True
 
-        if not is_new and not _holds(folder_fd, name, self._size, self._digest.digest()):
+        if not is_new and not holds(folder_fd, name, self._size, self._digest.digest()):
             path = self._folder / name
             raise FileConflictError(f"another file stands at {path}, and was left as it is", path=path)
 
@@ -200,63 +183,3 @@ class PartFile:
             return None
 
         return True
-
-
-def make_folder(folder: Path) -> None:
-    """Create a folder and its parents, durably. One that exists is fine.
-
-    Raises:
-        OSError: If it cannot be created, or is a file.
-    """
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in reversed(missing):
-        fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            _sync_folder(fd)
-        finally:
-            os.close(fd)
-
-
-def _sync(fd: int) -> None:
-    # On macOS fsync alone leaves the data in the drive's cache.
-    full_sync = getattr(fcntl, "F_FULLFSYNC", None)
-    if full_sync is None:
-        os.fsync(fd)
-    else:
-        fcntl.fcntl(fd, full_sync)
-
-
-def _sync_folder(fd: int) -> None:
-    try:
-        os.fsync(fd)
-    except OSError as error:
-        if error.errno not in _NO_FOLDER_SYNC:
-            raise
-
-
-def _exists(folder_fd: int, name: str) -> bool:
-    try:
-        os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-
-    return True
-
-
-def _holds(folder_fd: int, name: str, size: int, digest: bytes) -> bool:
-    """Tell whether a regular file holds these bytes. What cannot be read does not; a pipe is not waited for."""
-    try:
-        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder_fd)
-    except OSError:
-        return False
-
-    try:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode) or status.st_size != size:
-            return False
-
-        with os.fdopen(fd, "rb", closefd=False) as file:
-            return hashlib.file_digest(file, "sha256").digest() == digest
-    finally:
-        os.close(fd)

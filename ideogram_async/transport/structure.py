@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Generator
-from typing import TypeAlias, TypeVar
 
 from ideogram_async.errors import ImageTooLargeError, NotAnImageError, TruncatedImageError
 from ideogram_async.formats import (
@@ -29,15 +27,12 @@ from ideogram_async.formats import (
     sniff,
     webp_size,
 )
+from ideogram_async.transport.chunks import Chunks, Walk
 
 __all__ = ["MAX_PIXELS", "Structure"]
 
 MAX_PIXELS = 100_000_000
 """An image with more is refused: whoever opened it would need gigabytes."""
-
-T = TypeVar("T")
-# A walk asks for bytes with a bare `yield`, and is sent the next chunk.
-_Walk: TypeAlias = Generator[None, bytes, T]
 
 # In compressed data FF is followed by 00, by a restart marker, or by another FF; anything else is a marker.
 _MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
@@ -53,8 +48,7 @@ class Structure:
 
     def __init__(self, link: str | None = None) -> None:
         self._link = link
-        self._buffer = b""
-        self._at = 0
+        self._chunks = Chunks()
         self._format: Format | None = None
         self._is_whole = False
         self._walk = self._image()
@@ -78,7 +72,6 @@ class Structure:
                 self._walk.send(chunk)
             except StopIteration:
                 self._is_whole = True
-                self._buffer = b""
 
     def finish(self) -> None:
         """Say that no more bytes come.
@@ -90,13 +83,13 @@ class Structure:
         if self._is_whole:
             return
 
-        if self._format is None and not _may_begin(self._buffer):
+        if self._format is None and not _may_begin(self._chunks.at_hand):
             raise self._not_an_image()
 
         raise TruncatedImageError(f"the image ends early{self._source}", url=self._link)
 
-    def _image(self) -> _Walk[None]:
-        head = yield from self._peek(12)
+    def _image(self) -> Walk[None]:
+        head = yield from self._chunks.peek(12)
         self._format = sniff(head)
         if self._format is None:
             raise self._not_an_image()
@@ -108,19 +101,19 @@ class Structure:
         else:
             yield from self._webp()
 
-    def _png(self) -> _Walk[None]:
-        self._judge(png_size((yield from self._peek(24))))
-        yield from self._take(len(PNG_SIGNATURE))
+    def _png(self) -> Walk[None]:
+        self._judge(png_size((yield from self._chunks.peek(24))))
+        yield from self._chunks.take(len(PNG_SIGNATURE))
         kind = b""
         while kind != b"IEND":
-            head = yield from self._take(8)
+            head = yield from self._chunks.take(8)
             kind = head[4:]
-            checksum = yield from self._skip(int.from_bytes(head[:4], "big"), zlib.crc32(kind))
-            if checksum != int.from_bytes((yield from self._take(4)), "big"):
+            checksum = yield from self._chunks.skip(int.from_bytes(head[:4], "big"), zlib.crc32(kind))
+            if checksum != int.from_bytes((yield from self._chunks.take(4)), "big"):
                 raise self._damaged(f"the checksum of its {kind!r} chunk is wrong")
 
-    def _jpeg(self) -> _Walk[None]:
-        yield from self._take(2)
+    def _jpeg(self) -> Walk[None]:
+        yield from self._chunks.take(2)
         has_scan = False
         while (marker := (yield from self._marker())) != JPEG_END:
             if marker in JPEG_BARE:
@@ -129,71 +122,37 @@ class Structure:
             if marker in _MISPLACED:
                 raise self._damaged(f"marker {marker:#x} stands where it cannot")
 
-            length = int.from_bytes((yield from self._take(2)), "big") - 2
+            length = int.from_bytes((yield from self._chunks.take(2)), "big") - 2
             if length < (6 if marker in JPEG_FRAMES else 0):
                 raise self._damaged(f"segment {marker:#x} has an impossible length")
 
             if marker in JPEG_FRAMES:
-                self._judge(jpeg_size((yield from self._peek(5))))
+                self._judge(jpeg_size((yield from self._chunks.peek(5))))
 
-            yield from self._skip(length)
+            yield from self._chunks.skip(length)
             if marker == JPEG_SCAN:
                 has_scan = True
-                yield from self._scan()
+                yield from self._chunks.skip_to(_MARKER_IN_SCAN)
 
         if not has_scan:
             raise self._damaged("it holds no picture")
 
-    def _webp(self) -> _Walk[None]:
-        head = yield from self._peek(12)
+    def _webp(self) -> Walk[None]:
+        head = yield from self._chunks.peek(12)
         # The length does not count itself and what stands before it.
         length = 8 + int.from_bytes(head[4:8], "little")
-        self._judge(webp_size((yield from self._peek(min(length, 30)))))
-        yield from self._skip(length)
+        self._judge(webp_size((yield from self._chunks.peek(min(length, 30)))))
+        yield from self._chunks.skip(length)
 
-    def _marker(self) -> _Walk[int]:
-        if (yield from self._take(1)) != b"\xff":
+    def _marker(self) -> Walk[int]:
+        if (yield from self._chunks.take(1)) != b"\xff":
             raise self._damaged("a marker is missing")
 
         code = 0xFF
         while code == 0xFF:
-            code = (yield from self._take(1))[0]
+            code = (yield from self._chunks.take(1))[0]
 
         return code
-
-    def _scan(self) -> _Walk[None]:
-        """Pass over compressed data, up to the marker that ends it."""
-        while (found := _MARKER_IN_SCAN.search(self._buffer, self._at)) is None:
-            # An FF at the end may be the first half of a marker.
-            self._at = len(self._buffer) - self._buffer.endswith(b"\xff", self._at)
-            yield from self._more()
-
-        self._at = found.start()
-
-    def _peek(self, size: int) -> _Walk[bytes]:
-        while len(self._buffer) - self._at < size:
-            yield from self._more()
-
-        return self._buffer[self._at : self._at + size]
-
-    def _take(self, size: int) -> _Walk[bytes]:
-        taken = yield from self._peek(size)
-        self._at += size
-        return taken
-
-    def _skip(self, size: int, checksum: int = 0) -> _Walk[int]:
-        """Pass over so many bytes, and return their running checksum."""
-        while (at_hand := len(self._buffer) - self._at) < size:
-            checksum = zlib.crc32((yield from self._take(at_hand)), checksum)
-            size -= at_hand
-            yield from self._more()
-
-        return zlib.crc32((yield from self._take(size)), checksum)
-
-    def _more(self) -> _Walk[None]:
-        rest = self._buffer[self._at :]
-        self._buffer = rest + (yield)
-        self._at = 0
 
     def _judge(self, size: Size | None) -> None:
         if size is None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from attrs import define, field
+from tenacity import RetryCallState, retry_if_exception
+from tenacity.asyncio import AsyncRetrying
 
 from ideogram_async.errors import DownloadError, LinkExpiredError, NotAnImageError, TruncatedImageError
 from ideogram_async.transport.links import expiry
 from ideogram_async.transport.policy import LONGEST_RETRY_AFTER, Retry
 
-__all__ = ["Trial", "pause_after"]
+__all__ = ["Trial", "most_tries", "pause_after", "trying"]
+
+T = TypeVar("T")
 
 _PASSING = frozenset({408, 425, 429})
 
@@ -96,3 +102,29 @@ class Trial:
 
         self.pause = pause
         return True
+
+
+async def trying(trial: Trial, work: Callable[[Trial], Awaitable[T]], tell: Callable[[BaseException], None]) -> T:
+    """Do the work until it succeeds or its error is final, and hand that error on.
+
+    `tell` hears of each error that is followed by another try. A cancellation ends it at once.
+    """
+
+    async def once() -> T:
+        trial.begin()
+        return await work(trial)
+
+    def before_sleep(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if error is not None:
+            tell(error)
+
+    # A new one each time: a shared one mixes the tries of several tasks.
+    retrying = AsyncRetrying(
+        sleep=asyncio.sleep,
+        retry=retry_if_exception(trial.may_go_on),
+        wait=lambda _: trial.pause,
+        before_sleep=before_sleep,
+        reraise=True,
+    )
+    return await retrying(once)

@@ -9,6 +9,7 @@ import attrs
 
 from ideogram_async.errors import (
     STATUS_ERRORS,
+    AmbiguousError,
     APIStatusError,
     Billed,
     DecodeError,
@@ -89,6 +90,7 @@ def status_error(call: Call, reply: Reply) -> APIStatusError:
 def doubted(error: APIStatusError) -> APIStatusError:
     """Mark an error whose call may have been paid for: it must not be repeated lightly."""
     error.retryable = False
+    error.advice = AmbiguousError.advice
     return error
 
 

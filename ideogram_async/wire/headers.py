@@ -48,7 +48,7 @@ def body_of(reply: Reply) -> Any:
 def _until(given: str, now: datetime) -> float | None:
     try:
         moment = parsedate_to_datetime(given)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)

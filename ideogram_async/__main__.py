@@ -1,0 +1,36 @@
+"""`python -m ideogram_async demo` and `python -m ideogram_async sandbox`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+__all__ = ["main"]
+
+COMMANDS = {
+    "demo": ("ideogram_async.demo", "make some images against a sandbox; buys nothing"),
+    "sandbox": ("ideogram_async.sandbox.command", "serve a sandbox until Ctrl-C"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command that is named first; return an exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] not in COMMANDS:
+        is_help = bool(words) and words[0] in ("-h", "--help")
+        print(_usage(), file=sys.stdout if is_help else sys.stderr)
+        return 0 if is_help else 2
+
+    module, _ = COMMANDS[words[0]]
+    status: int = import_module(module).main(words[1:])
+    return status
+
+
+def _usage() -> str:
+    lines = (f"  {name:<9} {what}" for name, (_, what) in COMMANDS.items())
+    return "\n".join(["usage: python -m ideogram_async COMMAND", "", *lines])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""A small bulk run against the sandbox: generate, remix, upscale, and download everything. Buys nothing."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from ideogram_async import (
+    Generate,
+    GenerateImageResponse,
+    Ideogram,
+    ImageGenerationObjectV3,
+    ImageGenerationResponseV3,
+    Remix,
+    Upscale,
+)
+from ideogram_async.sandbox import Sandbox
+
+__all__ = ["main"]
+
+PROMPTS = (
+    "a red fox in fresh snow, morning light",
+    "a lighthouse in a storm, oil on canvas",
+    "the word HELLO made of wild flowers",
+    "a paper boat on a sea of stars",
+    "a quiet street in Lisbon after rain",
+    "a map of an island that does not exist",
+    "an owl reading a newspaper, woodcut",
+    "a glass teapot with a garden inside",
+    "a train crossing a valley of clouds",
+    "a bicycle leaning on a yellow wall",
+    "a whale above the rooftops at dusk",
+    "a still life with seven lemons",
+)
+LATENCY = (0.1, 0.5)
+"""Seconds the sandbox takes for a call; the service takes some more."""
+
+Drawn = ImageGenerationResponseV3 | GenerateImageResponse
+
+
+class Demo:
+    """Sends requests, stores what comes, and counts."""
+
+    def __init__(self, client: Ideogram, folder: Path) -> None:
+        self.client = client
+        self.folder = folder
+        self.stored: Counter[str] = Counter()
+        self.usd = Decimal(0)
+
+    async def run(self) -> None:
+        """Generate from all prompts, remix and upscale some of the results."""
+        requests = [Generate(prompt, num_images=1 + n % 3) for n, prompt in enumerate(PROMPTS)]
+        drawn = await self.make_all("generate", requests)
+        first: list[ImageGenerationObjectV3] = [answer.data[0] for answer in drawn]
+        await asyncio.gather(
+            self.make_all("remix", [Remix(image, f"{image.prompt}, at night") for image in first[:4]]),
+            self.make_all("upscale", [Upscale(image, prompt=image.prompt, resemblance=70) for image in first[4:7]]),
+        )
+
+    async def make_all(self, stage: str, requests: Iterable[Any]) -> list[Any]:
+        """Send them all at once; the client's limiter decides which of them go."""
+        return await asyncio.gather(*(self.make(stage, request) for request in requests))
+
+    async def make(self, stage: str, request: Any) -> Drawn:
+        """Send one request, and download its images together."""
+        answer: Drawn = await self.client.send(request)
+        self.usd += self.client.estimate(request).usd or 0
+        paths = await asyncio.gather(
+            *(self.client.download(image, f"{self.folder / stage}/") for image in answer if image.url)
+        )
+        self.stored[stage] += len(paths)
+        print(f"  {stage:<9} {len(paths)} x {self.title(answer)}", flush=True)
+        return answer
+
+    def title(self, answer: Drawn) -> str:
+        """Name an answer by its first image."""
+        image = answer.data[0]
+        return f"{image.prompt[:56]:<58}{image.upscaled_resolution or image.resolution!s:>10}  seed {image.seed}"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the demo; return an exit code."""
+    parser = argparse.ArgumentParser(prog="ideogram-async demo", description=__doc__)
+    parser.add_argument(
+        "--folder", type=Path, default=Path("images"), help="where the images go (default: %(default)s)"
+    )
+    asyncio.run(_show(parser.parse_args(argv).folder))
+    return 0
+
+
+async def _show(folder: Path) -> None:
+    began = time.monotonic()
+    async with Sandbox(latency=LATENCY) as box, Ideogram("sandbox", base_url=box.url) as client:
+        print(f"A sandbox stands in for the service at {box.url}; 10 images may be in progress at once.\n")
+        demo = Demo(client, folder)
+        await demo.run()
+        seconds = time.monotonic() - began
+        _sum_up(demo, box, seconds)
+
+
+def _sum_up(demo: Demo, box: Sandbox, seconds: float) -> None:
+    stored = ", ".join(f"{count} by {stage}" for stage, count in demo.stored.items())
+    print(f"\n{demo.stored.total()} images ({stored}) in {seconds:.1f} s")
+    print(f"  most in progress at once   {box.peak_in_flight}")
+    print(f"  refused with 429           {demo.client.limiter.statistics().rejected}")
+    print(f"  would have cost            {demo.usd} USD (the sandbox billed {box.ledger.billed_usd})")
+    print(f"  billed twice               {len(box.ledger.duplicates)}")
+    print(f"  stored in                  {demo.folder.resolve()}")
