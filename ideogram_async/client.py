@@ -113,9 +113,11 @@ class Ideogram:
         max_image_bytes: int = 64 * MEBIBYTE,
         max_upload_bytes: int = 10 * MEBIBYTE,
     ) -> None:
-        # First of all: a bare key among the locals of this frame could show in a traceback.
-        key = api_key if callable(api_key) else Secret(api_key or os.environ.get("IDEOGRAM_API_KEY", ""))
-        del api_key
+        # First of all, and whatever comes of it: a bare key among the locals of this frame could show in a traceback.
+        try:
+            key = api_key if callable(api_key) else Secret(api_key or os.environ.get("IDEOGRAM_API_KEY", ""))
+        finally:
+            del api_key
 
         from ideogram_async.prices import PriceTable
         from ideogram_async.transport import stack

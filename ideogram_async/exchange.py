@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -67,15 +68,7 @@ class Exchange:
 
     async def collect(self, work: Callable[[], Awaitable[T]]) -> T:
         """Run a download until it ends, or the client is closed."""
-        local = await self._sessions.open()
-        try:
-            async with local.call() as scope:
-                return await work()
-        except TimeoutError:
-            if not scope.expired():
-                raise
-
-        raise DownloadError("the client was closed during a download")
+        return await self._unless_closed(work, lambda: DownloadError("the client was closed during a download"))
 
     @asynccontextmanager
     async def stream(self, image_or_url: str | HasLink) -> AsyncGenerator[ImageStream]:
@@ -99,21 +92,23 @@ class Exchange:
 
     async def _run(self, call: Call, read: Callable[[Reply], T]) -> T:
         try:
-            return read(await self._deliver(call))
+            return read(await self._unless_closed(lambda: self._stack.send(call), lambda: _closed(call)))
         except BaseException as error:
             self._tell(call, error)
             raise
 
-    async def _deliver(self, call: Call) -> Reply:
+    async def _unless_closed(self, work: Callable[[], Awaitable[T]], closed: Callable[[], IdeogramError]) -> T:
+        """Run it in the caller's task, where `Sessions.close` can end it."""
         local = await self._sessions.open()
+        scope = asyncio.timeout(None)
         try:
-            async with local.call() as scope:
-                return await self._stack.send(call)
+            async with local.call(scope):
+                return await work()
         except TimeoutError:
             if not scope.expired():
                 raise
 
-        raise _closed(call)
+        raise closed()
 
     def _tell(self, call: Call, error: BaseException) -> None:
         if isinstance(error, IdeogramError):

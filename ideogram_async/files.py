@@ -134,7 +134,9 @@ def as_images(value: Iterable[ImageSource]) -> tuple[ImageFile, ...]:
 
     # Two paths are two files; a name and bytes are one.
     items = tuple(value)
-    return (ImageFile.of(items),) if _is_pair(items) and isinstance(items[1], bytes) else tuple(map(ImageFile.of, items))
+    return (
+        (ImageFile.of(items),) if _is_pair(items) and isinstance(items[1], bytes) else tuple(map(ImageFile.of, items))
+    )
 
 
 def as_optional_images(value: Iterable[ImageSource] | None) -> tuple[ImageFile, ...] | None:

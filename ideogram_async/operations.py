@@ -10,7 +10,6 @@ import inspect
 from collections.abc import Callable, Coroutine, Iterator
 from functools import cached_property
 from itertools import pairwise
-from textwrap import indent
 from types import MethodType
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
@@ -78,8 +77,8 @@ class Operation(Generic[P, R]):
     def _words(self) -> str:
         endpoint = _endpoint(self.request)
         ending = (CHARGED if endpoint.charged else FREE).format(answer=endpoint.answer.__name__)
-        fields = "\n".join(_field_words(self.request))
-        sections = [inspect.getdoc(self.request) or "", f"Args:\n{indent(fields, '    ')}" if fields else "", ending]
+        fields = "\n".join(f"    {line}" for line in _field_words(self.request))
+        sections = [inspect.getdoc(self.request) or "", f"Args:\n{fields}" if fields else "", ending]
         return "\n\n".join(section for section in sections if section)
 
 

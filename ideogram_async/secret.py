@@ -32,13 +32,18 @@ class Secret:
 
     Raises:
         ValueError: If the key has control characters, or letters beyond ASCII: it could write headers of its own.
+        TypeError: If it is no string.
     """
 
     __slots__ = ("_key",)
 
     def __init__(self, key: str) -> None:
         # The name is bound again before anything can fail: a traceback shows the locals of this frame, too.
-        key = MaskedStr(key.strip())
+        is_text, kind = isinstance(key, str), type(key).__name__
+        key = MaskedStr(key.strip() if is_text else "")
+        if not is_text:
+            raise TypeError(f"the API key must be a string, not {kind}")
+
         if not re.fullmatch(r"[\x21-\x7e]*", key):
             raise ValueError("the API key has characters that no header may carry")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from attrs import field, frozen
@@ -43,6 +42,8 @@ class Reply:
 
         Raises `ValueError` if it is no JSON.
         """
+        import json
+
         try:
             return json.loads(self.raw)
         except RecursionError:

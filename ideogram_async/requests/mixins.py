@@ -25,7 +25,7 @@ __all__ = ["Cast", "Counted", "Masked", "Negated", "Paced", "Prompted", "Seeded"
 SEED = rule(Integer(0, 2**31 - 1))
 
 
-@frozen(slots=False, kw_only=True)
+@frozen(slots=False, kw_only=True, eq=False, repr=False)
 class Seeded(RequestBase):
     """Anything that is drawn by chance."""
 
@@ -33,7 +33,7 @@ class Seeded(RequestBase):
     """From 0 to 2147483647; the same seed draws the same image again. The answer tells the one that was used."""
 
 
-@frozen(slots=False, kw_only=True)
+@frozen(slots=False, kw_only=True, eq=False, repr=False)
 class Counted(Seeded):
     """Anything that may be drawn several times in one call."""
 
@@ -41,7 +41,7 @@ class Counted(Seeded):
     """How many images to make, from 1 to 8; 1 if not given. Each is paid for, and each takes a place of the limit."""
 
 
-@frozen(slots=False, kw_only=True)
+@frozen(slots=False, kw_only=True, eq=False, repr=False)
 class Paced(RequestBase):
     """Anything that may be drawn fast or well."""
 
@@ -49,7 +49,7 @@ class Paced(RequestBase):
     """Care against time and money: FLASH, TURBO, DEFAULT (if not given) or QUALITY."""
 
 
-@frozen(slots=False, kw_only=True)
+@frozen(slots=False, kw_only=True, eq=False, repr=False)
 class Prompted(RequestBase):
     """Anything that follows a prompt."""
 
@@ -57,7 +57,7 @@ class Prompted(RequestBase):
     """Whether the service may rewrite the prompt: AUTO, ON or OFF."""
 
 
-@frozen(slots=False, kw_only=True)
+@frozen(slots=False, kw_only=True, eq=False, repr=False)
 class Negated(RequestBase):
     """Anything that can be told what to leave out."""
 
@@ -65,7 +65,7 @@ class Negated(RequestBase):
     """What to leave out. The prompt wins where the two disagree."""
 
 
-@frozen(slots=False, kw_only=True)
+@frozen(slots=False, kw_only=True, eq=False, repr=False)
 class Sized(RequestBase):
     """Anything whose shape can be chosen."""
 
@@ -80,7 +80,7 @@ class Sized(RequestBase):
             yield "aspect_ratio", "cannot be given together with resolution"
 
 
-@frozen(slots=False, kw_only=True)
+@frozen(slots=False, kw_only=True, eq=False, repr=False)
 class Styled(RequestBase):
     """Anything with a style."""
 
@@ -105,7 +105,7 @@ class Styled(RequestBase):
             yield "style_codes", "cannot be given together with style_reference_images"
 
 
-@frozen(slots=False, kw_only=True)
+@frozen(slots=False, kw_only=True, eq=False, repr=False)
 class Cast(Styled):
     """Anything with a style type, and with a character to keep."""
 
@@ -138,7 +138,7 @@ class Cast(Styled):
                 yield "character_reference_images_mask", f"[{n}] {problem}"
 
 
-@frozen(slots=False)
+@frozen(slots=False, eq=False, repr=False)
 class Masked(RequestBase):
     """Anything that redraws a part of an image."""
 

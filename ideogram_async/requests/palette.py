@@ -56,7 +56,7 @@ def as_palette(value: PaletteSource | None) -> Palette | None:
     return Palette(members=members) if members else None
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class PaletteRule(Rule):
     """A preset that exists, or one to eight sound members."""
 

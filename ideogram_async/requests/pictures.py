@@ -16,7 +16,7 @@ __all__ = ["Asset", "Picture", "Pictures", "mask_problem"]
 HEAD = 64
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Picture(Rule):
     """One image file: PNG, JPEG or WebP."""
 
@@ -52,7 +52,7 @@ class Picture(Rule):
             yield "is no PNG, JPEG or WebP file" if head else "is empty"
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Pictures(Rule):
     """Several files, each like `each`."""
 
@@ -79,7 +79,7 @@ class Pictures(Rule):
             yield f"have {size} bytes together, and {limits.max_upload_bytes} are allowed (max_upload_bytes)"
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Asset(Picture):
     """A file for a data set: an image, a caption or an archive."""
 

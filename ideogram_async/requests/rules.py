@@ -18,7 +18,7 @@ from ideogram_async.enums import Unchecked
 __all__ = ["Choice", "Flag", "Integer", "Limits", "Rule", "Text", "Texts", "kind", "rule", "unsendable"]
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False, repr=False)
 class Limits:
     """What the client adds to the rules of the service."""
 
@@ -27,7 +27,7 @@ class Limits:
     """Whether links to this machine are accepted, as a sandbox gives them."""
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Rule:
     """What a field's value has to be."""
 
@@ -40,7 +40,7 @@ class Rule:
         return iter(())
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Text(Rule):
     """A string."""
 
@@ -59,7 +59,7 @@ class Text(Rule):
             yield self.says
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Texts(Rule):
     """Several strings."""
 
@@ -82,7 +82,7 @@ class Texts(Rule):
                 yield f"[{n}] {problem}"
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Integer(Rule):
     """A whole number within bounds, both included."""
 
@@ -98,7 +98,7 @@ class Integer(Rule):
             yield f"must be from {self.least} to {self.most}, not {value}"
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Flag(Rule):
     """Yes or no."""
 
@@ -106,7 +106,7 @@ class Flag(Rule):
         return None if isinstance(value, bool) else f"must be True or False, not {kind(value)}"
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Choice(Rule):
     """One word of a closed list, or an `Unchecked` one."""
 

@@ -18,20 +18,18 @@ _SPECIAL_V4 = (b"\xc0\x00\x00", b"\xc0\x58\x63")
 def is_public(text: str) -> bool:
     """Tell whether an address is one of the open internet.
 
-    An IPv4 address inside an IPv6 one (mapped, NAT64, 6to4) counts as itself: a gateway may unwrap it.
+    An IPv4 address inside an IPv6 one (mapped, NAT64) counts as itself, for a gateway unwraps it.
     """
     address = _read(text)
     if isinstance(address, IPv4Address):
         return _is_public_v4(address)
 
-    if address is None or address.is_private or address in _DOCUMENTATION:
+    # 6to4 wraps an IPv4 address too, but nobody relays it any more (RFC 7526).
+    if address is None or address.is_private or address in _DOCUMENTATION or address.sixtofour is not None:
         return False
 
     if address in _NAT64:
         return _is_public_v4(IPv4Address(address.packed[-4:]))
-
-    if address.sixtofour is not None:
-        return _is_public_v4(address.sixtofour)
 
     return address in _GLOBAL_UNICAST
 

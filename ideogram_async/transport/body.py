@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import BinaryIO
+import threading
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import BinaryIO, Self
 
 import aiohttp
 from aiohttp.payload import BytesPayload
@@ -22,7 +23,7 @@ TYPES = {".txt": "text/plain", ".zip": "application/zip"}
 
 
 @asynccontextmanager
-async def open_body(call: Call) -> AsyncIterator[aiohttp.FormData | BytesPayload | None]:
+async def open_body(call: Call) -> AsyncGenerator[aiohttp.FormData | BytesPayload | None]:
     """Open the files of a call, and close them when the attempt ends, however it ends.
 
     Raises:
@@ -36,37 +37,65 @@ async def open_body(call: Call) -> AsyncIterator[aiohttp.FormData | BytesPayload
         yield None
         return
 
-    async with AsyncExitStack() as opened:
+    with _Handles() as handles:
         # Names go out as they are: percent-encoded, a caption would miss its image.
         form = aiohttp.FormData(quote_fields=False, default_to_multipart=True)
         for part in call.form:
-            await _add(form, part, opened)
+            await _add(form, part, handles)
 
         yield form
 
 
-async def _add(form: aiohttp.FormData, part: Part, opened: AsyncExitStack) -> None:
+async def _add(form: aiohttp.FormData, part: Part, handles: _Handles) -> None:
     if isinstance(part.body, str):
         form.add_field(_one_line(part.name), part.body, content_type=part.content_type)
         return
 
     file = part.body
     try:
-        handle, head = await to_thread.run_sync(_open, file)
+        handle, head = await to_thread.run_sync(handles.open, file)
     except OSError as error:
         raise InvalidRequestError([(part.name, f"cannot be read: {error.strerror or error}: {file.path}")]) from None
 
-    opened.callback(handle.close)
     name = file.file_name(head)
     content_type = file.content_type or _type_of(name, head)
     form.add_field(_one_line(part.name), handle, filename=_one_line(name), content_type=content_type)
 
 
-def _open(file: ImageFile) -> tuple[BinaryIO, bytes]:
-    handle = file.open()
-    head = handle.read(HEAD)
-    handle.seek(0)
-    return handle, head
+class _Handles:
+    """The open files of an attempt. One that a thread opens after the end, the caller being gone, is closed too."""
+
+    def __init__(self) -> None:
+        self._opened: list[BinaryIO] | None = []
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            opened, self._opened = self._opened or [], None
+
+        for handle in opened:
+            handle.close()
+
+    def open(self, file: ImageFile) -> tuple[BinaryIO, bytes]:
+        """Open a file, in a thread, and look at its first bytes."""
+        handle = file.open()
+        try:
+            head = handle.read(HEAD)
+            handle.seek(0)
+        except OSError:
+            handle.close()
+            raise
+
+        with self._lock:
+            if self._opened is None:
+                handle.close()
+            else:
+                self._opened.append(handle)
+
+        return handle, head
 
 
 def _type_of(name: str, head: bytes) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from functools import cache
 from ssl import SSLCertVerificationError
 
 import aiohttp
 from attrs import field, frozen
 from yarl import URL
 
-from ideogram_async.errors import AmbiguousError, NotSentError, Phase, TransportError
+from ideogram_async.errors import AmbiguousError, IdeogramError, NotSentError, Phase, TransportError
 from ideogram_async.events import Answered, Sending
 from ideogram_async.models.reply import Reply
 from ideogram_async.secret import MaskedStr
@@ -24,19 +25,31 @@ __all__ = ["Http", "tracing"]
 
 CHUNK = 2**16
 LARGEST_REPLY = 8 * 2**20
+PASSING = (aiohttp.ClientError, OSError)
+FINAL = (aiohttp.ClientConnectorCertificateError, SSLCertVerificationError)
 
 
+@cache
 def tracing() -> aiohttp.TraceConfig:
-    """Make the trace that marks the moment before the first byte. Without its mark, nothing was sent."""
+    """Return the trace that marks the moment before the first byte. Without its mark, nothing was sent."""
 
     async def mark(_: object, context: object, __: object) -> None:
-        trail = getattr(context, "trace_request_ctx", None)
-        if isinstance(trail, Trail):
-            trail.phase = Phase.SENT
+        call = getattr(context, "trace_request_ctx", None)
+        if isinstance(call, Call):
+            _leave(call)
 
     config = aiohttp.TraceConfig()
     config.on_request_headers_sent.append(mark)
+    config.freeze()
     return config
+
+
+def _leave(call: Call) -> None:
+    if call.charged and call.trail.phase is not Phase.CONNECTING:
+        # When a connection breaks, aiohttp sends all but POST and PATCH again; here is the last chance to prevent it.
+        raise aiohttp.ClientConnectionError("the connection broke, and the request must not leave twice")
+
+    call.trail.phase = Phase.SENT
 
 
 @frozen(kw_only=True)
@@ -62,15 +75,17 @@ class Http:
         trail.phase = Phase.CONNECTING
         trail.attempts += 1
         self.emit(Sending, call_id=trail.call_id, operation=call.operation, attempt=trail.attempts)
-        key = await self.key()
         reading = _Reading(asyncio.get_running_loop().time())
+        key = await self._find_key(call, reading.began)
         try:
             async with open_body(call) as body:
                 await self._exchange(call, key, body, reading)
-        except (aiohttp.ClientError, OSError) as error:
+        except IdeogramError:
+            raise
+        except Exception as error:
             # Only words are kept: aiohttp's errors carry the request, and the request carries the key.
             reading.cut = _describe(error)
-            reading.is_final = isinstance(error, aiohttp.ClientConnectorCertificateError | SSLCertVerificationError)
+            reading.is_final = isinstance(error, FINAL) or not isinstance(error, PASSING)
         except asyncio.CancelledError as error:
             # aiohttp's frames would show their locals, the request's bytes among them.
             raise error.with_traceback(None)  # noqa: B904
@@ -91,7 +106,11 @@ class Http:
 
     async def _exchange(self, call: Call, key: MaskedStr, body: object, reading: _Reading) -> None:
         url = URL(f"{str(self.base_url).rstrip('/')}{call.path}", encoded=True).extend_query(call.params)
-        timeout = aiohttp.ClientTimeout(total=self._time_for(call, reading.began), connect=self.timeout.connect)
+        left = self._time_left(call, reading.began)
+        if left is not None and left <= 0:
+            raise TimeoutError("no time is left")
+
+        timeout = aiohttp.ClientTimeout(total=left, connect=self.timeout.connect)
         request = self.session().request(
             call.method,
             url,
@@ -101,7 +120,8 @@ class Http:
             allow_redirects=False,
             raise_for_status=False,
             middlewares=(),
-            trace_request_ctx=call.trail,
+            auto_decompress=True,
+            trace_request_ctx=call,
         )
         async with request as response:
             call.trail.phase = Phase.ANSWERING
@@ -114,12 +134,22 @@ class Http:
                     response.close()
                     return
 
-    def _time_for(self, call: Call, now: float) -> float | None:
-        left = None if call.trail.deadline is None else call.trail.deadline - now
-        if left is not None and left <= 0:
-            raise TimeoutError("the deadline has passed")
+    async def _find_key(self, call: Call, began: float) -> MaskedStr:
+        # Whoever keeps the key may be slow, and this is part of the attempt.
+        scope = asyncio.timeout(self._time_left(call, began))
+        try:
+            async with scope:
+                return await self.key()
+        except TimeoutError:
+            if not scope.expired():
+                raise
 
-        return min((t for t in (self.timeout.total, left) if t is not None), default=None)
+        raise NotSentError(f"{call.operation}: the key did not come in time", phase=Phase.CONNECTING)
+
+    def _time_left(self, call: Call, began: float) -> float | None:
+        ends = (call.trail.deadline, None if self.timeout.total is None else began + self.timeout.total)
+        now = asyncio.get_running_loop().time()
+        return min((end - now for end in ends if end is not None), default=None)
 
 
 class _Reading:
@@ -156,5 +186,5 @@ def _no_reply(call: Call, reading: _Reading) -> TransportError:
 
 def _describe(error: Exception) -> str:
     """Name the error without its request: neither the key nor a proxy's password is in the words."""
-    words = re.sub(r"//[^/@\s]+@", "//***@", str(error))
+    words = re.sub(r"//\S*@", "//***@", str(error))
     return f"{type(error).__name__}: {words}" if words else type(error).__name__

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
 from ideogram_async.errors import Phase
 from ideogram_async.events import Throttled, Waiting
 from ideogram_async.models.reply import Reply
-from ideogram_async.transport.emitter import Emitter
-from ideogram_async.transport.limiter import Limiter
+from ideogram_async.transport.emitter import Emitter, logger
+from ideogram_async.transport.limiter import Lease, Limiter
 from ideogram_async.transport.policy import THROTTLED
 from ideogram_async.wire.call import Call, Send
 from ideogram_async.wire.headers import max_in_flight_of, retry_after_of
@@ -24,7 +28,7 @@ def limited(send: Send, limiter: Limiter, emit: Emitter) -> Send:
         trail = call.trail
         trail.phase = Phase.QUEUED
         emit(Waiting, call_id=trail.call_id, operation=call.operation, weight=call.weight)
-        async with limiter.acquire(call.weight) as lease:
+        async with _held(limiter.acquire(call.weight)) as lease:
             if trail.deadline is not None:
                 # The deadline bounds the work, not the time in our own queue.
                 trail.deadline += getattr(lease, "queued", 0.0)
@@ -36,15 +40,37 @@ def limited(send: Send, limiter: Limiter, emit: Emitter) -> Send:
     return send_in_place
 
 
+@asynccontextmanager
+async def _held(lease: Lease) -> AsyncGenerator[Lease]:
+    """Hold places. That they cannot be given back, over a network perhaps, does not lose what the call brought."""
+    entered = await lease.__aenter__()
+    try:
+        yield entered
+    finally:
+        with _harmless():
+            await lease.__aexit__(*sys.exc_info())
+
+
+@contextmanager
+def _harmless() -> Iterator[None]:
+    try:
+        yield
+    except Exception:
+        logger.exception("the limiter failed after a call; what the call brought counts all the same")
+
+
 def _report(call: Call, reply: Reply, limiter: Limiter, emit: Emitter) -> None:
     if reply.is_success:
-        limiter.note_accepted(call.weight)
+        with _harmless():
+            limiter.note_accepted(call.weight)
 
     if reply.status != THROTTLED:
         return
 
     told, retry_after = max_in_flight_of(reply), retry_after_of(reply.headers)
-    limiter.note_rejected(told, retry_after)
+    with _harmless():
+        limiter.note_rejected(told, retry_after)
+
     emit(
         Throttled,
         call_id=call.trail.call_id,

@@ -95,7 +95,8 @@ class Retry:
 
     def backoff(self, attempt: int) -> float:
         """Draw the pause after attempt n, counted from 1."""
-        return random.uniform(0.0, min(self.cap, self.base * 2.0 ** (attempt - 1)))
+        # A larger power would outgrow a float one day.
+        return random.uniform(0.0, min(self.cap, self.base * 2.0 ** min(attempt - 1, 1000)))
 
     def pause(self, call: Call, outcome: Reply | TransportError, *, attempt: int, throttled_for: float) -> float | None:
         """Say how many seconds to wait before trying again, or `None` to stop.
@@ -109,8 +110,9 @@ class Retry:
         asked = retry_after_of(outcome.headers) if isinstance(outcome, Reply) else None
         floor = min(asked or 0.0, LONGEST_RETRY_AFTER)
         if isinstance(outcome, Reply) and outcome.status == THROTTLED:
-            # The limiter's gate does the waiting; the short pause spreads calls where there is none.
-            pause = max(floor, random.uniform(0.0, min(self.base, 1.0)))
+            # The limiter's gate does the waiting; a call that takes no place passes no gate, so its pauses grow.
+            longest = min(self.base, 1.0) if call.weight else min(self.cap, self.base + throttled_for)
+            pause = max(floor, random.uniform(0.0, longest))
             return pause if throttled_for + pause <= self.throttle_wait else None
 
         if attempt >= self.attempts or not self.may_repeat(call, outcome):

@@ -7,7 +7,7 @@ from typing import Any
 
 from tenacity import AsyncRetrying, RetryCallState, stop_never
 
-from ideogram_async.errors import AmbiguousError, Billed, TransportError
+from ideogram_async.errors import AmbiguousError, Billed, IdeogramError, Phase, TransportError
 from ideogram_async.events import Retrying
 from ideogram_async.models.reply import Reply
 from ideogram_async.transport.emitter import Emitter
@@ -29,11 +29,13 @@ def retrying(send: Send, policy: Retry, emit: Emitter) -> Send:
         controller = AsyncRetrying(retry=judge, wait=judge.wait, stop=stop_never, sleep=asyncio.sleep, reraise=True)
         try:
             return await controller(send, call)
-        except TransportError as error:
-            if not (call.trail.in_doubt and error.billed is Billed.NO):
+        except Exception as error:
+            if not call.trail.in_doubt or getattr(error, "billed", Billed.NO) is not Billed.NO:
                 raise
 
-            failure = AmbiguousError(f"{error} (an earlier attempt may have run)", phase=error.phase)
+            # Whatever ended the last attempt, a missing file or key among it, says nothing of an earlier one.
+            words = str(error) if isinstance(error, IdeogramError) else type(error).__name__
+            failure = AmbiguousError(f"{words} (an earlier attempt may have run)", phase=call.trail.phase)
 
         raise failure
 
@@ -58,15 +60,16 @@ class _Judge:
             return False
 
         now = asyncio.get_running_loop().time()
-        pause = self._policy.pause(
-            self._call, outcome, attempt=self._count(outcome, now), throttled_for=now - (self._throttled_at or now)
-        )
+        attempt = self._count(outcome, now)
+        throttled_for = 0.0 if self._throttled_at is None else now - self._throttled_at
+        pause = self._policy.pause(self._call, outcome, attempt=attempt, throttled_for=throttled_for)
         self._note_doubt(outcome)
         deadline = self._call.trail.deadline
         if pause is None or (deadline is not None and now + pause >= deadline):
             return False
 
         self._pause = pause
+        self._call.trail.phase = Phase.QUEUED
         self._tell(outcome, pause)
         return True
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -31,7 +32,7 @@ class SessionOptions:
     """How sessions are made."""
 
     factory: SessionFactory | None
-    proxy: str | None
+    proxy: str | None = field(repr=False)
     trust_env: bool
     reuse_connections: bool
     loopback: bool
@@ -45,32 +46,42 @@ class Local:
     images: aiohttp.ClientSession
     tasks: Tasks = field(factory=Tasks)
     keeper: AsyncGenerator[None, None] | None = None
+    is_closing: bool = field(default=False, init=False)
     _scopes: set[asyncio.Timeout] = field(factory=set, init=False)
     _ended: asyncio.Event = field(factory=asyncio.Event, init=False)
 
     @asynccontextmanager
-    async def call(self) -> AsyncIterator[asyncio.Timeout]:
+    async def call(self, scope: asyncio.Timeout) -> AsyncGenerator[None]:
         """Let `close` end what happens inside: it then raises `TimeoutError`, and the scope has expired."""
-        try:
-            async with asyncio.timeout(None) as scope:
-                self._scopes.add(scope)
-                yield scope
-        finally:
-            self._scopes.discard(scope)
-            self._ended.set()
+        async with scope:
+            self._scopes.add(scope)
+            try:
+                yield
+            finally:
+                self._scopes.discard(scope)
+                self._ended.set()
 
     async def close(self) -> None:
-        """End the calls, finish the tasks, close the sessions."""
-        for scope in self._scopes:
-            scope.reschedule(asyncio.get_running_loop().time())
+        """End the calls, finish the tasks, close the sessions. Nothing is left to do for a second caller."""
+        if self.is_closing:
+            return
 
-        while self._scopes:
-            self._ended.clear()
-            await self._ended.wait()
+        self.is_closing = True
+        try:
+            for scope in self._scopes:
+                scope.reschedule(asyncio.get_running_loop().time())
 
-        await self.tasks.join()
-        await self.api.close()
-        await self.images.close()
+            while self._scopes:
+                self._ended.clear()
+                await self._ended.wait()
+
+            await self.tasks.join()
+        finally:
+            # Also when whoever closes is cancelled.
+            try:
+                await self.api.close()
+            finally:
+                await self.images.close()
 
     def abandon(self) -> None:
         """Let go of the sessions of a loop that has ended and can run nothing any more, without a complaint."""
@@ -84,6 +95,7 @@ class Sessions:
     def __init__(self, options: SessionOptions) -> None:
         self._options = options
         self._locals: dict[asyncio.AbstractEventLoop, Local] = {}
+        self._strays = Tasks()
 
     def here(self) -> Local:
         """Return the running loop's parts, which `open` has made.
@@ -92,16 +104,21 @@ class Sessions:
             NotSentError: If they were closed meanwhile.
         """
         local = self._locals.get(asyncio.get_running_loop())
-        if local is None:
+        if local is None or local.is_closing:
             raise NotSentError("the client was closed", phase=Phase.QUEUED, retryable=False)
 
         return local
+
+    def tasks(self) -> Tasks:
+        """Return the running loop's tasks, also while it closes; without sessions, tasks that nobody waits for."""
+        local = self._locals.get(asyncio.get_running_loop())
+        return self._strays if local is None else local.tasks
 
     async def open(self) -> Local:
         """Return the running loop's parts, made if there are none yet."""
         loop = asyncio.get_running_loop()
         local = self._locals.get(loop)
-        if local is None:
+        if local is None or local.is_closing:
             self._forget_dead()
             local = self._locals[loop] = self._make()
             # A generator that is suspended when its loop ends is closed by the loop, and closes the sessions.
@@ -112,24 +129,37 @@ class Sessions:
 
     async def close(self) -> None:
         """Close the running loop's parts. A later call opens new ones."""
-        local = self._locals.get(asyncio.get_running_loop())
-        if local is not None and local.keeper is not None:
+        loop = asyncio.get_running_loop()
+        local = self._locals.get(loop)
+        if local is None or local.keeper is None or local.is_closing:
+            return
+
+        try:
+            await local.close()
+        finally:
             await local.keeper.aclose()
 
     async def _keep(self, loop: asyncio.AbstractEventLoop, local: Local) -> AsyncGenerator[None, None]:
         try:
             yield
         finally:
-            self._locals.pop(loop, None)
             await local.close()
+            if self._locals.get(loop) is local:
+                del self._locals[loop]
 
     def _forget_dead(self) -> None:
-        for loop in [loop for loop in self._locals if loop.is_closed()]:
-            self._locals.pop(loop).abandon()
+        # A copy, and a pop that may find nothing: loops in other threads come and go.
+        for loop in list(self._locals):
+            if loop.is_closed() and (local := self._locals.pop(loop, None)) is not None:
+                local.abandon()
 
     def _make(self) -> Local:
         api = self._session("api")
         try:
+            # Added here, not passed on: a factory that loses it would make every sent call look unsent.
+            if tracing() not in api.trace_configs:
+                api.trace_configs.append(tracing())
+
             return Local(api, self._session("images"))
         except BaseException:
             api.detach()
@@ -139,13 +169,10 @@ class Sessions:
         make = self._options.factory or _plain_session
         session = make(purpose, **self._settings(purpose))
         if not isinstance(session, aiohttp.ClientSession):
-            raise TypeError(f"session_factory must return an aiohttp.ClientSession, not {type(session).__name__}")
+            if inspect.iscoroutine(session):
+                session.close()
 
-        if purpose == "api":
-            # Added here, not passed on: a factory that loses it would make every sent call look unsent.
-            trace = tracing()
-            trace.freeze()
-            session.trace_configs.append(trace)
+            raise TypeError(f"session_factory must return an aiohttp.ClientSession, not {type(session).__name__}")
 
         return session
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -25,7 +25,7 @@ OpenLink = Callable[[HasLink], AbstractAsyncContextManager[AsyncIterator[bytes]]
 
 
 @asynccontextmanager
-async def spooled(request: R, open_link: OpenLink, *, max_bytes: int) -> AsyncIterator[R]:
+async def spooled(request: R, open_link: OpenLink, *, max_bytes: int) -> AsyncGenerator[R]:
     """Yield the request with files that can be opened again; the copies are deleted at the end.
 
     Open files are read from where they stand and are not closed. What can be opened again is left alone.
@@ -60,7 +60,8 @@ async def _copy(name: str, file: ImageFile, open_link: OpenLink, max_bytes: int,
     if file.is_reopenable:
         return file
 
-    path = await to_thread.run_sync(_new_file)
+    # Not in a thread: cancelled there, it would leave a file that nobody knows.
+    path = _new_file()
     copies.callback(path.unlink, missing_ok=True)
     try:
         await _fill(path, file, open_link, max_bytes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -111,8 +112,12 @@ class Shared:
             secret = self.key
         else:
             given = self.key()
-            secret = Secret(given if isinstance(given, str) else await given)
-            del given
+            try:
+                # No key is no reason to fail here: like an empty one, it is missing.
+                secret = Secret((await given if inspect.isawaitable(given) else given) or "")
+            finally:
+                # A traceback shows the locals of this frame.
+                del given
 
         if not secret:
             raise AuthenticationError("no API key: set IDEOGRAM_API_KEY or pass api_key; nothing was sent", status=401)
@@ -142,7 +147,7 @@ class Stack:
         sessions = shared.sessions
         self.shared = shared
         self.view = view
-        self.emit = Emitter(view.on_event, lambda: sessions.here().tasks)
+        self.emit = Emitter(view.on_event, sessions.tasks)
         http = Http(
             session=lambda: sessions.here().api,
             base_url=shared.base_url,

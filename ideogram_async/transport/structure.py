@@ -38,6 +38,8 @@ MAX_PIXELS = 100_000_000
 _MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 # A stuffed zero outside compressed data, and a second beginning.
 _MISPLACED = frozenset({0x00, 0xD8})
+# Real images have some thousand chunks or segments; a file of empty ones would keep the event loop busy.
+_MOST_PARTS = 100_000
 
 
 class Structure:
@@ -51,6 +53,7 @@ class Structure:
         self._chunks = Chunks()
         self._format: Format | None = None
         self._is_whole = False
+        self._parts = 0
         self._walk = self._image()
         next(self._walk)
 
@@ -106,6 +109,7 @@ class Structure:
         yield from self._chunks.take(len(PNG_SIGNATURE))
         kind = b""
         while kind != b"IEND":
+            self._count()
             head = yield from self._chunks.take(8)
             kind = head[4:]
             checksum = yield from self._chunks.skip(int.from_bytes(head[:4], "big"), zlib.crc32(kind))
@@ -116,6 +120,7 @@ class Structure:
         yield from self._chunks.take(2)
         has_scan = False
         while (marker := (yield from self._marker())) != JPEG_END:
+            self._count()
             if marker in JPEG_BARE:
                 continue
 
@@ -153,6 +158,11 @@ class Structure:
             code = (yield from self._chunks.take(1))[0]
 
         return code
+
+    def _count(self) -> None:
+        self._parts += 1
+        if self._parts > _MOST_PARTS:
+            raise self._damaged(f"it has more than {_MOST_PARTS:,} parts")
 
     def _judge(self, size: Size | None) -> None:
         if size is None:

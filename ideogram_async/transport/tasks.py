@@ -34,9 +34,9 @@ class Tasks:
         return await asyncio.shield(task)
 
     async def join(self) -> None:
-        """Wait until all of them have ended."""
-        while self._running:
-            await asyncio.wait(self._running)
+        """Wait until all of them have ended, but for one that is waiting here itself."""
+        while others := self._running - {asyncio.current_task()}:
+            await asyncio.wait(others)
 
 
 def _retrieve(task: asyncio.Task[Any]) -> None:

@@ -8,8 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from attrs import define, field
-from tenacity import RetryCallState, retry_if_exception
-from tenacity.asyncio import AsyncRetrying
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from ideogram_async.errors import DownloadError, LinkExpiredError, NotAnImageError, TruncatedImageError
 from ideogram_async.transport.links import expiry

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from io import BytesIO
+
+import pytest
+from download.origin import picture, png
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from ideogram_async.formats import JPEG, PNG, WEBP, Format, is_coloured, measure, sniff
+
+KINDS = {"PNG": PNG, "JPEG": JPEG, "WEBP": WEBP}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sniff(kind: str) -> None:
+    """Twelve bytes tell the format."""
+    assert KINDS[kind] == sniff(picture(kind)[:12])
+
+
+@pytest.mark.parametrize("head", [b"", b"GIF89a", b"RIFFxxxxWAVE", b"\x89PNG"])
+def test_sniff_nothing(head: bytes) -> None:
+    """Anything else has no format."""
+    assert None is sniff(head)
+
+
+def drawn(kind: str, size: tuple[int, int], **options: bool) -> bytes:
+    """Make an image of one colour."""
+    file = BytesIO()
+    Image.new("RGB", size, "teal").save(file, kind, **options)
+    return file.getvalue()
+
+
+def drawn_extended(size: tuple[int, int]) -> bytes:
+    """Make a WebP file with the extended header."""
+    file = BytesIO()
+    frames = [Image.new("RGBA", size, colour) for colour in ("#ff000080", "#0000ff80")]
+    frames[0].save(file, "WEBP", save_all=True, append_images=frames[1:])
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (640, 480), (5000, 3)])
+def test_measure(size: tuple[int, int]) -> None:
+    """Width and height are read from every kind of header."""
+    images = [
+        drawn("PNG", size),
+        drawn("JPEG", size),
+        drawn("JPEG", size, progressive=True),
+        drawn("WEBP", size),
+        drawn("WEBP", size, lossless=True),
+        drawn_extended(size),
+    ]
+
+    assert [size] * 6 == [measure(BytesIO(image)) for image in images]
+
+
+def test_measure_late_frame() -> None:
+    """A JPEG's frame header may follow megabytes of profiles, thumbnails and padding."""
+    whole = picture("JPEG")
+    segment = b"\xff\xe2\xff\xff" + whole.ljust(65533, b"\xff")[:65533]
+
+    assert (96, 96) == measure(BytesIO(whole[:2] + segment * 40 + b"\xff\x01\xff\xff" + whole[2:]))
+
+
+def test_measure_in_the_middle() -> None:
+    """Reading begins where the file stands."""
+    file = BytesIO(b"header" + picture("JPEG"))
+    file.seek(6)
+
+    assert (96, 96) == measure(file)
+
+
+GARBAGE = {
+    "empty": b"",
+    "text": b"not an image at all, but long enough to be read",
+    "png cut": png()[:20],
+    "png without a header": png()[:12] + b"IDAT" + bytes(20),
+    "png of no width": png(0, 8),
+    "jpeg cut": picture("JPEG")[:30],
+    "jpeg ends": b"\xff\xd8\xff\xe0\0\x02\xff\xd9" + bytes(30),
+    "jpeg scan without a frame": b"\xff\xd8\xff\xda\0\x02" + bytes(30),
+    "jpeg short length": b"\xff\xd8\xff\xe0\0\x01" + bytes(30),
+    "jpeg lost marker": b"\xff\xd8\xff\xe0\0\x02xx" + bytes(30),
+    "jpeg all padding": b"\xff\xd8" + b"\xff" * 30_000,
+    "jpeg ends in padding": b"\xff\xd8" + b"\xff" * 30,
+    "jpeg of empty segments": b"\xff\xd8" + b"\xff\xe0\0\x02" * 20_000,
+    "webp cut": picture("WEBP")[:20],
+    "webp of an unknown kind": b"RIFF\x40\0\0\0WEBPXXXX" + bytes(60),
+    "webp without a start code": b"RIFF\x40\0\0\0WEBPVP8 " + bytes(60),
+    "webp lossless without a signature": b"RIFF\x40\0\0\0WEBPVP8L" + bytes(60),
+}
+
+
+@pytest.mark.parametrize("image", GARBAGE.values(), ids=GARBAGE.keys())
+def test_measure_garbage(image: bytes) -> None:
+    """Garbage has no size."""
+    assert None is measure(BytesIO(image))
+
+
+@given(
+    head=st.sampled_from([b"", picture("PNG")[:16], b"\xff\xd8\xff", b"RIFF1234WEBPVP8"]), rest=st.binary(max_size=300)
+)
+def test_measure_never_raises(head: bytes, rest: bytes) -> None:
+    """No bytes make it raise."""
+    size = measure(BytesIO(head + rest))
+
+    assert size is None or min(size) > 0
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"), [("RGB", True), ("RGBA", True), ("L", False), ("LA", False), ("1", False)]
+)
+def test_is_coloured(mode: str, expected: bool) -> None:
+    """A PNG's header tells whether it has colours."""
+    file = BytesIO()
+    Image.new(mode, (2, 2)).save(file, "PNG")
+
+    assert expected == is_coloured(file.getvalue()[:26])
+
+
+@pytest.mark.parametrize("head", [b"", png()[:25], picture("JPEG")[:26]])
+def test_is_coloured_unknown(head: bytes) -> None:
+    """Of anything else nothing is said."""
+    assert not is_coloured(head)
+
+
+def test_formats() -> None:
+    """Each format has its extension and media type."""
+    assert Format("WebP", "webp", "image/webp") == WEBP

@@ -1,0 +1,345 @@
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+import threading
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from download.conftest import names
+
+from ideogram_async.errors import FileConflictError
+from ideogram_async.transport.disk import make_folder
+from ideogram_async.transport.storage import PartFile, is_part
+
+DATA = b"an image"
+
+
+def stored_part(folder: Path, data: bytes = DATA) -> PartFile:
+    """Begin a part file and write it."""
+    part = PartFile(folder, "fox")
+    part.open()
+    part.write(data)
+    return part
+
+
+def fail(monkeypatch: pytest.MonkeyPatch, name: str, code: int, *, on: int = 1) -> list[int]:
+    """Make the n-th call of an `os` function fail; return the list that counts calls."""
+    real, calls = getattr(os, name), list[int]()
+
+    def failing(*args: Any, **options: Any) -> Any:
+        calls.append(1)
+        if len(calls) == on:
+            raise OSError(code, os.strerror(code))
+
+        return real(*args, **options)
+
+    monkeypatch.setattr(os, name, failing)
+    return calls
+
+
+def test_commit(folder: Path) -> None:
+    """A committed file stands whole, with its size and hash told."""
+    stored = stored_part(folder).commit("fox.png")
+
+    assert (folder / "fox.png", len(DATA), sha256(DATA).hexdigest(), False) == (
+        stored.path,
+        stored.size,
+        stored.sha256,
+        stored.adopted,
+    )
+    assert DATA == stored.path.read_bytes()
+    assert 1 == stored.path.stat().st_nlink
+
+
+@pytest.mark.parametrize(("umask", "expected"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_mode(folder: Path, umask: int, expected: int) -> None:
+    """While it grows nobody else may read it; afterwards it has the mode of any new file."""
+    before = os.umask(umask)
+    try:
+        part = stored_part(folder)
+        growing = stat.S_IMODE(next(folder.iterdir()).stat().st_mode)
+        path = part.commit("fox.png").path
+    finally:
+        os.umask(before)
+
+    assert (0o600, expected) == (growing, stat.S_IMODE(path.stat().st_mode))
+
+
+def test_short_writes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write that takes only a part is continued."""
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: real(fd, data[:3]))
+
+    assert DATA == stored_part(folder).commit("fox.png").path.read_bytes()
+
+
+def test_restart(folder: Path) -> None:
+    """Another try begins with an empty file."""
+    part = stored_part(folder, b"half of something longer")
+    part.restart()
+    part.write(DATA)
+    stored = part.commit("fox.png")
+
+    assert (DATA, sha256(DATA).hexdigest()) == (stored.path.read_bytes(), stored.sha256)
+
+
+def test_part_name(folder: Path) -> None:
+    """A part that was left behind is known by its name."""
+    part = stored_part(folder)
+    expected = [
+        (names(folder)[0], True),
+        ("fox.png", False),
+        (".fox.part", False),
+        ("fox.0123456789abcdef.part", False),
+    ]
+
+    assert expected == [(name, is_part(name)) for name, _ in expected]
+
+    part.discard()
+
+
+def test_discard(folder: Path) -> None:
+    """A discarded file leaves nothing, and discarding again does nothing."""
+    part = stored_part(folder)
+    part.discard()
+    part.discard()
+
+    assert [] == list(folder.iterdir())
+    assert part.is_over
+
+
+def test_discard_unopened(folder: Path) -> None:
+    """A file that was discarded before it was created is never created."""
+    part = PartFile(folder, "fox")
+    part.discard()
+    with pytest.raises(ValueError, match="closed"):
+        part.open()
+
+    assert [] == list(folder.iterdir())
+
+
+def test_late_write(folder: Path) -> None:
+    """A thread that comes late writes nothing."""
+    part = stored_part(folder)
+    part.discard()
+    for step in (part.restart, lambda: part.write(DATA), lambda: part.commit("fox.png")):
+        with pytest.raises(ValueError, match="closed"):
+            step()
+
+    assert [] == list(folder.iterdir())
+
+
+def test_discard_of_removed(folder: Path) -> None:
+    """A part file that somebody removed is no error."""
+    part = stored_part(folder)
+    next(folder.iterdir()).unlink()
+    part.discard()
+
+    assert part.is_over
+
+
+def test_long_name(folder: Path) -> None:
+    """The longest name that a file may have can be stored."""
+    name = "ü" * 125 + ".png"
+    part = PartFile(folder, name)
+    part.open()
+    part.write(DATA)
+
+    assert DATA == part.commit(name).path.read_bytes()
+
+
+def test_missing_folder(folder: Path) -> None:
+    """A missing folder is told by the system's own error."""
+    part = PartFile(folder / "missing", "fox")
+    with pytest.raises(FileNotFoundError):
+        part.open()
+
+    part.discard()
+
+
+@pytest.fixture(params=["link", "rename"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Whether the file system knows hard links."""
+    if request.param == "rename":
+
+        def refused(*args: Any, **options: Any) -> None:
+            raise OSError(errno.EPERM, "no hard links here")
+
+        monkeypatch.setattr(os, "link", refused)
+
+    return str(request.param)
+
+
+def test_adopt(folder: Path, way: str) -> None:
+    """The same bytes at the target are adopted."""
+    (folder / "fox.png").write_bytes(DATA)
+    before = (folder / "fox.png").stat().st_ino
+    stored = stored_part(folder).commit("fox.png")
+
+    assert stored.adopted
+    assert before == stored.path.stat().st_ino
+    assert ["fox.png"] == names(folder)
+
+
+def test_rename(folder: Path, way: str) -> None:
+    """Without hard links a file is put in its place all the same."""
+    stored = stored_part(folder).commit("fox.png")
+
+    assert not stored.adopted
+    assert ["fox.png"] == names(folder)
+
+
+@pytest.mark.parametrize("there", [b"another!", b"other bytes", b""], ids=["same size", "longer", "empty"])
+def test_conflict(folder: Path, way: str, there: bytes) -> None:
+    """Other bytes at the target are never touched."""
+    (folder / "fox.png").write_bytes(there)
+    part = stored_part(folder)
+    with pytest.raises(FileConflictError) as caught:
+        part.commit("fox.png")
+
+    part.discard()
+
+    assert folder / "fox.png" == caught.value.path
+    assert there == (folder / "fox.png").read_bytes()
+    assert ["fox.png"] == names(folder)
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link", "dangling link"])
+def test_conflict_with_anything(folder: Path, way: str, kind: str) -> None:
+    """A folder, a pipe or a symbolic link at the target is a conflict; nothing is followed or waited for."""
+    target, elsewhere = folder / "fox.png", folder / "elsewhere"
+    match kind:
+        case "folder":
+            target.mkdir()
+        case "pipe":
+            os.mkfifo(target)
+        case "link":
+            elsewhere.write_bytes(DATA)
+            target.symlink_to(elsewhere)
+        case _:
+            target.symlink_to(elsewhere)
+
+    part = stored_part(folder)
+    with pytest.raises(FileConflictError):
+        part.commit("fox.png")
+
+    part.discard()
+
+    assert elsewhere.exists() == (kind == "link")
+
+
+def test_racing_commits(folder: Path, way: str) -> None:
+    """Of many that want one target exactly one gets it; the others adopt it or conflict, by their bytes."""
+    parts = [stored_part(folder, data) for data in [DATA] * 4 + [b"othersof"] * 4]
+    begin = threading.Barrier(len(parts))
+    outcomes: list[bool | None] = []
+
+    def commit(part: PartFile) -> None:
+        begin.wait()
+        try:
+            outcomes.append(part.commit("fox.png").adopted)
+        except FileConflictError:
+            outcomes.append(None)
+            part.discard()
+
+    threads = [threading.Thread(target=commit, args=(part,)) for part in parts]
+    for thread in threads:
+        thread.start()
+
+    for thread in threads:
+        thread.join()
+
+    assert (1, 3, 4) == (outcomes.count(False), outcomes.count(True), outcomes.count(None))
+    assert ["fox.png"] == names(folder)
+
+
+def test_fsync_fails(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failed fsync is final: it is not repeated, and nothing appears at the target."""
+    part = stored_part(folder)
+    calls = fail(monkeypatch, "fsync", errno.EIO)
+    with pytest.raises(OSError, match="Input/output") as caught:
+        part.commit("fox.png")
+
+    part.discard()
+
+    assert (errno.EIO, 1) == (caught.value.errno, len(calls))
+    assert [] == names(folder)
+
+
+def test_folder_fsync_fails(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If only the folder cannot be synced, the error is told and the whole file stands."""
+    part = stored_part(folder)
+    fail(monkeypatch, "fsync", errno.EIO, on=2)
+    with pytest.raises(OSError, match="Input/output"):
+        part.commit("fox.png")
+
+    part.discard()
+
+    assert DATA == (folder / "fox.png").read_bytes()
+
+
+def test_folder_cannot_sync(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that does not sync folders is no error."""
+    part = stored_part(folder)
+    fail(monkeypatch, "fsync", errno.EINVAL, on=2)
+
+    assert DATA == part.commit("fox.png").path.read_bytes()
+
+
+def test_link_fails(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any other failure to link is told as it is."""
+    part = stored_part(folder)
+    fail(monkeypatch, "link", errno.ENOSPC)
+    with pytest.raises(OSError, match="No space"):
+        part.commit("fox.png")
+
+    part.discard()
+
+    assert [] == names(folder)
+
+
+def test_full_sync(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where fsync does not reach the platter, the stronger call is made."""
+    asked: list[int] = []
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(fcntl, "fcntl", lambda fd, command: asked.append(command))
+    stored_part(folder).commit("fox.png")
+
+    assert [51] == asked
+
+
+def test_part_is_never_followed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A symbolic link that waits under the part's name is not written through."""
+    monkeypatch.setattr("secrets.token_hex", lambda size: "guessed")
+    victim = folder / "victim"
+    victim.write_bytes(b"untouched")
+    (folder / ".fox.guessed.part").symlink_to(victim)
+    part = PartFile(folder, "fox")
+    with pytest.raises(FileExistsError):
+        part.open()
+
+    part.discard()
+    (folder / ".fox.guessed.part").unlink()
+
+    assert b"untouched" == victim.read_bytes()
+
+
+def test_make_folder(folder: Path) -> None:
+    """A folder is created with its parents; one that exists is fine."""
+    deep = folder / "a" / "b"
+    make_folder(deep)
+    make_folder(deep)
+
+    assert deep.is_dir()
+
+
+def test_make_folder_over_file(folder: Path) -> None:
+    """A file in the way is an error of the system."""
+    (folder / "a").write_bytes(b"")
+    with pytest.raises(OSError, match="exists"):
+        make_folder(folder / "a")

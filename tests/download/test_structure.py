@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import random
+import tracemalloc
+from io import BytesIO
+
+import pytest
+from download.origin import chunk, picture, png
+from PIL import Image
+
+from ideogram_async.errors import DownloadError, ImageTooLargeError, NotAnImageError, TruncatedImageError
+from ideogram_async.formats import JPEG, PNG, WEBP
+from ideogram_async.transport.structure import Structure
+
+
+def animated_webp() -> bytes:
+    """Make a WebP file with the extended header."""
+    frames = [Image.new("RGB", (32, 32), colour) for colour in ("red", "blue")]
+    file = BytesIO()
+    frames[0].save(file, "WEBP", save_all=True, append_images=frames[1:])
+    return file.getvalue()
+
+
+def jpeg_with_thumbnail() -> bytes:
+    """Put a whole JPEG into the APP1 segment of another."""
+    inside = b"Exif\0\0" + picture("JPEG", side=16)
+    whole = picture("JPEG")
+    return whole[:2] + b"\xff\xe1" + (len(inside) + 2).to_bytes(2, "big") + inside + whole[2:]
+
+
+IMAGES = {
+    "png": picture("PNG"),
+    "jpeg": picture("JPEG"),
+    "jpeg progressive": picture("JPEG", progressive=True),
+    "jpeg restarts": picture("JPEG", restart_marker_blocks=2),
+    "jpeg thumbnail": jpeg_with_thumbnail(),
+    "webp lossy": picture("WEBP"),
+    "webp lossless": picture("WEBP", lossless=True),
+    "webp extended": animated_webp(),
+}
+every_image = pytest.mark.parametrize("image", IMAGES.values(), ids=IMAGES.keys())
+
+
+def check(image: bytes, *, step: int = 4096) -> Structure:
+    """Pass an image through, in chunks."""
+    structure = Structure()
+    for start in range(0, len(image), step):
+        structure.feed(image[start : start + step])
+
+    structure.finish()
+    return structure
+
+
+@every_image
+@pytest.mark.parametrize("step", [1, 7, 65536])
+def test_whole(image: bytes, step: int) -> None:
+    """A whole image passes, however it is cut into chunks."""
+    assert check(image, step=step).format in (PNG, JPEG, WEBP)
+
+
+@every_image
+def test_trailing_bytes(image: bytes) -> None:
+    """What follows an image's end is nobody's business."""
+    assert check(image + b"trailing" * 2000).format is not None
+
+
+@every_image
+def test_truncations(image: bytes) -> None:
+    """300 random truncations are all noticed."""
+    lengths = random.Random(13).choices(range(1, len(image)), k=300)
+    missed = []
+    for length in lengths:
+        try:
+            check(image[:length])
+        except TruncatedImageError:
+            continue
+        missed.append(length)
+
+    assert [] == missed
+
+
+def test_png_bit_flips() -> None:
+    """300 flipped bits in a PNG are all noticed."""
+    image, chance = IMAGES["png"], random.Random(13)
+    missed = []
+    for _ in range(300):
+        flipped = bytearray(image)
+        flipped[chance.randrange(len(image))] ^= 1 << chance.randrange(8)
+        try:
+            check(bytes(flipped))
+        except DownloadError:
+            continue
+        missed.append(flipped)
+
+    assert [] == missed
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"x", b"<!doctype html><title>Sign in</title>", b'{"error": "x"}', b"GIF89a" + bytes(20), b"RIFFxxxxWAVE"],
+)
+def test_not_an_image(body: bytes) -> None:
+    """What does not begin like an image is none; nothing at all is none either."""
+    with pytest.raises(NotAnImageError):
+        check(body)
+
+
+@pytest.mark.parametrize("body", [b"\x89PNG", b"\xff", b"\xff\xd8\xff", b"RIF", b"RIFF\x10\0\0", b"RIFF\x10\0\0\0WE"])
+def test_cut_head(body: bytes) -> None:
+    """What is too short to tell, but begins like an image, was cut."""
+    with pytest.raises(TruncatedImageError):
+        check(body)
+
+
+HUGE = {
+    "png": png(20_000, 20_000),
+    "jpeg": b"\xff\xd8\xff\xc0\0\x11\x08\xff\xff\xff\xff\x03" + bytes(20),
+    "webp": b"RIFF" + (60).to_bytes(4, "little") + b"WEBPVP8X" + bytes(8) + b"\xff\xff\0\xff\xff\0" + bytes(40),
+}
+
+
+@pytest.mark.parametrize("image", HUGE.values(), ids=HUGE.keys())
+def test_too_many_pixels(image: bytes) -> None:
+    """More than 100 million pixels are refused by the header alone."""
+    with pytest.raises(ImageTooLargeError, match="pixels"):
+        check(image[:64])
+
+
+def test_pixel_limit() -> None:
+    """Exactly 100 million pixels are allowed."""
+    assert check(png(10_000, 10_000)).format is PNG
+
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+JPEG_HEAD = b"\xff\xd8\xff\xe0\0\x04xx"
+DAMAGED = {
+    "png begins without a header": SIGNATURE + chunk(b"IDAT", b"x" * 40),
+    "png of no size": png(0, 5),
+    "png of too many chunks": png(blocks=100_001),
+    "jpeg of too many segments": b"\xff\xd8" + b"\xff\xe0\0\x02" * 100_001 + b"\xff\xd9",
+    "png with a wrong checksum": png()[:-1] + b"x",
+    "jpeg without a picture": JPEG_HEAD + b"\xff\xd9" + bytes(20),
+    "jpeg without a marker": JPEG_HEAD + b"lost marker",
+    "jpeg with a stray zero": JPEG_HEAD + b"\xff\x00\x00\x04xx",
+    "jpeg that begins twice": JPEG_HEAD + b"\xff\xd8\xff\xd9",
+    "jpeg with a short length": JPEG_HEAD + b"\xff\xe1\x00\x01xx",
+    "jpeg with a short frame": JPEG_HEAD + b"\xff\xc0\x00\x04xx",
+    "jpeg of no size": JPEG_HEAD + b"\xff\xc0\x00\x0b\x08" + bytes(20),
+    "webp of an unknown kind": b"RIFF\x40\0\0\0WEBPXXXX" + bytes(60),
+    "webp shorter than its header": b"RIFF\x04\0\0\0WEBPVP8L" + bytes(60),
+}
+
+
+@pytest.mark.parametrize("image", DAMAGED.values(), ids=DAMAGED.keys())
+def test_damaged(image: bytes) -> None:
+    """An image that contradicts itself is damaged."""
+    with pytest.raises(TruncatedImageError, match="damaged"):
+        check(image)
+
+
+def test_padding() -> None:
+    """FF bytes before a marker, and markers that stand alone, are no damage."""
+    whole = picture("JPEG")
+
+    assert check(whole[:2] + b"\xff\xff\xff\x01" + whole[2:]).format is JPEG
+
+
+def test_nothing_fed() -> None:
+    """An empty chunk changes nothing."""
+    structure = Structure()
+    structure.feed(b"")
+
+    assert structure.format is None
+
+
+def test_link_in_errors() -> None:
+    """An error names the link that was given."""
+    with pytest.raises(NotAnImageError, match="https://h/x") as caught:
+        Structure("https://h/x").feed(b"<html></html>")
+
+    assert "https://h/x" == caught.value.url
+
+
+def test_constant_memory() -> None:
+    """Fifty megabytes pass through less than one."""
+    blocks = chunk(b"IDAT", bytes(1 << 20))
+    structure = Structure()
+    tracemalloc.start()
+    structure.feed(png()[:33])
+    view = memoryview(blocks)
+    for _ in range(50):
+        for start in range(0, len(blocks), 65536):
+            structure.feed(bytes(view[start : start + 65536]))
+
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak < 1 << 20

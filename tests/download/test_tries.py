@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from ideogram_async.errors import (
+    DownloadError,
+    FileConflictError,
+    HostRefusedError,
+    ImageTooLargeError,
+    LinkExpiredError,
+    NotAnImageError,
+    TruncatedImageError,
+    WithheldImageError,
+)
+from ideogram_async.transport.policy import Retry
+from ideogram_async.transport.tries import Trial, most_tries, pause_after
+
+LIVE, DEAD = "https://ideogram.ai/x?exp=9999999999", "https://ideogram.ai/x?exp=1"
+
+
+def status(code: int | None) -> DownloadError:
+    """Build the error of a status."""
+    return DownloadError("", status=code)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected", "once_past"),
+    [
+        *[(status(code), 7, 7) for code in (None, 408, 425, 429, 500, 502, 503, 504, 520, 524)],
+        *[(status(code), 1, 1) for code in (204, 206, 304, 400, 401, 402, 405, 418, 451)],
+        (TruncatedImageError(""), 7, 7),
+        (LinkExpiredError(""), 3, 1),
+        (NotAnImageError(""), 3, 3),
+        (ImageTooLargeError(""), 1, 1),
+        (HostRefusedError(""), 1, 1),
+        (WithheldImageError(""), 1, 1),
+        (FileConflictError("", path=Path()), 1, 1),
+    ],
+)
+def test_most_tries(error: DownloadError, expected: int, once_past: int) -> None:
+    """Each kind of error has its number of tries, before and after the link's time."""
+    actual = [most_tries(error, attempts=7, is_past=is_past) for is_past in (False, True)]
+
+    assert [expected, once_past] == actual
+
+
+@pytest.mark.parametrize("error", [LinkExpiredError(""), NotAnImageError(""), status(500)])
+def test_attempts_is_the_most(error: DownloadError) -> None:
+    """`attempts` bounds them all."""
+    assert 1 == most_tries(error, attempts=1, is_past=False)
+
+
+@pytest.mark.parametrize("attempt", [1, 2, 3, 4])
+def test_pause(attempt: int) -> None:
+    """The pause is drawn below a bound that doubles up to the cap."""
+    policy = Retry(base=1.0, cap=3.0)
+    pauses = [pause_after(status(500), attempt=attempt, policy=policy, is_past=False) for _ in range(200)]
+
+    assert all(pause is not None and 0.0 <= pause <= min(3.0, 2.0 ** (attempt - 1)) for pause in pauses)
+    assert len(set(pauses)) > 100
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(7.0, 7.0), (86400.0, 300.0), (None, 0.0)])
+def test_retry_after(asked: float | None, expected: float) -> None:
+    """A Retry-After is the floor, up to five minutes."""
+    assert expected == pause_after(status(429), attempt=1, policy=Retry(base=0.0), is_past=False, retry_after=asked)
+
+
+def test_no_more_tries() -> None:
+    """After the last try there is no pause."""
+    assert None is pause_after(status(500), attempt=5, policy=Retry(attempts=5), is_past=False)
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    "error", [asyncio.CancelledError(), OSError(28, "full"), RuntimeError(), KeyboardInterrupt(), TimeoutError()]
+)
+def test_never_by_exclusion(error: BaseException) -> None:
+    """Only errors of a download are tried again: no cancellation, no full disk, nothing unknown."""
+    trial = Trial(LIVE, Retry(), Clock())
+    trial.begin()
+
+    assert not trial.may_go_on(error)
+
+
+@pytest.mark.parametrize(("link", "expected"), [(LIVE, True), (DEAD, False), ("https://ideogram.ai/x", True)])
+def test_expiry_is_read(link: str, expected: bool) -> None:
+    """A refused link whose own time is over is not tried again."""
+    trial = Trial(link, Retry(), Clock())
+    trial.begin()
+
+    assert expected == trial.may_go_on(LinkExpiredError(""))
+
+
+def test_deadline() -> None:
+    """The deadline bounds all tries with their pauses."""
+    clock = Clock()
+    trial = Trial(LIVE, Retry(deadline=10.0, base=0.0), clock)
+    trial.begin()
+    clock.now += 9.0
+
+    assert 1.0 == trial.time_left()
+    assert trial.may_go_on(status(500))
+    trial.retry_after = 2.0
+    assert not trial.may_go_on(status(500))
+    trial.retry_after = None
+    clock.now += 1.0
+    assert not trial.may_go_on(status(500))
+
+
+def test_no_deadline() -> None:
+    """Without a deadline there is always time."""
+    assert None is Trial(LIVE, Retry(), Clock()).time_left()
+
+
+def test_begin_forgets() -> None:
+    """A try does not inherit what the host asked for in the one before."""
+    trial = Trial(LIVE, Retry(), Clock(), retry_after=5.0)
+    trial.begin()
+
+    assert (1, None) == (trial.attempt, trial.retry_after)

@@ -1,0 +1,94 @@
+"""What users write, for type checkers alone: nothing here runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import assert_type
+
+from ideogram_async import (
+    ColorPaletteMember,
+    DescribeResponse,
+    Generate,
+    GenerateImageResponse,
+    GetModelResponse,
+    Ideogram,
+    ImageFile,
+    ImageGenerationObjectV3,
+    ImageGenerationResponseV3,
+    ListModelsResponse,
+    Price,
+    RemoveBackgroundResponse,
+    RenderingSpeed,
+    Reply,
+    Retry,
+    Timeout,
+    Unchecked,
+    Upscale,
+)
+from ideogram_async.events import Event
+
+
+async def ask() -> str:
+    return "key"
+
+
+def listen(event: Event) -> None:
+    del event
+
+
+async def answers_are_inferred(client: Ideogram) -> None:
+    answer = await client.generate("a red fox", num_images=2, rendering_speed="TURBO")
+    assert_type(answer, ImageGenerationResponseV3)
+    for image in answer:
+        assert_type(image, ImageGenerationObjectV3)
+        assert_type(image.url, str | None)
+        assert_type(await client.download(image, "foxes/"), Path)
+        assert_type(await client.upscale(image), GenerateImageResponse)
+
+    assert_type(await client.send(Generate("a red fox")), ImageGenerationResponseV3)
+    assert_type(await client.send(Upscale("fox.png")), GenerateImageResponse)
+    assert_type(await client.describe(b"..."), DescribeResponse)
+    assert_type(await client.remove_background(Path("fox.png")), RemoveBackgroundResponse)
+    assert_type(await client.models.list(status=["TRAINING"]), ListModelsResponse)
+    assert_type(await client.models.wait("id", poll=1), GetModelResponse)
+    assert_type(await client.legacy.generate("a fox", model="V_2"), GenerateImageResponse)
+    assert_type(await client.raw("GET", "/v2/thing", params={"a": 1}), Reply)
+    assert_type(client.estimate(Generate("a fox")), Price)
+    assert_type(answer.meta.request_id, str | None)
+
+
+async def files_come_in_many_forms(client: Ideogram) -> None:
+    with open("fox.png", "rb") as handle:  # noqa: PTH123
+        await client.remix(handle, "a blue fox")
+
+    await client.remix("fox.png", "a blue fox")
+    await client.remix(("fox.png", b"..."), "a blue fox")
+    await client.remix(ImageFile(b"...", name="fox.png"), "a blue fox")
+    await client.generate(
+        "a fox",
+        style_reference_images=[Path("a.png"), b"...", ("c.png", b"...")],
+        color_palette=["#FF5733", ("#33FF57", 0.5), ColorPaletteMember("#3357FF", 0.2)],
+    )
+    await client.generate("a fox", color_palette="EMBER", rendering_speed=RenderingSpeed.TURBO)
+    await client.generate("a fox", rendering_speed=Unchecked("BALANCED"), style_codes=["0123abcd"])
+
+
+async def settings_are_typed() -> None:
+    async with Ideogram(ask, timeout=Timeout(total=400), retry=Retry(attempts=3), on_event=listen) as client:
+        view = client.with_options(timeout=20, extra_headers={"X-Trace": "1"})
+        assert_type(view, Ideogram)
+        async with view.stream("https://ideogram.ai/x.png") as stream:
+            async for chunk in stream:
+                assert_type(chunk, bytes)
+
+            assert_type(stream.content_type, str)
+            assert_type(stream.length, int | None)
+
+
+async def mistakes_are_refused(client: Ideogram) -> None:
+    await client.generate("a fox", num_image=2)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await client.generate("a fox", seed="seven")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await client.generate()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await client.remix("fox.png")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await client.legacy.edit("a.png", "b.png", "c")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    Generate("a fox", prompt="twice")  # type: ignore[misc]  # pyright: ignore[reportCallIssue]
