@@ -1,4 +1,3 @@
-# ruff: noqa: SIM300 - what is expected stands first in our tests
 """What a 429 changes: the limit, the gate, and who tries first when it opens."""
 
 from __future__ import annotations

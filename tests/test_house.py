@@ -15,7 +15,7 @@ import ideogram_async
 
 ROOT = Path(ideogram_async.__file__).parent
 LEVELS = (
-    ("_version", "lazy", "enums", "errors", "files", "formats", "secret"),
+    ("_version", "lazy", "enums", "errors", "files", "formats", "secret", "value"),
     ("endpoint", "events", "models"),
     ("requests",),
     ("wire",),

@@ -1,4 +1,3 @@
-# ruff: noqa: SIM300 - what is expected stands first in our tests
 """Who gets places and when, what a cancellation leaves behind, and one loop beside another."""
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 
-@frozen(kw_only=True, repr=False)
+@frozen(slots=False, kw_only=True, eq=False, repr=False)
 class RemoveBackgroundImageObject(Item):
     """The foreground of an image, on a transparent background."""
 
@@ -33,7 +33,7 @@ class RemoveBackgroundImageObject(Item):
     """Where the image lies, for 24 hours at most."""
 
 
-@frozen(kw_only=True, repr=False)
+@frozen(slots=False, kw_only=True, eq=False, repr=False)
 class GeneratedImage(RemoveBackgroundImageObject):
     """What every generated image tells of itself."""
 
@@ -45,7 +45,7 @@ class GeneratedImage(RemoveBackgroundImageObject):
     """The final size in pixels, where the operation changed it after drawing."""
 
 
-@frozen(kw_only=True, repr=False)
+@frozen(slots=False, kw_only=True, eq=False, repr=False)
 class ImageGenerationObjectV3(GeneratedImage):
     """An image of a 3.0 operation."""
 
@@ -54,7 +54,7 @@ class ImageGenerationObjectV3(GeneratedImage):
     style_type: StyleTypeV3 | str | None = None
 
 
-@frozen(kw_only=True, repr=False)
+@frozen(slots=False, kw_only=True, eq=False, repr=False)
 class V1EditImageObject(GeneratedImage):
     """An image that was edited by a prompt."""
 
@@ -63,7 +63,7 @@ class V1EditImageObject(GeneratedImage):
     style_type: StyleTypeV3 | str | None = None
 
 
-@frozen(kw_only=True, repr=False)
+@frozen(slots=False, kw_only=True, eq=False, repr=False)
 class ImageObject(GeneratedImage):
     """An image of a legacy operation, or of an upscale."""
 
@@ -72,7 +72,7 @@ class ImageObject(GeneratedImage):
     style_type: StyleType | str | None = None
 
 
-@frozen(kw_only=True, repr=False)
+@frozen(slots=False, kw_only=True, eq=False, repr=False)
 class ImageGenerationResponseV3(Answer):
     """The images of a 3.0 operation. Iterating goes over them."""
 
@@ -83,7 +83,7 @@ class ImageGenerationResponseV3(Answer):
         return iter(self.data)
 
 
-@frozen(kw_only=True, repr=False)
+@frozen(slots=False, kw_only=True, eq=False, repr=False)
 class V1EditImagesResponse(Answer):
     """The images of an edit. Iterating goes over them."""
 
@@ -94,7 +94,7 @@ class V1EditImagesResponse(Answer):
         return iter(self.data)
 
 
-@frozen(kw_only=True, repr=False)
+@frozen(slots=False, kw_only=True, eq=False, repr=False)
 class GenerateImageResponse(Answer):
     """The images of a legacy operation, or of an upscale. Iterating goes over them."""
 
@@ -105,7 +105,7 @@ class GenerateImageResponse(Answer):
         return iter(self.data)
 
 
-@frozen(kw_only=True, repr=False)
+@frozen(slots=False, kw_only=True, eq=False, repr=False)
 class RemoveBackgroundResponse(Answer):
     """The foreground, as a list of one. Iterating goes over it."""
 
@@ -116,7 +116,7 @@ class RemoveBackgroundResponse(Answer):
         return iter(self.data)
 
 
-@frozen(kw_only=True, repr=False)
+@frozen(slots=False, kw_only=True, eq=False, repr=False)
 class LayerizeTextResponse(Answer):
     """An image without its text. The text blocks that the service found are in `extra["text_blocks"]`."""
 

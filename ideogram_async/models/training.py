@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 
-@frozen(kw_only=True, repr=False)
+@frozen(slots=False, kw_only=True, eq=False, repr=False)
 class AssetIdentifier(Item):
     """Names an asset that the service keeps."""
 
@@ -34,7 +34,7 @@ class AssetIdentifier(Item):
     asset_id: str
 
 
-@frozen(kw_only=True, repr=False)
+@frozen(slots=False, kw_only=True, eq=False, repr=False)
 class Dataset(Answer):
     """A set of images to train a model on."""
 
@@ -45,7 +45,7 @@ class Dataset(Answer):
     cover_asset_identifier: AssetIdentifier | None = None
 
 
-@frozen(kw_only=True, repr=False)
+@frozen(slots=False, kw_only=True, eq=False, repr=False)
 class ListDatasetsResponse(Answer):
     """The account's data sets. Iterating goes over them."""
 
@@ -55,7 +55,7 @@ class ListDatasetsResponse(Answer):
         return iter(self.datasets)
 
 
-@frozen(kw_only=True, repr=False)
+@frozen(slots=False, kw_only=True, eq=False, repr=False)
 class DatasetFile(Item):
     """A file of a data set."""
 
@@ -63,7 +63,7 @@ class DatasetFile(Item):
     file_size_bytes: int | None = None
 
 
-@frozen(kw_only=True, repr=False)
+@frozen(slots=False, kw_only=True, eq=False, repr=False)
 class GetDatasetResponse(Answer):
     """A data set with its files."""
 
@@ -74,7 +74,7 @@ class GetDatasetResponse(Answer):
     """The models that were trained on it."""
 
 
-@frozen(kw_only=True, repr=False)
+@frozen(slots=False, kw_only=True, eq=False, repr=False)
 class DatasetUploadSucceededAsset(Item):
     """A file that was taken."""
 
@@ -82,7 +82,7 @@ class DatasetUploadSucceededAsset(Item):
     file_name: str | None = None
 
 
-@frozen(kw_only=True, repr=False)
+@frozen(slots=False, kw_only=True, eq=False, repr=False)
 class DatasetUploadFailedAsset(Item):
     """A file that was not taken."""
 
@@ -90,7 +90,7 @@ class DatasetUploadFailedAsset(Item):
     file_name: str | None = None
 
 
-@frozen(kw_only=True, repr=False)
+@frozen(slots=False, kw_only=True, eq=False, repr=False)
 class UploadDatasetAssetsResponse(Answer):
     """What became of each uploaded file. Some may have failed: the status is a success all the same."""
 
@@ -101,7 +101,7 @@ class UploadDatasetAssetsResponse(Answer):
     failed_assets: tuple[DatasetUploadFailedAsset, ...] = ()
 
 
-@frozen(kw_only=True, repr=False)
+@frozen(slots=False, kw_only=True, eq=False, repr=False)
 class TrainDatasetModelResponse(Answer):
     """A training that has begun."""
 
@@ -111,7 +111,7 @@ class TrainDatasetModelResponse(Answer):
     model_name: str
 
 
-@frozen(kw_only=True, repr=False)
+@frozen(slots=False, kw_only=True, eq=False, repr=False)
 class CustomModel(Item):
     """A model of your own, or one shared with you."""
 
@@ -127,7 +127,7 @@ class CustomModel(Item):
     last_update_time: datetime | None = None
 
 
-@frozen(kw_only=True, repr=False)
+@frozen(slots=False, kw_only=True, eq=False, repr=False)
 class ListModelsResponse(Answer):
     """Custom models. Iterating goes over them."""
 
@@ -137,7 +137,7 @@ class ListModelsResponse(Answer):
         return iter(self.models)
 
 
-@frozen(kw_only=True, repr=False)
+@frozen(slots=False, kw_only=True, eq=False, repr=False)
 class GetModelResponse(Answer):
     """One custom model."""
 

@@ -11,14 +11,14 @@ from ideogram_async.models.answer import Answer, Item
 __all__ = ["DescribeResponse", "Description"]
 
 
-@frozen(kw_only=True, repr=False)
+@frozen(slots=False, kw_only=True, eq=False, repr=False)
 class Description(Item):
     """One description of an image."""
 
     text: str | None = None
 
 
-@frozen(kw_only=True, repr=False)
+@frozen(slots=False, kw_only=True, eq=False, repr=False)
 class DescribeResponse(Answer):
     """Descriptions of an image. Iterating goes over them."""
 

@@ -9,13 +9,14 @@ import attrs
 from attrs import frozen
 
 from ideogram_async.requests.rules import Limits, Rule
+from ideogram_async.value import Value
 
 __all__ = ["RequestBase", "as_texts"]
 
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
-class RequestBase:
-    """A request is a value. `None` is not sent, and nothing is refused before sending."""
+class RequestBase(Value):
+    """A request. `None` is not sent, and nothing is refused before sending."""
 
     def problems(
         self, *, max_upload_bytes: int = 10 * 2**20, loopback: bool = False, validate: bool = True
@@ -37,15 +38,6 @@ class RequestBase:
         # A rule between fields presumes that each of them has the right type.
         wrong = {name for name, _ in self._judge_fields(limits, validate=False)}
         return problems + [(name, rule) for name, rule in self._conflicts() if name not in wrong]
-
-    def __repr__(self) -> str:
-        # What was given, and no more: most fields are left out of most requests.
-        given = [
-            (field, value) for field in attrs.fields(type(self)) if (value := getattr(self, field.name)) is not None
-        ]
-        positional = [repr(value) for field, value in given if not field.kw_only]
-        named = [f"{field.name}={value!r}" for field, value in given if field.kw_only]
-        return f"{type(self).__name__}({', '.join(positional + named)})"
 
     def _judge_fields(self, limits: Limits, *, validate: bool) -> Iterator[tuple[str, str]]:
         for field in attrs.fields(type(self)):

@@ -80,7 +80,7 @@ class ImageRequest(Counted, Negated, StyledByType, Rewritten):
             yield "color_palette", f"is not known to the model {model}"
 
 
-@frozen(slots=False, repr=False)
+@frozen(slots=False, eq=False, repr=False)
 class LegacyGenerate(ImageRequest):
     """Draw images from a prompt with an older model. `Generate` is its successor."""
 
@@ -90,7 +90,7 @@ class LegacyGenerate(ImageRequest):
     """What to draw."""
 
 
-@frozen(slots=False, repr=False)
+@frozen(slots=False, eq=False, repr=False)
 class LegacyRemix(ImageRequest):
     """Draw images from an image and a prompt with an older model. `Remix` is its successor."""
 
@@ -104,7 +104,7 @@ class LegacyRemix(ImageRequest):
     """How much of the image to keep, from 1 to 100; 50 if not given."""
 
 
-@frozen(slots=False, repr=False)
+@frozen(slots=False, eq=False, repr=False)
 class LegacyReframe(Counted, StyledByType):
     """Extend an image to another shape with an older model. `Reframe` is its successor."""
 
@@ -123,7 +123,7 @@ class LegacyReframe(Counted, StyledByType):
             yield "resolution", f"is for {' and '.join(VERSION_2)} only, not for {self.model}"
 
 
-@frozen(slots=False, repr=False)
+@frozen(slots=False, eq=False, repr=False)
 class LegacyEdit(Masked, Counted, StyledByType, Rewritten):
     """Redraw the masked part of an image with an older model. `Inpaint` is its successor."""
 
@@ -142,7 +142,7 @@ class LegacyEdit(Masked, Counted, StyledByType, Rewritten):
     """The model that draws: V_2 or V_2_TURBO."""
 
 
-@frozen(slots=False, repr=False)
+@frozen(slots=False, eq=False, repr=False)
 class LegacyEditV3(Masked, Counted, Paced, Prompted, Cast):
     """Redraw the masked part of an image: the former name of `Inpaint`, deprecated by the service."""
 

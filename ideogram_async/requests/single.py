@@ -43,7 +43,7 @@ def _host(link: str) -> str:
         return ""
 
 
-@frozen(slots=False, repr=False)
+@frozen(slots=False, eq=False, repr=False)
 class Edit(Counted, Prompted, Sized):
     """Change images as a prompt says. Give either `images` or `image_urls`."""
 
@@ -71,7 +71,7 @@ class Edit(Counted, Prompted, Sized):
             yield "images", "needs an image, here or in image_urls"
 
 
-@frozen(slots=False, repr=False)
+@frozen(slots=False, eq=False, repr=False)
 class RemoveBackground(RequestBase):
     """Cut out what stands in front of an image."""
 
@@ -81,7 +81,7 @@ class RemoveBackground(RequestBase):
     """The image: PNG, JPEG or WebP, 10 MiB at most."""
 
 
-@frozen(slots=False, repr=False)
+@frozen(slots=False, eq=False, repr=False)
 class Upscale(Counted):
     """Make an image larger, and finer. Charged by the call, however many images it makes."""
 
@@ -101,7 +101,7 @@ class Upscale(Counted):
     """Whether the service may rewrite the prompt: AUTO, ON or OFF."""
 
 
-@frozen(slots=False, repr=False)
+@frozen(slots=False, eq=False, repr=False)
 class Describe(RequestBase):
     """Put an image into words."""
 

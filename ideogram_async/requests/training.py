@@ -38,14 +38,14 @@ ID = rule(Text(r"(?s)(?!\.\.?\Z).+", "cannot be . or ..", may_be_empty=False))
 MODEL_NAME = rule(Text(r"[A-Za-z0-9 \-]{5,30}", "must have 5 to 30 characters: letters, digits, spaces and hyphens"))
 
 
-@frozen(slots=False, repr=False)
+@frozen(slots=False, eq=False, repr=False)
 class ListDatasets(RequestBase):
     """List the account's data sets."""
 
     endpoint = Endpoint("GET", "/datasets", Body.QUERY, ListDatasetsResponse)
 
 
-@frozen(slots=False, repr=False)
+@frozen(slots=False, eq=False, repr=False)
 class CreateDataset(RequestBase):
     """Create an empty data set. Sent twice, it creates two."""
 
@@ -55,7 +55,7 @@ class CreateDataset(RequestBase):
     """What to call it."""
 
 
-@frozen(slots=False, repr=False)
+@frozen(slots=False, eq=False, repr=False)
 class GetDataset(RequestBase):
     """Look at a data set and the names of its files."""
 
@@ -65,7 +65,7 @@ class GetDataset(RequestBase):
     """Which one."""
 
 
-@frozen(slots=False, repr=False)
+@frozen(slots=False, eq=False, repr=False)
 class UploadDatasetAssets(RequestBase):
     """Add files to a data set: images, captions, archives of both.
 
@@ -81,7 +81,7 @@ class UploadDatasetAssets(RequestBase):
     """PNG, JPEG, WebP, `.txt` or `.zip` files, 10 MiB each."""
 
 
-@frozen(slots=False, repr=False)
+@frozen(slots=False, eq=False, repr=False)
 class TrainModel(RequestBase):
     """Train a model on a data set of 15 to 100 images. A run costs about 40 USD.
 
@@ -96,7 +96,7 @@ class TrainModel(RequestBase):
     """What to call the model: 5 to 30 letters, digits, spaces and hyphens."""
 
 
-@frozen(slots=False, repr=False)
+@frozen(slots=False, eq=False, repr=False)
 class ListModels(RequestBase):
     """List custom models: your own and those shared with you."""
 
@@ -112,7 +112,7 @@ class ListModels(RequestBase):
     """Only your own models that stand here, such as `["TRAINING", "COMPLETED"]`."""
 
 
-@frozen(slots=False, repr=False)
+@frozen(slots=False, eq=False, repr=False)
 class GetModel(RequestBase):
     """Look at one custom model."""
 

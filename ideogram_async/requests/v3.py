@@ -29,7 +29,7 @@ PICTURE = rule(Picture())
 MODEL_URI = rule(Text(r"(?=.{1,512}\Z)model/[^/]+/version/[^/]+", "must be like model/<name>/version/<version>"))
 
 
-@frozen(slots=False, repr=False)
+@frozen(slots=False, eq=False, repr=False)
 class Generate(Counted, Paced, Prompted, Negated, Sized, Cast):
     """Draw images from a prompt."""
 
@@ -41,7 +41,7 @@ class Generate(Counted, Paced, Prompted, Negated, Sized, Cast):
     """A model of your own, as `CustomModel.custom_model_uri` names it. It decides the style. Costs more."""
 
 
-@frozen(slots=False, repr=False)
+@frozen(slots=False, eq=False, repr=False)
 class GenerateTransparent(Counted, Paced, Prompted, Negated):
     """Draw images on a transparent background, as large as the shape allows."""
 
@@ -59,7 +59,7 @@ class GenerateTransparent(Counted, Paced, Prompted, Negated):
     """How much larger to make the image: X1 (if not given), X2 or X4. The larger, the dearer."""
 
 
-@frozen(slots=False, repr=False)
+@frozen(slots=False, eq=False, repr=False)
 class Inpaint(Masked, Counted, Paced, Prompted, Cast):
     """Redraw the masked part of an image."""
 
@@ -69,7 +69,7 @@ class Inpaint(Masked, Counted, Paced, Prompted, Cast):
     """What the result shows."""
 
 
-@frozen(slots=False, repr=False)
+@frozen(slots=False, eq=False, repr=False)
 class Remix(Counted, Paced, Prompted, Negated, Sized, Cast):
     """Draw images from an image and a prompt. The image is first cropped to the shape."""
 
@@ -83,7 +83,7 @@ class Remix(Counted, Paced, Prompted, Negated, Sized, Cast):
     """How much of the image to keep, from 1 to 100; 50 if not given."""
 
 
-@frozen(slots=False, repr=False)
+@frozen(slots=False, eq=False, repr=False)
 class Reframe(Counted, Paced, Styled):
     """Extend an image to another shape. Meant for square images."""
 
@@ -95,7 +95,7 @@ class Reframe(Counted, Paced, Styled):
     """Width by height in pixels, such as `1280x704`."""
 
 
-@frozen(slots=False, repr=False)
+@frozen(slots=False, eq=False, repr=False)
 class ReplaceBackground(Counted, Paced, Prompted, Styled):
     """Keep what stands in front and redraw what lies behind."""
 
@@ -107,7 +107,7 @@ class ReplaceBackground(Counted, Paced, Prompted, Styled):
     """What the new background shows."""
 
 
-@frozen(slots=False, repr=False)
+@frozen(slots=False, eq=False, repr=False)
 class LayerizeText(Seeded):
     """Find the text in an image, and take it out.
 

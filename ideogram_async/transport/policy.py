@@ -30,14 +30,13 @@ from attrs.validators import ge
 
 from ideogram_async.errors import AmbiguousError, TransportError
 from ideogram_async.models.reply import Reply
+from ideogram_async.transport.congestion import LONGEST_RETRY_AFTER
 from ideogram_async.wire.call import Call
 from ideogram_async.wire.headers import retry_after_of
 
 __all__ = ["LONGEST_RETRY_AFTER", "Retry", "Timeout"]
 
 THROTTLED = 429
-LONGEST_RETRY_AFTER = 300.0
-"""Seconds; a host that asks for more is not obeyed beyond it."""
 
 
 def _positive(_: object, field: Attribute[Any], value: Any) -> None:

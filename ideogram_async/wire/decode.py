@@ -96,7 +96,9 @@ def doubted(error: APIStatusError) -> APIStatusError:
 
 def links_in(raw: bytes) -> list[str]:
     """Find every URL in a body, whole JSON or not, each once and in order."""
-    text = raw.decode(errors="replace").replace("\\/", "/").replace("\\u0026", "&")
+    # JSON may escape any character: `\/` and `\u0026` are common in links.
+    text = raw.decode(errors="replace").replace("\\/", "/")
+    text = re.sub(r"\\u00([2-7][0-9a-fA-F])", lambda escaped: chr(int(escaped[1], 16)), text)
     return list(dict.fromkeys(re.findall(r"https?://[^\s\"'<>\\{}]+", text)))
 
 
