@@ -8,13 +8,18 @@ from typing import Any, TypeVar
 import attrs
 
 from ideogram_async.errors import (
-    STATUS_ERRORS,
     AmbiguousError,
     APIStatusError,
+    AuthenticationError,
+    BadRequestError,
     Billed,
     DecodeError,
     IdeogramError,
+    NotFoundError,
+    PaymentRequiredError,
+    PermissionDeniedError,
     RateLimitError,
+    SafetyError,
     ServerError,
 )
 from ideogram_async.models.answer import Answer
@@ -26,6 +31,17 @@ from ideogram_async.wire.headers import body_of, max_in_flight_of, retry_after_o
 __all__ = ["check", "decode", "links_in"]
 
 R = TypeVar("R")
+
+# Everything else is `APIStatusError`, and 500 and above is `ServerError`.
+STATUS_ERRORS: dict[int, type[APIStatusError]] = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    402: PaymentRequiredError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    422: SafetyError,
+    429: RateLimitError,
+}
 
 
 def decode(call: Call, reply: Reply, kind: type[R]) -> R:
