@@ -1,0 +1,47 @@
+"""What stands in for the layer below: a `Send` with a script."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from ideogram_async.errors import AmbiguousError, NotSentError, Phase, TransportError
+from ideogram_async.models.reply import Reply
+from ideogram_async.wire.call import Call
+
+__all__ = ["AMBIGUOUS", "NOT_SENT", "FakeSend", "call", "reply"]
+
+
+class FakeSend:
+    """Gives one outcome after another; the last again and again. Each is what an attempt over HTTP could bring."""
+
+    def __init__(self, *outcomes: Reply | Exception) -> None:
+        self.outcomes = list(outcomes)
+        self.calls: list[Call] = []
+        self.sent_at: list[float] = []
+
+    async def __call__(self, call: Call) -> Reply:
+        outcome = self.outcomes[min(len(self.calls), len(self.outcomes) - 1)]
+        self.calls.append(call)
+        self.sent_at.append(asyncio.get_running_loop().time())
+        call.trail.attempts += 1
+        call.trail.phase = outcome.phase if isinstance(outcome, TransportError) else Phase.ANSWERING
+        await asyncio.sleep(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+
+        return outcome
+
+
+def reply(status: int = 200, *, cut: str | None = None, headers: Iterable[tuple[str, str]] = ()) -> Reply:
+    """Make a reply."""
+    return Reply(status=status, raw=b"{}", cut=cut, headers=dict(headers))
+
+
+def call(*, charged: bool = True, weight: int = 1) -> Call:
+    """Make a call."""
+    return Call(operation="POST /x", method="POST", path="/x", charged=charged, weight=weight)
+
+
+AMBIGUOUS = AmbiguousError("lost", phase=Phase.SENT)
+NOT_SENT = NotSentError("no way", phase=Phase.CONNECTING)

@@ -1,0 +1,172 @@
+"""Sessions that a caller makes: whatever they are set to, a paid call is sent once and its phase is known."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+import pytest
+
+from clients import Events, connected
+from ideogram_async import AmbiguousError, APIStatusError, Billed, IdeogramError, Ideogram, NotSentError, ServerError
+from ideogram_async.errors import Phase
+from rawserver import GOOD, OK, RawServer, Script, page, reset, status, whole
+
+
+def making(**settings: Any) -> Callable[..., aiohttp.ClientSession]:
+    """Make sessions with settings of one's own."""
+
+    def factory(purpose: str, **given: Any) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(**given | settings)
+
+    return factory
+
+
+async def again(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Send everything once more that fails."""
+    try:
+        response = await handler(request)
+    except aiohttp.ClientError:
+        return await handler(request)
+
+    return response if response.ok else await handler(request)
+
+
+def stubborn(purpose: str, **settings: Any) -> aiohttp.ClientSession:
+    """Make a session that tries everything twice and follows redirects, deaf to what it is told."""
+    session = aiohttp.ClientSession(**settings)
+    send = session._request
+
+    async def send_again(*args: Any, **options: Any) -> aiohttp.ClientResponse:
+        try:
+            return await send(*args, **options | {"allow_redirects": True})
+        except aiohttp.ClientError:
+            return await send(*args, **options)
+
+    with warnings.catch_warnings(action="ignore"):
+        session._request = send_again
+
+    return session
+
+
+def forgetful(purpose: str, **_: Any) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession()
+
+
+FACTORIES: dict[str, Callable[..., aiohttp.ClientSession]] = {
+    "forgets its settings": forgetful,
+    "traces of its own": making(trace_configs=[aiohttp.TraceConfig()]),
+    "raise_for_status": making(raise_for_status=True),
+    "middlewares": making(middlewares=(again,)),
+    "no decompression": making(auto_decompress=False),
+    "a timeout": making(timeout=aiohttp.ClientTimeout(total=0.001)),
+    "cookies": making(cookie_jar=None),
+    "retries by itself": stubborn,
+}
+ENDINGS: dict[str, tuple[Script, type[IdeogramError], Billed]] = {
+    "lost": ((whole, reset), AmbiguousError, Billed.UNKNOWN),
+    "502": (page(502), ServerError, Billed.UNKNOWN),
+}
+
+
+@pytest.mark.parametrize("factory", FACTORIES.values(), ids=FACTORIES)
+@pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
+async def test_sent_once(ending: tuple[Script, type[IdeogramError], Billed], factory: Any) -> None:
+    """No session sends a paid call twice, or hides that it was sent."""
+    script, kind, billed = ending
+    async with RawServer(script, OK) as server:
+        async with connected(server.url, session_factory=factory) as client:
+            with pytest.raises(IdeogramError) as caught:
+                await client.generate("a fox")
+
+        assert (kind, billed) == (type(caught.value), caught.value.billed)
+        assert 1 == server.posts
+
+
+@pytest.mark.parametrize("factory", FACTORIES.values(), ids=FACTORIES)
+async def test_answered(factory: Any) -> None:
+    """With each of them, an answer comes."""
+    async with RawServer(OK) as server:
+        async with connected(server.url, session_factory=factory) as client:
+            images = await client.generate("a fox")
+
+        assert (1, GOOD) == (server.posts, images.meta.raw)
+
+
+@pytest.mark.parametrize("factory", FACTORIES.values(), ids=FACTORIES)
+async def test_never_elsewhere(factory: Any) -> None:
+    """A30: no session carries a paid call to another origin."""
+    async with RawServer(OK) as elsewhere:
+        async with RawServer(status(307, b"", {"Location": elsewhere.url}), OK) as server:
+            async with connected(server.url, session_factory=factory) as client:
+                with pytest.raises((APIStatusError, AmbiguousError)):
+                    await client.generate("a fox")
+
+            assert (1, []) == (server.posts, elsewhere.requests)
+
+
+async def test_one_session_for_all() -> None:
+    """A session that several clients share is traced once, and marks each of their calls."""
+    async with aiohttp.ClientSession() as shared, RawServer(OK, OK, (whole, reset)) as server:
+        clients = [Ideogram("key", base_url=server.url, session_factory=lambda *_, **__: shared) for _ in range(3)]
+        await clients[0].generate("a fox")
+        await clients[1].generate("a fox")
+        with pytest.raises(AmbiguousError):
+            await clients[2].generate("a fox")
+
+        assert (3, 1) == (server.posts, len(shared.trace_configs))
+        for client in clients:
+            await client.aclose()
+
+
+async def nobody(purpose: str, **settings: Any) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(**settings)
+
+
+@pytest.mark.parametrize("factory", [lambda *_, **__: None, lambda *_, **__: object(), nobody])
+async def test_no_session(factory: Any) -> None:
+    """What is no session is refused by name, at every call; nothing was sent."""
+    events = Events()
+    async with RawServer(OK) as server:
+        async with connected(server.url, session_factory=factory, on_event=events) as client:
+            for _ in range(2):
+                with pytest.raises(TypeError, match="session_factory must return"):
+                    await client.generate("a fox")
+
+        assert 0 == server.connections
+        assert ["Failed"] * 2 == events.names
+
+
+async def test_no_session_for_images() -> None:
+    """Where the second session cannot be made, the first is closed."""
+
+    def factory(purpose: str, **settings: Any) -> Any:
+        return aiohttp.ClientSession(**settings) if purpose == "api" else None
+
+    async with RawServer(OK) as server:
+        async with connected(server.url, session_factory=factory) as client:
+            with pytest.raises(TypeError, match="session_factory must return"):
+                await client.generate("a fox")
+
+        assert 0 == server.connections
+
+
+async def test_closed_session() -> None:
+    """A session that was closed behind our back sends nothing, and the error says so."""
+    sessions: list[aiohttp.ClientSession] = []
+
+    def factory(purpose: str, **settings: Any) -> aiohttp.ClientSession:
+        sessions.append(aiohttp.ClientSession(**settings))
+        return sessions[-1]
+
+    async with RawServer(OK) as server:
+        async with connected(server.url, session_factory=factory) as client:
+            await client.generate("a fox")
+            await sessions[0].close()
+            with pytest.raises(NotSentError, match="Session is closed") as caught:
+                await client.generate("a fox")
+
+        assert (Billed.NO, Phase.CONNECTING) == (caught.value.billed, caught.value.phase)
+        assert 1 == server.posts

@@ -1,0 +1,221 @@
+"""What fails before the first byte did not run: it is tried again, and costs nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from clients import AT_ONCE, Events, connected
+from ideogram_async import Billed, NotSentError, Retry, Timeout
+from ideogram_async.errors import Phase
+from ideogram_async.events import Event, Failed, Retrying, Sending
+from rawserver import OK, RawServer, stall
+
+PEM = Path(__file__).parents[1] / "data" / "selfsigned.pem"
+PATIENT = Retry(base=0.0, attempts=1_000_000, deadline=0.2)
+
+
+class NoNames(AbstractResolver):
+    """Finds no host."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        raise OSError(None, "nobody knows that host")
+
+    async def close(self) -> None:
+        pass
+
+
+class SlowNames(NoNames):
+    """Never finds out."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        await asyncio.Event().wait()
+        return []
+
+
+def resolving(resolver: type[AbstractResolver]) -> Callable[..., aiohttp.ClientSession]:
+    """Make sessions that look names up so."""
+
+    def factory(purpose: str, **settings: Any) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(**settings | {"connector": aiohttp.TCPConnector(resolver=resolver())})
+
+    return factory
+
+
+def facts(error: NotSentError) -> tuple[Billed, bool, Phase]:
+    return error.billed, error.retryable, error.phase
+
+
+async def test_refused_twice() -> None:
+    """A01: connections are refused twice, then all is well: three attempts, one paid."""
+    async with RawServer(OK, is_listening=False) as server:
+        events = Events()
+
+        def on_event(event: Event) -> None:
+            events(event)
+            if len(events.of(Retrying)) == 2 and isinstance(event, Retrying):
+                server.listen()
+
+        async with connected(server.url, on_event=on_event) as client:
+            answer = await client.generate("a fox")
+
+        assert (1, 3) == (server.posts, answer.meta.attempts)
+        assert [1, 2, 3] == [event.attempt for event in events.of(Sending)]
+        assert not answer.meta.in_doubt
+
+
+async def test_refused_always() -> None:
+    """When all attempts are refused, the error says that nothing was sent."""
+    async with RawServer(OK, is_listening=False) as server:
+        events = Events()
+        async with connected(server.url, on_event=events) as client:
+            with pytest.raises(NotSentError) as caught:
+                await client.generate("a fox")
+
+        assert (Billed.NO, True, Phase.CONNECTING) == facts(caught.value)
+        assert (5, 0) == (len(events.of(Sending)), server.connections)
+        assert [(Billed.NO, "NotSentError")] == [(event.billed, event.error) for event in events.of(Failed)]
+
+
+async def test_no_name_until_the_deadline() -> None:
+    """A02: while no name is found, attempts go on to the deadline; nothing was sent."""
+    events = Events()
+    factory = resolving(NoNames)
+    async with connected("https://api.test", session_factory=factory, retry=PATIENT, on_event=events) as client:
+        with pytest.raises(NotSentError) as caught:
+            await client.generate("a fox")
+
+    assert (Billed.NO, True, Phase.CONNECTING) == facts(caught.value)
+    assert len(events.of(Sending)) > 5
+    assert "ClientConnectorDNSError" in events.of(Retrying)[0].reason
+
+
+async def test_unknown_certificate() -> None:
+    """A03: a certificate that nobody vouches for ends the call at once, before a byte of HTTP."""
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(PEM)
+    async with RawServer(OK, tls=tls) as server:
+        events = Events()
+        async with connected(server.url, on_event=events) as client:
+            with pytest.raises(NotSentError, match="Certificate") as caught:
+                await client.generate("a fox")
+
+        assert (Billed.NO, False, Phase.CONNECTING) == facts(caught.value)
+        assert (1, 0, []) == (len(events.of(Sending)), server.connections, server.requests)
+
+
+@pytest.mark.parametrize("timeout", [Timeout(connect=0.05), Timeout(total=0.05, connect=None)])
+async def test_slow_lookup(timeout: Timeout) -> None:
+    """A05: a connection that takes too long was not made, whichever clock says so, and is tried again."""
+    events = Events()
+    async with connected(
+        "https://api.test", session_factory=resolving(SlowNames), timeout=timeout, on_event=events
+    ) as client:
+        with pytest.raises(NotSentError) as caught:
+            await client.generate("a fox")
+
+    assert (Billed.NO, True, Phase.CONNECTING) == facts(caught.value)
+    assert 5 == len(events.of(Sending))
+
+
+async def test_full_backlog() -> None:
+    """A05: nor does a server answer whose queue of connections is full."""
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        queued = [socket.socket() for _ in range(4)]
+        for each in queued:
+            each.setblocking(False)
+            each.connect_ex(full.getsockname())
+
+        url = "http://{}:{}".format(*full.getsockname())
+        events = Events()
+        async with connected(url, timeout=Timeout(connect=0.05), on_event=events) as client:
+            with pytest.raises(NotSentError) as caught:
+                await client.generate("a fox")
+
+        for each in queued:
+            each.close()
+
+    assert (Billed.NO, True, Phase.CONNECTING) == facts(caught.value)
+    assert 5 == len(events.of(Sending))
+
+
+@pytest.mark.parametrize("timeout", [Timeout(connect=0.05), Timeout(total=0.05, connect=None)])
+async def test_tls_stalls(timeout: Timeout) -> None:
+    """A server that never agrees on TLS has got nothing, whichever clock says so."""
+    async with RawServer((stall,)) as server:
+        events = Events()
+        url = server.url.replace("http:", "https:")
+        async with connected(url, timeout=timeout, on_event=events) as client:
+            with pytest.raises(NotSentError) as caught:
+                await client.generate("a fox")
+
+        assert (Billed.NO, True, Phase.CONNECTING) == facts(caught.value)
+        assert (5, 5, []) == (server.connections, len(events.of(Sending)), server.requests)
+
+
+async def test_slow_key() -> None:
+    """A key that does not come is part of the attempt's time; nothing was sent."""
+
+    async def vault() -> str:
+        await asyncio.Event().wait()
+        return ""
+
+    async with RawServer(OK) as server:
+        async with connected(server.url, api_key=vault, timeout=0.05) as client:
+            with pytest.raises(NotSentError, match="the key did not come in time") as caught:
+                await client.generate("a fox")
+
+        assert (Billed.NO, True, Phase.CONNECTING) == facts(caught.value)
+        assert 0 == server.connections
+
+
+async def test_proxy_refuses() -> None:
+    """A proxy that refuses to connect has passed nothing on, and its password stays hidden."""
+
+    def refusing(code: int) -> tuple[Any, ...]:
+        async def step(connection: Any) -> None:
+            await connection.reader.readuntil(b"\r\n\r\n")
+            connection.writer.write(f"HTTP/1.1 {code} No\r\nContent-Length: 0\r\n\r\n".encode())
+
+        return (step,)
+
+    async with RawServer(refusing(407)) as proxy:
+        url = proxy.url.replace("//", "//user:pass%40w/ord@").replace("w/o", "w%2Fo")
+        async with connected("https://api.test", proxy=url, retry=AT_ONCE) as client:
+            with pytest.raises(NotSentError, match="407") as caught:
+                await client.generate("a fox")
+
+        assert (Billed.NO, True, Phase.CONNECTING) == facts(caught.value)
+        assert "ord" not in str(caught.value)
+
+
+async def test_odd_failure_before_the_first_byte() -> None:
+    """What fails in ways that nobody foresaw is not repeated, but it is known that nothing was sent."""
+
+    class Broken(NoNames):
+        async def resolve(
+            self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+        ) -> list[ResolveResult]:
+            raise KeyError(host)
+
+    events = Events()
+    async with connected("https://api.test", session_factory=resolving(Broken), on_event=events) as client:
+        with pytest.raises(NotSentError, match="KeyError") as caught:
+            await client.generate("a fox")
+
+    assert (Billed.NO, False, Phase.CONNECTING) == facts(caught.value)
+    assert 1 == len(events.of(Sending))

@@ -1,0 +1,214 @@
+"""One resend of what may have run, if the caller has decided to buy again: one, and the doubt is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clients import CANARY, Events, connected, impatient
+from fakes import AMBIGUOUS, NOT_SENT, FakeSend, call, reply
+from ideogram_async import (
+    AmbiguousError,
+    APIStatusError,
+    BadRequestError,
+    Billed,
+    IdeogramError,
+    RateLimitError,
+    Retry,
+    ServerError,
+)
+from ideogram_async.events import Failed, Retrying, Sending
+from ideogram_async.transport.emitter import Emitter
+from ideogram_async.transport.retry import retrying
+from ideogram_async.transport.tasks import Tasks
+from ideogram_async.wire.decode import check
+from rawserver import OK, RawServer, Script, page, refused, reset, whole
+
+ONCE_MORE = Retry(base=0.0, ambiguous=True)
+LOST: Script = (whole, reset)
+
+
+async def test_lost_twice() -> None:
+    """A09: a call that is lost twice is sent twice, never a third time."""
+    async with RawServer(LOST, LOST, OK) as server:
+        events = Events()
+        async with connected(server.url, retry=ONCE_MORE, on_event=events) as client:
+            with pytest.raises(AmbiguousError) as caught:
+                await client.generate("a fox")
+
+        assert (Billed.UNKNOWN, False) == (caught.value.billed, caught.value.retryable)
+        assert (2, 2, 1) == (server.posts, len(events.of(Sending)), len(events.of(Retrying)))
+
+
+async def test_lost_once() -> None:
+    """After a resend that worked, the answer says that an earlier attempt may have been paid for too."""
+    async with RawServer(LOST, OK) as server:
+        async with connected(server.url, retry=ONCE_MORE) as client:
+            images = await client.generate("a fox")
+
+        assert (2, 2, True) == (server.posts, images.meta.attempts, images.meta.in_doubt)
+
+
+@pytest.mark.parametrize("second", [page(502), refused(400), refused(401), refused(403), (whole, reset)])
+async def test_resend_fails(second: Script) -> None:
+    """Whatever comes of the resend, the first attempt stays in doubt."""
+    async with RawServer(page(502), second, OK) as server:
+        events = Events()
+        async with connected(server.url, retry=ONCE_MORE, on_event=events) as client:
+            with pytest.raises(IdeogramError) as caught:
+                await client.generate("a fox")
+
+        assert (Billed.UNKNOWN, False) == (caught.value.billed, caught.value.retryable)
+        assert [Billed.UNKNOWN] == [event.billed for event in events.of(Failed)]
+        assert 2 == server.posts
+
+
+async def test_resend_is_throttled() -> None:
+    """Nor does a refusal with 429 clear the doubt."""
+    async with RawServer(page(502), refused(429)) as server:
+        policy = Retry(base=0.0, ambiguous=True, throttle_wait=0.0)
+        async with connected(server.url, retry=policy) as client:
+            with pytest.raises(RateLimitError) as caught:
+                await client.generate("a fox")
+
+        assert (Billed.UNKNOWN, False) == (caught.value.billed, caught.value.retryable)
+
+
+async def test_resend_cannot_be_sent() -> None:
+    """Nor does a resend that cannot be sent."""
+    send = FakeSend(AMBIGUOUS, NOT_SENT)
+    with pytest.raises(AmbiguousError, match="an earlier attempt may have run"):
+        await retrying(send, ONCE_MORE, Emitter(None, Tasks))(call())
+
+    assert 1 + 4 == len(send.calls)
+
+
+def gone(image: Path, _: Any) -> None:
+    image.unlink()
+
+
+def no_key(_: Path, keys: list[str]) -> None:
+    keys[0] = ""
+
+
+def bad_key(_: Path, keys: list[str]) -> None:
+    keys[0] = "a\nb"
+
+
+@pytest.mark.parametrize("change", [gone, no_key, bad_key])
+async def test_resend_cannot_be_made(tmp_path: Path, change: Callable[[Path, Any], None]) -> None:
+    """Nor does one for which a file, or the key, is missing meanwhile."""
+    image, keys = tmp_path / "fox.png", [CANARY]
+    image.write_bytes(b"\x89PNG\r\n\x1a\nfox")
+
+    def on_event(event: Any) -> None:
+        events(event)
+        if isinstance(event, Retrying):
+            change(image, keys)
+
+    events = Events()
+    async with RawServer(LOST, OK) as server:
+        async with connected(server.url, api_key=lambda: keys[0], retry=ONCE_MORE, on_event=on_event) as client:
+            with pytest.raises(AmbiguousError, match="an earlier attempt may have run"):
+                await client.remove_background(image)
+
+        assert [Billed.UNKNOWN] == [event.billed for event in events.of(Failed)]
+        assert 1 == server.posts
+
+
+@pytest.mark.parametrize("charged", [False, True])
+@pytest.mark.parametrize("status", [200, 204, 301, 400, 401, 402, 403, 404, 408, 409, 422, 425, 429, 500, 503, 524, 599])
+def test_status_table(status: int, charged: bool) -> None:
+    """No status makes a charged call run twice by itself; 429 alone is tried again."""
+    pause = Retry(base=0.0).pause(call(charged=charged), reply(status), attempt=1, throttled_for=0.0)
+    expected = status == 429 or (not charged and (status in (408, 425) or status >= 500))
+
+    assert expected == (pause is not None)
+
+
+@pytest.mark.parametrize("ambiguous", [False, True])
+@pytest.mark.parametrize("in_doubt", [False, True])
+@pytest.mark.parametrize("outcome", [reply(200, cut="cut"), reply(302), reply(400), reply(500), AMBIGUOUS, NOT_SENT])
+def test_resend_table(outcome: Any, in_doubt: bool, ambiguous: bool) -> None:
+    """Only the switch buys again, only once, and never a success."""
+    order = call()
+    order.trail.in_doubt = in_doubt
+    may = Retry(ambiguous=ambiguous).may_repeat(order, outcome)
+    is_doubt = isinstance(outcome, AmbiguousError) or getattr(outcome, "status", 0) >= 500
+
+    assert (outcome is NOT_SENT or (is_doubt and ambiguous and not in_doubt)) == may
+
+
+@pytest.mark.parametrize("charged", [False, True])
+@pytest.mark.parametrize("in_doubt", [False, True])
+@pytest.mark.parametrize("status", [302, 400, 401, 402, 403, 404, 418, 422, 429, 500, 503])
+def test_doubt_is_told(status: int, in_doubt: bool, charged: bool) -> None:
+    """A refused call that costs money says `NO` only if no attempt of it can have run."""
+    order, last = call(charged=charged), reply(status)
+    object.__setattr__(last, "in_doubt", in_doubt and charged)
+    with pytest.raises(APIStatusError) as caught:
+        check(order, last)
+
+    expected = charged and (in_doubt or status >= 500)
+
+    assert (Billed.UNKNOWN if expected else Billed.NO) == caught.value.billed
+    assert not (expected and caught.value.retryable)
+
+
+async def test_attempts_bound_the_resend() -> None:
+    """One attempt is one attempt."""
+    async with RawServer(LOST, OK) as server:
+        async with connected(server.url, retry=Retry(attempts=1, ambiguous=True)) as client:
+            with pytest.raises(AmbiguousError):
+                await client.generate("a fox")
+
+        assert 1 == server.posts
+
+
+class Failing:
+    """A limiter over a network that is down when the places are given back, and before when told so."""
+
+    queued = 0.0
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def acquire(self, weight: int) -> Any:
+        return self
+
+    async def __aenter__(self) -> Any:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        raise self.error
+
+    def note_rejected(self, max_in_flight: int | None, retry_after: float | None) -> None:
+        raise self.error
+
+    def note_accepted(self, weight: int) -> None:
+        raise self.error
+
+    def statistics(self) -> Any:
+        return impatient().statistics()
+
+
+@pytest.mark.parametrize("error", [ConnectionError(), NOT_SENT, KeyError()])
+async def test_limiter_fails_afterwards(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    """A limiter that fails when the answer has come neither loses it nor buys it again."""
+    async with RawServer(OK, (whole, reset)) as server:
+        async with connected(server.url, limiter=Failing(error)) as client:
+            images = await client.generate("a fox")
+            with pytest.raises(AmbiguousError):
+                await client.generate("a fox")
+
+        assert (1, 2) == (len(images.data), server.posts)
+        assert "the limiter failed" in caplog.text
+
+
+async def test_retryable_means_it() -> None:
+    """No error that calls itself retryable has cost anything."""
+    for kind in (AmbiguousError, ServerError, BadRequestError, RateLimitError):
+        assert not (kind.retryable and kind.billed is not Billed.NO)

@@ -1,0 +1,181 @@
+"""429 costs nothing and uses no attempt: calls wait at one gate, and go on."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from callers import Draws
+from clients import Events, connected, impatient
+from fakes import AMBIGUOUS, NOT_SENT, FakeSend, call, reply
+from ideogram_async import Billed, RateLimitError, Retry
+from ideogram_async.events import Answered, Retrying, Sending, Throttled
+from ideogram_async.transport.emitter import Emitter
+from ideogram_async.transport.limited import limited
+from ideogram_async.transport.limiter import ImageLimiter
+from ideogram_async.transport.retry import retrying
+from ideogram_async.transport.tasks import Tasks
+from ideogram_async.wire.call import Send
+from rawserver import OK, RawServer, refused, stall, status, whole
+from virtual import virtual
+
+INFLIGHT = status(429, b'{"error": "inflight_limit", "max_inflight_requests": 4}')
+
+
+def layered(send: Send, policy: Retry, limiter: ImageLimiter, events: Events | None = None) -> Send:
+    """Put the layers above HTTP together."""
+    emit = Emitter(events, Tasks)
+    return retrying(limited(send, limiter, emit), policy, emit)
+
+
+async def test_five_times() -> None:
+    """A13: after five refusals the call is done and paid once, and no attempt was used."""
+    async with RawServer(*[INFLIGHT] * 5, OK) as server:
+        events = Events()
+        async with connected(server.url, on_event=events, retry=Retry(base=0.0, attempts=1)) as client:
+            answer = await client.generate("a fox")
+
+        assert (6, 6) == (server.posts, answer.meta.attempts)
+        assert [4] * 5 == [event.max_in_flight for event in events.of(Throttled)]
+        assert [429] * 5 + [200] == [event.status for event in events.of(Answered)]
+        assert [] == events.of(Retrying)
+        assert not answer.meta.in_doubt
+
+
+async def test_wait_is_over() -> None:
+    """Once `throttle_wait` is over, the service's refusal is handed on: nothing was paid, and a repeat may help."""
+    async with RawServer(INFLIGHT) as server:
+        async with connected(server.url, retry=Retry(base=0.0, throttle_wait=0.0)) as client:
+            with pytest.raises(RateLimitError) as caught:
+                await client.generate("a fox")
+
+        error = caught.value
+        assert (Billed.NO, True, 4) == (error.billed, error.retryable, error.max_in_flight)
+
+
+async def test_told_limit_holds() -> None:
+    """A14: once the service has told its limit, no more images are in progress than that."""
+    async with RawServer(INFLIGHT, (whole, stall)) as server:
+        limiter = impatient()
+        async with connected(server.url, limiter=limiter) as client:
+            calls = [asyncio.create_task(client.generate("a fox"))]
+            await server.arrived(2)
+            calls += [asyncio.create_task(client.generate("a fox", num_images=2)) for _ in range(8)]
+            await asyncio.sleep(0)
+            limiter.note_accepted(1)
+            statistics = limiter.statistics()
+            for each in calls:
+                each.cancel()
+
+            await asyncio.wait(calls)
+
+        assert 4 >= statistics.limit >= statistics.in_flight
+
+
+@virtual
+async def test_retry_after_holds_everybody() -> None:
+    """A15: after `Retry-After: 7` nobody sends for 7 seconds, and nobody who is new."""
+    send = FakeSend(reply(429, headers=[("retry-after", "7")]), reply())
+    together = layered(send, Retry(), ImageLimiter(10, rng=Draws()))
+    first = asyncio.create_task(together(call()))
+    await asyncio.sleep(1)
+    await asyncio.gather(first, *(together(call()) for _ in range(20)))
+
+    assert [0.0] == [at for at in send.sent_at if at < 7.0]
+    assert 22 == len(send.calls)
+
+
+@virtual
+async def test_longest_retry_after() -> None:
+    """Who asks for more than five minutes is obeyed for five minutes."""
+    send = FakeSend(reply(429, headers=[("retry-after", "86400")]), reply())
+    await layered(send, Retry(), ImageLimiter(10, rng=Draws()))(call())
+
+    assert [0.0, 300.0] == send.sent_at
+
+
+@pytest.mark.parametrize("given", ["soon", "-1", "nan", "inf", "1e999", "Mon, 99 Foo 2026", "\x00"])
+def test_nonsense_in_retry_after(given: str) -> None:
+    """A Retry-After that says nothing is none."""
+    outcome = reply(503, headers=[("retry-after", given)])
+    pause = Retry(base=0.0).pause(call(charged=False), outcome, attempt=1, throttled_for=0.0)
+
+    assert 0.0 == pause
+
+
+@virtual
+async def test_wait_is_bounded() -> None:
+    """A call waits for `throttle_wait` after the first 429 in a row, and hardly longer."""
+    send = FakeSend(reply(429))
+    outcome = await layered(send, Retry(throttle_wait=60.0), ImageLimiter(10, rng=Draws()))(call())
+
+    assert 429 == outcome.status
+    assert 30.0 <= asyncio.get_running_loop().time() <= 60.0 + 30.0
+
+
+@virtual
+async def test_wait_begins_anew() -> None:
+    """Another outcome in between begins the wait anew, and only that uses an attempt."""
+    throttled = [reply(429)] * 3
+    send = FakeSend(*throttled, NOT_SENT, *throttled, NOT_SENT, *throttled, reply())
+    outcome = await layered(send, Retry(base=0.0, attempts=3), ImageLimiter(10, rng=Draws()))(call())
+
+    assert (200, 12) == (outcome.status, len(send.calls))
+
+
+@virtual
+async def test_free_call_waits_longer_and_longer() -> None:
+    """A call that takes no place passes no gate, so its own pauses grow: it does not hammer the service."""
+    send = FakeSend(reply(429))
+    free = call(charged=False, weight=0)
+    await layered(send, Retry(base=0.0001, throttle_wait=1800.0), ImageLimiter(10))(free)
+
+    assert len(send.calls) < 300
+    assert asyncio.get_running_loop().time() <= 1800.0
+
+
+@virtual
+async def test_gate_counts_against_the_deadline() -> None:
+    """Time at the gate is time of the call; time in the queue is not."""
+    limiter = ImageLimiter(1, rng=Draws())
+    send = FakeSend(reply(429, headers=[("retry-after", "100")]), reply())
+    outcome = await layered(send, Retry(deadline=50.0), limiter)(call())
+
+    assert (429, 1, 0.0) == (outcome.status, len(send.calls), asyncio.get_running_loop().time())
+
+
+@virtual
+async def test_refusal_after_doubt() -> None:
+    """A resend that is refused with 429 did not run, so it does not use up the one resend; the doubt stays."""
+    send = FakeSend(AMBIGUOUS, reply(429), reply(429), reply())
+    order = call()
+    await layered(send, Retry(base=0.0, ambiguous=True), ImageLimiter(10, rng=Draws()))(order)
+
+    assert (4, True) == (len(send.calls), order.trail.in_doubt)
+
+
+async def test_many_calls_through_one_policy() -> None:
+    """A37: fifty calls at once share one policy, and none gets another's attempts or errors."""
+    scripts = [refused(400), OK]
+    async with RawServer(*[script for _ in range(25) for script in scripts]) as server:
+        events = Events()
+        async with connected(server.url, on_event=events) as client:
+            outcomes = await asyncio.gather(
+                *(client.generate(f"fox {n}") for n in range(50)), return_exceptions=True
+            )
+
+        assert 25 == sum(isinstance(outcome, Exception) for outcome in outcomes)
+        assert 50 == server.posts
+        assert {1} == {event.attempt for event in events.of(Sending)}
+
+
+@virtual
+async def test_attempts_are_counted_call_by_call() -> None:
+    """A37: each of fifty calls has its own five attempts, whatever the others do meanwhile."""
+    policy, limiter = Retry(base=1.0, attempts=5), ImageLimiter(10)
+    sends = [FakeSend(*[NOT_SENT] * (n % 5), reply(200 + n)) for n in range(50)]
+    replies = await asyncio.gather(*(layered(send, policy, limiter)(call()) for send in sends))
+
+    assert [200 + n for n in range(50)] == [each.status for each in replies]
+    assert [n % 5 + 1 for n in range(50)] == [len(send.calls) for send in sends]

@@ -1,0 +1,132 @@
+"""A success that is cut or cannot be read was paid: it is never sent again, and what came is kept."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import Any
+
+import pytest
+
+from clients import Events, connected
+from ideogram_async import Billed, DecodeError, Retry
+from ideogram_async.events import Failed, Sending
+from rawserver import GOOD, OK, RawServer, Script, answer, drip, reset, say, stall, status, whole
+
+HALF = GOOD[: len(GOOD) - 20]
+HTML = b"<!doctype html><title>Welcome</title><h1>Sign in</h1>"
+ZIPPED = gzip.compress(GOOD)
+LINK = json.loads(GOOD)["data"][0]["url"]
+CHUNKED = {"Transfer-Encoding": "chunked"}
+
+UNREADABLE: dict[str, Script] = {
+    "A23 cut inside its length": status(200, HALF),
+    "A25 shorter than announced": (whole, answer(say(200, HALF, {"Content-Length": str(len(GOOD))}))),
+    "A25 a chunk is missing": (whole, answer(say(200, f"{len(HALF):x}\r\n".encode() + HALF + b"\r\n", CHUNKED))),
+    "A25 no length, then closed": (whole, answer(say(200, b"").replace(b"Content-Length: 0\r\n", b"") + HALF)),
+    "A25 no length, then reset": (
+        whole,
+        answer(say(200, b"").replace(b"Content-Length: 0\r\n", b"") + HALF),
+        reset,
+    ),
+    "cut while compressed": status(200, ZIPPED[:-20], {"Content-Encoding": "gzip"}),
+    "not compressed at all": status(200, HALF, {"Content-Encoding": "gzip"}),
+    "A26 a captive page": status(200, HTML, {"Content-Type": "text/html"}),
+    "nothing": status(200),
+    "204": status(204),
+    "null": status(200, b"null"),
+    "a list": status(200, b"[]"),
+    "too deep": status(200, b"[" * 200_000),
+    "no UTF-8": status(200, b'{"created": "\xff"}'),
+    "A33 drips": (whole, answer(say(200, b"", {"Content-Length": "1000"})), drip(HALF)),
+    "A33 stops": (whole, answer(say(200, HALF, {"Content-Length": "1000"})), stall),
+}
+
+
+@pytest.mark.parametrize("ambiguous", [False, True])
+@pytest.mark.parametrize("script", UNREADABLE.values(), ids=UNREADABLE)
+async def test_unreadable(script: Script, ambiguous: bool) -> None:
+    """A success that cannot be read was paid, and no switch sends it again."""
+    async with RawServer(script, OK) as server:
+        events = Events()
+        policy = Retry(base=0.0, ambiguous=ambiguous)
+        async with connected(server.url, on_event=events, timeout=0.2, retry=policy) as client:
+            with pytest.raises(DecodeError) as caught:
+                await client.generate("a fox")
+
+        assert (Billed.YES, False) == (caught.value.billed, caught.value.retryable)
+        assert [Billed.YES] == [event.billed for event in events.of(Failed)]
+        assert (1, 1) == (server.connections, len(events.of(Sending)))
+
+
+@pytest.mark.parametrize("name", [name for name in UNREADABLE if name.startswith(("A23", "A25"))])
+async def test_what_came_is_kept(name: str) -> None:
+    """The bytes that came and the links in them are in the error."""
+    async with RawServer(UNREADABLE[name]) as server:
+        async with connected(server.url) as client:
+            with pytest.raises(DecodeError) as caught:
+                await client.generate("a fox")
+
+        assert (HALF, (LINK,)) == (caught.value.raw, caught.value.links)
+
+
+@pytest.mark.parametrize("headers", [{}, {"Content-Encoding": "gzip"}])
+async def test_too_large(headers: dict[str, str]) -> None:
+    """A reply of more than 8 MiB is not read further, compressed or not; its head is kept."""
+    body = b'{"u": "https://ideogram.ai/x", "pad": "' + b" " * (64 * 2**20)
+    sent = gzip.compress(body, 1) if headers else body[: 9 * 2**20]
+    async with RawServer(status(200, sent, headers), OK) as server:
+        async with connected(server.url) as client:
+            with pytest.raises(DecodeError, match="more than 8388608 bytes") as caught:
+                await client.generate("a fox")
+
+        assert (Billed.YES, ("https://ideogram.ai/x",)) == (caught.value.billed, caught.value.links)
+        assert len(caught.value.raw) <= 8 * 2**20 + 2**17
+        assert 1 == server.connections
+
+
+async def generated(change: dict[str, Any]) -> Any:
+    """Return the answer to a generation that is the usual one, changed."""
+    async with RawServer(status(200, json.dumps(json.loads(GOOD) | change).encode()), OK) as server:
+        async with connected(server.url) as client:
+            images = await client.generate("a fox", num_images=2)
+
+        assert 1 == server.connections
+        return images
+
+
+async def test_newer_than_we_are() -> None:
+    """A27: unknown keys and words are kept, and are no reason to fail."""
+    image = json.loads(GOOD)["data"][0] | {"style_type": "BAROQUE", "mood": "calm"}
+    images = await generated({"data": [image], "notice": "be kind"})
+
+    assert {"notice": "be kind"} == images.extra
+    assert ("BAROQUE", {"mood": "calm"}) == (images.data[0].style_type, images.data[0].extra)
+
+
+@pytest.mark.parametrize("body", [b'{"created": "2026-01-02T03:04:05Z"}', b'{"created": "2026-01-02T03:04:05Z", "data": null}'])
+async def test_no_data(body: bytes) -> None:
+    """A27: an answer without images has none, and its bytes are there to be looked at."""
+    async with RawServer(status(200, body), OK) as server:
+        async with connected(server.url) as client:
+            images = await client.generate("a fox")
+
+        assert ([], body, 1) == (list(images), images.meta.raw, server.connections)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+async def test_another_number_of_images(count: int) -> None:
+    """A28: fewer or more images than were asked for are what they are."""
+    images = await generated({"data": json.loads(GOOD)["data"] * count})
+
+    assert count == len(list(images))
+
+
+@pytest.mark.parametrize("withheld", [{"url": None}, {"url": ""}, {}])
+async def test_withheld(withheld: dict[str, Any]) -> None:
+    """A29: of a safe and a withheld image, one has a link, and that is no error."""
+    safe = json.loads(GOOD)["data"][0]
+    other = {name: value for name, value in safe.items() if name != "url"} | withheld | {"is_image_safe": False}
+    images = await generated({"data": [safe, other]})
+
+    assert [(True, LINK), (False, None)] == [(image.is_image_safe, image.url) for image in images]

@@ -1,0 +1,505 @@
+"""One client in one event loop after another, closed in the middle of everything: quietly, and nothing is left."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clients import AT_ONCE, Events, connected, impatient
+from ideogram_async import AmbiguousError, Billed, DownloadError, IdeogramError, Ideogram, NotSentError, Retry
+from ideogram_async.errors import Phase
+from ideogram_async.events import Event, Failed, Retrying
+from ideogram_async.sandbox import Sandbox
+from ideogram_async.transport.limiter import ImageLimiter
+from leaks import descriptors, other_tasks
+from rawserver import GOOD, OK, RawServer, answer, page, refused, reset, say, stall, status, whole
+
+ROOT = Path(__file__).parents[1]
+LONG = Retry(base=1000.0, cap=1000.0)
+PRELUDE = """
+    import asyncio, gc, threading
+    from ideogram_async import Ideogram
+    from ideogram_async.sandbox import Fault, Sandbox
+    from ideogram_async.sandbox.thread import running_in_thread
+"""
+
+
+def run_quietly(program: str) -> None:
+    """Run a program with every warning an error; it must say nothing."""
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", textwrap.dedent(PRELUDE) + textwrap.dedent(program)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    # On a busy machine asyncio's debug mode tells of slow steps, which is none of our business.
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("Executing <")]
+
+    assert (0, "", []) == (done.returncode, done.stdout, lines)
+
+
+PROGRAMS = {
+    "three loops, each with its block": """
+        async def work():
+            async with client:
+                image = (await client.generate("a fox")).data[0]
+                await client.fetch(image)
+
+        with running_in_thread(Sandbox()) as box:
+            client = Ideogram("sandbox", base_url=box.url)
+            for _ in range(3):
+                asyncio.run(work())
+    """,
+    "three loops, never closed": """
+        async def work():
+            image = (await client.generate("a fox")).data[0]
+            await client.fetch(image)
+
+        with running_in_thread(Sandbox()) as box:
+            client = Ideogram("sandbox", base_url=box.url)
+            for _ in range(3):
+                asyncio.run(work())
+    """,
+    "three loops, kept connections": """
+        async def work():
+            await asyncio.gather(*(client.generate("a fox") for _ in range(5)))
+
+        with running_in_thread(Sandbox()) as box:
+            client = Ideogram("sandbox", base_url=box.url, reuse_connections=True)
+            for _ in range(3):
+                asyncio.run(work())
+    """,
+    "three loops, a stream left open in each": """
+        streams = []
+
+        async def work():
+            image = (await client.generate("a fox")).data[0]
+            opened = client.stream(image)
+            streams.append((opened, await opened.__aenter__()))
+            await anext(streams[-1][1])
+
+        with running_in_thread(Sandbox()) as box:
+            client = Ideogram("sandbox", base_url=box.url)
+            for _ in range(3):
+                asyncio.run(work())
+    """,
+    "calls left running": """
+        async def work():
+            tasks.extend(asyncio.create_task(client.generate("a fox")) for _ in range(5))
+            await box.arrived(3 * (len(tasks) // 5))
+
+        tasks = []
+        with running_in_thread(Sandbox()) as box:
+            box.hold()
+            client = Ideogram("sandbox", base_url=box.url, max_in_flight=3)
+            for _ in range(3):
+                asyncio.run(work())
+            box.release()
+    """,
+    "closed with calls in flight": """
+        async def work():
+            async with client:
+                tasks = [asyncio.create_task(client.generate("a fox")) for _ in range(5)]
+                await box.arrived(3)
+            errors = await asyncio.gather(*tasks, return_exceptions=True)
+            names = sorted(type(error).__name__ for error in errors)
+            assert ["AmbiguousError"] * 3 + ["NotSentError"] * 2 == names, names
+            assert {asyncio.current_task()} == asyncio.all_tasks()
+            box.reset()
+            box.hold()
+
+        with running_in_thread(Sandbox()) as box:
+            box.hold()
+            client = Ideogram("sandbox", base_url=box.url, max_in_flight=3)
+            for _ in range(3):
+                asyncio.run(work())
+            box.release()
+    """,
+    "an async listener": """
+        async def on_event(event):
+            await asyncio.sleep(0.01)
+            seen.append(event)
+
+        async def work():
+            async with client:
+                await client.generate("a fox")
+
+        seen = []
+        with running_in_thread(Sandbox()) as box:
+            client = Ideogram("sandbox", base_url=box.url, on_event=on_event)
+            for _ in range(3):
+                asyncio.run(work())
+
+        assert ["Waiting", "Sending", "Answered"] * 3 == [type(event).__name__ for event in seen]
+    """,
+    "a start that fails": """
+        async def nobody(purpose, **settings):
+            pass
+
+        async def work():
+            async with client:
+                try:
+                    await client.generate("a fox")
+                except TypeError:
+                    return
+            assert False
+
+        async def on_event(event):
+            pass
+
+        import aiohttp
+        for factory in (nobody, lambda *_, **__: None, lambda purpose, **kw: purpose == "api" and aiohttp.ClientSession(**kw)):
+            client = Ideogram("sandbox", base_url="http://127.0.0.1:9", session_factory=factory, on_event=on_event)
+            for _ in range(3):
+                asyncio.run(work())
+        gc.collect()
+    """,
+    "cancelled while closing": """
+        async def on_event(event):
+            await asyncio.sleep(0.2)
+
+        async def work():
+            await client.generate("a fox")
+            try:
+                async with asyncio.timeout(0.01):
+                    await client.aclose()
+            except TimeoutError:
+                pass
+            gc.collect()
+
+        with running_in_thread(Sandbox()) as box:
+            client = Ideogram("sandbox", base_url=box.url, on_event=on_event)
+            for _ in range(3):
+                asyncio.run(work())
+        del client
+        gc.collect()
+    """,
+    "two loops at a time": """
+        async def work():
+            async with client:
+                answers = await asyncio.gather(*(client.generate("a fox") for _ in range(5)))
+                await client.fetch(answers[0].data[0])
+                assert 5 == len(answers)
+
+        with running_in_thread(Sandbox(max_in_flight=100)) as box:
+            client = Ideogram("sandbox", base_url=box.url)
+            for _ in range(3):
+                threads = [threading.Thread(target=asyncio.run, args=(work(),)) for _ in range(2)]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join()
+    """,
+    "never used": """
+        async def work():
+            async with Ideogram("sandbox") as client:
+                pass
+            await client.aclose()
+
+        asyncio.run(work())
+        Ideogram()
+    """,
+    "a loop that is closed without a word": """
+        async def work():
+            await client.generate("a fox")
+
+        with running_in_thread(Sandbox()) as box:
+            client = Ideogram("sandbox", base_url=box.url)
+            for _ in range(3):
+                loop = asyncio.new_event_loop()
+                loop.run_until_complete(work())
+                loop.close()
+            gc.collect()
+    """,
+}
+
+
+@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
+def test_quiet(program: str) -> None:
+    """However a client is used and left, no warning and no word comes of it."""
+    run_quietly(program)
+
+
+async def queued(server: RawServer, client: Ideogram) -> None:
+    while client.limiter.statistics().waiting == 0:
+        await asyncio.sleep(0)
+
+
+def at_the_gate() -> ImageLimiter:
+    limiter = ImageLimiter(10)
+    limiter.note_rejected(None, 100.0)
+    return limiter
+
+
+CLOSED: dict[str, tuple[Any, dict[str, Any], Any, type[IdeogramError], Phase]] = {
+    "in flight": ((whole, stall), {}, lambda server, _: server.arrived(1), AmbiguousError, Phase.SENT),
+    "answering": (
+        (whole, answer(say(200, b"{", {"Content-Length": "9"})), stall),
+        {},
+        None,
+        AmbiguousError,
+        Phase.ANSWERING,
+    ),
+    "at the gate": (OK, {"limiter": at_the_gate}, queued, NotSentError, Phase.QUEUED),
+    "after a 429": (refused(429, retry_after="100"), {"retry": LONG}, "Throttled", NotSentError, Phase.QUEUED),
+    "in back-off, in doubt": (
+        page(500),
+        {"retry": Retry(base=1000.0, cap=1000.0, ambiguous=True)},
+        "Retrying",
+        AmbiguousError,
+        Phase.QUEUED,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CLOSED)
+async def test_closed_meanwhile(name: str) -> None:
+    """What is on its way when the client is closed ends: in doubt if it was sent, else certainly unsent."""
+    script, options, reached, kind, phase = CLOSED[name]
+    events, told = Events(), asyncio.Event()
+
+    def on_event(event: Event) -> None:
+        events(event)
+        if type(event).__name__ == reached:
+            told.set()
+
+    options = options | ({"limiter": options["limiter"]()} if "limiter" in options else {})
+    async with RawServer(script, OK) as server:
+        async with connected(server.url, on_event=on_event, **options) as client:
+            task = asyncio.create_task(client.generate("a fox"))
+            if callable(reached):
+                await reached(server, client)
+            elif reached:
+                await told.wait()
+            else:
+                await server.arrived(1)
+                await asyncio.wait([task], timeout=0.1)
+
+            async with asyncio.timeout(5):
+                await client.aclose()
+                with pytest.raises(IdeogramError, match="the client was closed") as caught:
+                    await task
+
+        error = caught.value
+        assert (kind, phase) == (type(error), error.phase)  # type: ignore[attr-defined]
+        assert [error.billed] == [event.billed for event in events.of(Failed)]
+        assert server.connections <= 1
+
+
+async def test_closed_while_queued() -> None:
+    """Those that hold a place end in doubt, those that wait for one do not."""
+    async with RawServer((whole, stall)) as server:
+        async with connected(server.url, limiter=impatient(2)) as client:
+            tasks = [asyncio.create_task(client.generate("a fox")) for _ in range(5)]
+            await server.arrived(2)
+            await client.aclose()
+            errors = await asyncio.gather(*tasks, return_exceptions=True)
+
+        assert [AmbiguousError] * 2 + [NotSentError] * 3 == [type(error) for error in errors]
+        assert 2 == server.posts
+
+
+async def test_closed_while_free_calls_fly() -> None:
+    """A call that costs nothing has cost nothing."""
+    async with RawServer((whole, stall)) as server, connected(server.url) as client:
+        task = asyncio.create_task(client.models.list())
+        await server.arrived(1)
+        await client.aclose()
+        with pytest.raises(IdeogramError, match="the client was closed") as caught:
+            await task
+
+        assert (Billed.NO, True) == (caught.value.billed, caught.value.retryable)
+
+
+async def test_closed_while_downloading(tmp_path: Path) -> None:
+    """A download ends with an error of its own, an open stream too."""
+    image = b"\x89PNG\r\n\x1a\n" + bytes(100)
+    async with RawServer((whole, answer(say(200, image, {"Content-Length": "1000"})), stall)) as server:
+        async with connected(server.url) as client:
+            task = asyncio.create_task(client.download(f"{server.url}/fox.png", tmp_path / "fox.png"))
+            await server.arrived(1)
+            async with client.stream(f"{server.url}/fox.png") as stream:
+                await anext(stream)
+                await client.aclose()
+                with pytest.raises(DownloadError):
+                    await anext(stream)
+
+            with pytest.raises(DownloadError, match="the client was closed"):
+                await task
+
+    assert [] == list(tmp_path.iterdir())
+
+
+async def test_used_after_it_was_closed() -> None:
+    """A closed client opens again at the next call, and closes again."""
+    async with RawServer(OK) as server:
+        client = Ideogram("key", base_url=server.url, retry=AT_ONCE)
+        for _ in range(3):
+            await client.generate("a fox")
+            await client.aclose()
+            await client.aclose()
+
+        assert 3 == server.posts
+
+
+async def test_closed_by_many() -> None:
+    """Several may close at once."""
+    async with RawServer((whole, stall)) as server, connected(server.url) as client:
+        task = asyncio.create_task(client.generate("a fox"))
+        await server.arrived(1)
+        async with asyncio.timeout(5):
+            await asyncio.gather(*(client.aclose() for _ in range(5)))
+
+        with pytest.raises(AmbiguousError):
+            await task
+
+
+async def test_closed_by_a_listener() -> None:
+    """An async listener may close the client, also several times, and while somebody else does."""
+    errors: list[BaseException] = []
+
+    async def on_event(event: Event) -> None:
+        try:
+            await client.aclose()
+        except BaseException as error:
+            errors.append(error)
+            raise
+
+    async with RawServer((whole, stall)) as server:
+        client = Ideogram("key", base_url=server.url, on_event=on_event)
+        async with asyncio.timeout(5):
+            with pytest.raises(IdeogramError, match="the client was closed"):
+                await client.generate("a fox")
+
+            await client.aclose()
+
+    assert [] == errors
+
+
+async def test_closed_while_opening_again() -> None:
+    """A call that comes while the client is being closed opens it anew, and is not ended by it."""
+    gate = asyncio.Event()
+
+    async def on_event(event: Event) -> None:
+        if isinstance(event, Failed):
+            await gate.wait()
+
+    async with RawServer((whole, stall), OK) as server:
+        client = Ideogram("key", base_url=server.url, on_event=on_event)
+        first = asyncio.create_task(client.generate("a fox"))
+        await server.arrived(1)
+        closing = asyncio.create_task(client.aclose())
+        with pytest.raises(AmbiguousError):
+            await first
+
+        images = await client.generate("a hen")
+        gate.set()
+        await closing
+        await client.aclose()
+
+        assert (1, 2) == (len(images.data), server.posts)
+
+
+async def test_slow_listener_hears_the_end() -> None:
+    """Closing waits for async listeners, the end of calls that it ended included."""
+    heard: list[str] = []
+
+    async def on_event(event: Event) -> None:
+        await asyncio.sleep(0)
+        heard.append(type(event).__name__)
+
+    async with RawServer((whole, stall)) as server:
+        client = Ideogram("key", base_url=server.url, on_event=on_event)
+        task = asyncio.create_task(client.generate("a fox"))
+        await server.arrived(1)
+        await client.aclose()
+        with pytest.raises(AmbiguousError):
+            await task
+
+    assert ["Waiting", "Sending", "Failed"] == heard
+
+
+def failing(event: Event) -> None:
+    raise KeyError(event.call_id)
+
+
+async def failing_later(event: Event) -> None:
+    await asyncio.sleep(0)
+    raise KeyError(event.call_id)
+
+
+@pytest.mark.parametrize("on_event", [failing, failing_later])
+async def test_failing_listener(on_event: Callable[[Event], Awaitable[None] | None], caplog: Any) -> None:
+    """A listener that fails harms nobody, and is logged once."""
+    async with RawServer(OK) as server, connected(server.url, on_event=on_event) as client:
+        await client.generate("a fox")
+        await client.generate("a fox")
+
+    errors = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert ["on_event failed; its further failures are not reported"] == [each.message for each in errors]
+
+
+async def test_nothing_is_left(tmp_path: Path) -> None:
+    """After all kinds of ends, tasks, files and sockets are as before."""
+    scripts = [OK, (whole, reset), page(500), refused(400), (whole,), refused(429), OK]
+    image = tmp_path / "fox.png"
+    image.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(2**20))
+    async with RawServer(*scripts * 3) as server:
+        tasks, files, threads = other_tasks(), sorted(descriptors()), threading.active_count()
+        for _ in range(3):
+            async with connected(server.url) as client:
+                calls = (client.remove_background(image) for _ in range(len(scripts) - 1))
+                await asyncio.gather(*calls, return_exceptions=True)
+
+        async with asyncio.timeout(5):
+            while server._tasks:
+                await asyncio.sleep(0)
+
+        assert tasks == other_tasks()
+        assert files == sorted(descriptors())
+        assert threading.active_count() <= threads + 16
+
+
+async def test_sandbox_is_a_server_like_any_other() -> None:
+    """The sandbox in the same loop: answered, paid once, and no key at its images."""
+    async with Sandbox() as box, connected(box.url) as client:
+        images = await client.generate("a fox", num_images=2)
+        for image in images:
+            await client.fetch(image)
+
+        assert (2, 0, []) == (box.ledger.billed_images, len(box.ledger.duplicates), box.leaked_keys)
+
+
+async def test_views_share_the_client() -> None:
+    """A view closes and opens what the client closes and opens, and tells its own listener."""
+    ours, theirs = Events(), Events()
+    async with RawServer(OK, (whole, stall)) as server, connected(server.url, on_event=ours) as client:
+        view = client.with_options(on_event=theirs, timeout=1)
+        await view.generate("a fox")
+        task = asyncio.create_task(view.generate("a fox"))
+        await server.arrived(2)
+        await client.aclose()
+        with pytest.raises(AmbiguousError):
+            await task
+
+        assert ([], ["Failed"]) == (ours.names, theirs.names[-1:])
+        assert [] == theirs.of(Retrying)
+
+
+def test_statistics_without_a_loop() -> None:
+    """A client can be looked at from anywhere."""
+    client = Ideogram("key")
+
+    assert (10.0, 0) == (client.limiter.statistics().limit, client.limiter.statistics().in_flight)
