@@ -286,7 +286,9 @@ class Ideogram:
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"<Ideogram {self._shared.base_url} {self.limiter!r}>"
+        # A traceback that shows locals shows the client whose making has failed, too.
+        shared = getattr(self, "_shared", None)
+        return f"<Ideogram {shared.base_url} {shared.limiter!r}>" if shared else "<Ideogram>"
 
     def _assemble(self) -> Exchange:
         from ideogram_async.exchange import Exchange

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import asyncio
+import socket
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 from ideogram_async import Ideogram
 from ideogram_async.events import Event
 from ideogram_async.transport.limiter import ImageLimiter
 from ideogram_async.transport.policy import Retry
 
-__all__ = ["AT_ONCE", "CANARY", "Events", "connected", "impatient"]
+__all__ = ["AT_ONCE", "CANARY", "Events", "NoNames", "SlowNames", "connected", "impatient", "resolving"]
 
 E = TypeVar("E", bound=Event)
 
@@ -44,6 +49,37 @@ class Instant:
 def impatient(max_in_flight: int = 10) -> ImageLimiter:
     """Make a limiter whose gate closes for milliseconds."""
     return ImageLimiter(max_in_flight, rng=Instant())
+
+
+class NoNames(AbstractResolver):
+    """Finds no host."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        raise OSError(None, "nobody knows that host")
+
+    async def close(self) -> None:
+        pass
+
+
+class SlowNames(NoNames):
+    """Never finds out."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        await asyncio.Event().wait()
+        return []
+
+
+def resolving(resolver: type[AbstractResolver]) -> Callable[..., aiohttp.ClientSession]:
+    """Make sessions that look names up so."""
+
+    def factory(purpose: str, **settings: Any) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(**settings | {"connector": aiohttp.TCPConnector(resolver=resolver())})
+
+    return factory
 
 
 @asynccontextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,9 +12,9 @@ __all__ = ["descriptors", "files_below", "other_tasks"]
 def descriptors() -> list[str]:
     """Name this process's open files and sockets."""
     found: list[str] = []
-    for entry in os.listdir("/proc/self/fd"):
+    for entry in Path("/proc/self/fd").iterdir():
         with suppress(OSError):
-            found.append(os.readlink(f"/proc/self/fd/{entry}"))
+            found.append(str(entry.readlink()))
 
     return found
 

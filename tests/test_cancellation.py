@@ -1,4 +1,4 @@
-"""Cancelled anywhere, a call ends at once, gives its places back, is not sent again, and tells what it may have cost."""
+"""Cancelled anywhere, a call ends at once, gives its places back, is not sent again, and tells what it may cost."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ import aiohttp
 import anyio
 import pytest
 from attrs import define, field, frozen
+from clients import Events, SlowNames, connected, impatient, resolving
+from leaks import files_below, other_tasks
+from rawserver import GOOD, OK, RawServer, Script, answer, read, refused, reset, say, stall, whole
 
-from clients import Events, connected, impatient
 from ideogram_async import Billed, Ideogram, Retry
 from ideogram_async.errors import Phase
 from ideogram_async.events import Event, Failed, Retrying, Throttled
 from ideogram_async.files import ImageFile
 from ideogram_async.transport.limiter import ImageLimiter
-from leaks import files_below, other_tasks
-from paid.test_not_sent import SlowNames, resolving
-from rawserver import GOOD, OK, RawServer, Script, answer, read, refused, reset, say, stall, whole
 
 AT_ONCE = 2.0
 """Seconds within which a cancellation has to be through, with room for a busy machine."""
@@ -70,9 +69,7 @@ HEAD = say(200, GOOD[:20], {"Content-Length": str(len(GOOD))})
 STAGES = {
     "queued": Stage(((whole, stall),), Billed.NO, Phase.QUEUED, 1, "waiting", {"limiter": lambda: impatient(1)}),
     "at the gate": Stage((OK,), Billed.NO, Phase.QUEUED, 0, "gate", {"limiter": gated}),
-    "after a 429": Stage(
-        (refused(429, retry_after="100"),), Billed.NO, Phase.QUEUED, 1, "Throttled", {"retry": LONG}
-    ),
+    "after a 429": Stage((refused(429, retry_after="100"),), Billed.NO, Phase.QUEUED, 1, "Throttled", {"retry": LONG}),
     "in back-off": Stage((OK,), Billed.NO, Phase.QUEUED, 0, "Retrying", {"retry": LONG, "is_refused": True}),
     "in back-off, in doubt": Stage(
         ((whole, reset),),
@@ -255,6 +252,49 @@ async def test_file_that_opens_too_late(tmp_path: Path) -> None:
         assert closed
         assert handles[0].closed
         assert 0 == server.connections
+
+
+async def test_cancelled_while_copying(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A source that is being copied leaves no copy behind, and nothing was sent."""
+
+    class Slow:
+        begun = asyncio.Event()
+
+        async def read(self, size: int = -1, /) -> bytes:
+            if not self.begun.is_set():
+                self.begun.set()
+                return b"\x89PNG"
+
+            await asyncio.Event().wait()
+            return b""
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    async with RawServer(OK) as server, connected(server.url) as client:
+        task = asyncio.create_task(client.remove_background(Slow()))  # type: ignore[arg-type]
+        await Slow.begun.wait()
+        task.cancel()
+        await asyncio.wait([task])
+
+        assert task.cancelled()
+        assert ([], [], 0) == (list(tmp_path.iterdir()), files_below(tmp_path), server.connections)
+
+
+async def test_cancelled_while_the_copy_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it earlier, whenever that is."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    async with RawServer(OK) as server, connected(server.url, api_key=no_key) as client:
+        for steps in range(40):
+            with (Path(__file__).parent / "data" / "selfsigned.pem").open("rb") as handle:
+                task = asyncio.create_task(client.with_options(validate=False).remove_background(handle))  # type: ignore[arg-type]
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+
+                task.cancel()
+                await asyncio.wait([task])
+
+        await asyncio.to_thread(lambda: None)
+
+        assert ([], 0) == (list(tmp_path.iterdir()), server.connections)
 
 
 async def test_second_cancellation() -> None:

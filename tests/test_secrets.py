@@ -5,23 +5,23 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
+import math
 import os
 import pickle
 import traceback
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
-
-from clients import CANARY, Events, connected
-from ideogram_async import AuthenticationError, IdeogramError, Ideogram, Retry, Timeout
-from ideogram_async.secret import MaskedStr, Secret
+from clients import CANARY, Events, NoNames, connected, resolving
 from leaks import files_below
-from paid.test_not_sent import NoNames, resolving
 from rawserver import OK, RawServer, Script, answer, page, refused, reset, say, stall, status, whole
+
+from ideogram_async import AuthenticationError, Ideogram, IdeogramError, Retry, Timeout
+from ideogram_async.secret import MaskedStr, Secret
 
 BAD = f"{CANARY}\nX-Evil: 1"
 
@@ -101,7 +101,7 @@ async def test_errors(script: Script, options: dict[str, Any], caplog: pytest.Lo
     assert CANARY not in repr(events)
 
 
-async def by_timeout(work: Awaitable[Any], ready: Awaitable[Any]) -> None:
+async def by_timeout(work: Coroutine[Any, Any, Any], ready: Coroutine[Any, Any, None]) -> None:
     async def expire() -> None:
         await ready
         scope.reschedule(0)
@@ -115,14 +115,24 @@ async def by_timeout(work: Awaitable[Any], ready: Awaitable[Any]) -> None:
         await task
 
 
-async def by_cancel(work: Awaitable[Any], ready: Awaitable[Any]) -> None:
-    task = asyncio.ensure_future(work)
-    await ready
-    task.cancel()
-    await task
+async def by_cancel(work: Coroutine[Any, Any, Any], ready: Coroutine[Any, Any, None]) -> None:
+    async def cancel() -> None:
+        await ready
+        own.cancel()
+
+    own = asyncio.current_task()
+    assert own is not None
+    task = asyncio.create_task(cancel())
+    try:
+        await work
+    except asyncio.CancelledError:
+        own.uncancel()
+        raise
+    finally:
+        await task
 
 
-async def by_group(work: Awaitable[Any], ready: Awaitable[Any]) -> None:
+async def by_group(work: Coroutine[Any, Any, Any], ready: Coroutine[Any, Any, None]) -> None:
     async def fail() -> None:
         await ready
         raise KeyError
@@ -132,11 +142,17 @@ async def by_group(work: Awaitable[Any], ready: Awaitable[Any]) -> None:
         await work
 
 
-async def by_scope(work: Awaitable[Any], ready: Awaitable[Any]) -> None:
-    with anyio.fail_after(10) as scope:
+async def by_scope(work: Coroutine[Any, Any, Any], ready: Coroutine[Any, Any, None]) -> None:
+    async def expire() -> None:
         await ready
-        scope.deadline = anyio.current_time()
-        await work
+        scope.deadline = -math.inf
+
+    task = asyncio.create_task(expire())
+    try:
+        with anyio.fail_after(10) as scope:
+            await work
+    finally:
+        await task
 
 
 @pytest.mark.parametrize("head", [b"", say(200, b"{", {"Content-Length": "9"})])
@@ -146,12 +162,14 @@ async def test_cancellations(way: Callable[..., Awaitable[None]], head: bytes, t
     image = tmp_path / "fox.png"
     image.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(2**16))
     async with RawServer((whole, answer(head), stall)) as server, connected(server.url) as client:
-        work = asyncio.ensure_future(client.remove_background(image))
-        await asyncio.sleep(0)
         with pytest.raises(BaseException) as caught:  # noqa: PT011
-            await way(work, server.arrived(1))
+            await way(client.remove_background(image), server.arrived(1))
 
-        assert CANARY not in told(caught.value)
+        shown = told(caught.value)
+
+        assert "exchange.py" in shown
+        assert "aiohttp/client.py" not in shown
+        assert CANARY not in shown
 
 
 async def test_repr() -> None:
@@ -342,5 +360,3 @@ async def test_raw_stays_at_home(path: str) -> None:
             pass
 
         assert len(server.requests) == server.connections <= 1
-
-

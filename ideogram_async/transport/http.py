@@ -124,6 +124,9 @@ class Http:
             trace_request_ctx=call,
         )
         async with request as response:
+            if response.status < 200:
+                raise aiohttp.ClientConnectionError(f"no answer came, only the status {response.status}")
+
             call.trail.phase = Phase.ANSWERING
             reading.status = response.status
             reading.headers = {name.lower(): value for name, value in response.headers.items()}

@@ -22,6 +22,7 @@ Source: https://developer.ideogram.ai/ideogram-api/idempotency
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Any
 
@@ -40,8 +41,8 @@ THROTTLED = 429
 
 
 def _positive(_: object, field: Attribute[Any], value: Any) -> None:
-    if value is not None and not value > 0:
-        raise ValueError(f"{field.name} must be more than 0 seconds, or None, not {value}")
+    if value is not None and not 0 < value < math.inf:
+        raise ValueError(f"{field.name} must be more than 0 seconds, or None to wait for ever, not {value}")
 
 
 @frozen

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 import aiohttp
 import pytest
-
 from clients import Events, connected
-from ideogram_async import AmbiguousError, APIStatusError, Billed, IdeogramError, Ideogram, NotSentError, ServerError
-from ideogram_async.errors import Phase
 from rawserver import GOOD, OK, RawServer, Script, page, reset, status, whole
+
+from ideogram_async import AmbiguousError, APIStatusError, Billed, Ideogram, IdeogramError, NotSentError, ServerError
+from ideogram_async.errors import Phase
 
 
 def making(**settings: Any) -> Callable[..., aiohttp.ClientSession]:
@@ -87,8 +88,9 @@ async def test_sent_once(ending: tuple[Script, type[IdeogramError], Billed], fac
 
 @pytest.mark.parametrize("factory", FACTORIES.values(), ids=FACTORIES)
 async def test_answered(factory: Any) -> None:
-    """With each of them, an answer comes."""
-    async with RawServer(OK) as server:
+    """With each of them, an answer comes, compressed or not."""
+    packed = status(200, gzip.compress(GOOD), {"Content-Encoding": "gzip"})
+    async with RawServer(packed) as server:
         async with connected(server.url, session_factory=factory) as client:
             images = await client.generate("a fox")
 
@@ -98,13 +100,12 @@ async def test_answered(factory: Any) -> None:
 @pytest.mark.parametrize("factory", FACTORIES.values(), ids=FACTORIES)
 async def test_never_elsewhere(factory: Any) -> None:
     """A30: no session carries a paid call to another origin."""
-    async with RawServer(OK) as elsewhere:
-        async with RawServer(status(307, b"", {"Location": elsewhere.url}), OK) as server:
-            async with connected(server.url, session_factory=factory) as client:
-                with pytest.raises((APIStatusError, AmbiguousError)):
-                    await client.generate("a fox")
+    async with RawServer(OK) as elsewhere, RawServer(status(307, b"", {"Location": elsewhere.url}), OK) as server:
+        async with connected(server.url, session_factory=factory) as client:
+            with pytest.raises((APIStatusError, AmbiguousError)):
+                await client.generate("a fox")
 
-            assert (1, []) == (server.posts, elsewhere.requests)
+        assert (1, []) == (server.posts, elsewhere.requests)
 
 
 async def test_one_session_for_all() -> None:

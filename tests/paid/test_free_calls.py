@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import pytest
+import math
 
+import pytest
 from clients import AT_ONCE, Events, connected
+from rawserver import RawServer, Script, answer, page, read, refused, reset, say, stall, status, whole
+
 from ideogram_async import (
     AmbiguousError,
     BadRequestError,
     Billed,
     DecodeError,
-    IdeogramError,
     Ideogram,
+    IdeogramError,
     NotSentError,
     RateLimitError,
     Retry,
     ServerError,
+    Timeout,
     TransportError,
 )
 from ideogram_async.events import Sending
-from rawserver import RawServer, Script, answer, page, read, refused, reset, say, stall, status, whole
 
 MODELS: Script = status(200, b'{"models": []}')
 PASSING: dict[str, Script] = {
@@ -142,6 +145,14 @@ async def test_throttled_in_vain() -> None:
 async def test_many_attempts() -> None:
     """The pause of a late attempt is still a number."""
     assert 0.0 <= Retry(attempts=10_000, base=1.0, cap=2.0).backoff(9_999) <= 2.0
+
+
+@pytest.mark.parametrize("value", [0, -1, math.inf, math.nan])
+@pytest.mark.parametrize("name", ["total", "connect"])
+def test_times_are_numbers(name: str, value: float) -> None:
+    """Time without end is `None`, and no other number that never comes."""
+    with pytest.raises(ValueError, match=name):
+        Timeout(**{name: value})
 
 
 async def test_not_sent_in_vain() -> None:

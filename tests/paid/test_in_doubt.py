@@ -8,13 +8,13 @@ from pathlib import Path
 import anyio
 import pytest
 from attrs import frozen
-
 from clients import Events, connected
-from ideogram_async import AmbiguousError, Billed, IdeogramError, Ideogram, Retry, ServerError, Timeout
-from ideogram_async.errors import Phase
-from ideogram_async.events import Failed, Sending
 from leaks import files_below
 from rawserver import OK, RawServer, Script, answer, drip, page, read, reset, say, stall, status, whole
+
+from ideogram_async import AmbiguousError, Billed, Ideogram, IdeogramError, Retry, ServerError, Timeout
+from ideogram_async.errors import Phase
+from ideogram_async.events import Failed, Sending
 
 JSON_500 = status(500, b'{"error": "Internal"}')
 NO_STATUS = {
@@ -26,6 +26,7 @@ NO_STATUS = {
     "no HTTP": (whole, answer(b"what?\r\n\r\n")),
     "half a status line": (whole, answer(b"HTTP/1.1 20")),
     "half a head": (whole, answer(b"HTTP/1.1 200 OK\r\nContent-Le")),
+    "only a change of protocol": status(101, b"", {"Upgrade": "x", "Connection": "upgrade"}),
     "two lengths": (whole, answer(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx")),
     "A32 5,000 headers": (whole, answer(say(200, b"{}", {f"X-{n}": "x" for n in range(5_000)}))),
     "A32 a header of 1 MB": (whole, answer(say(200, b"{}", {"X": "x" * 2**20}))),

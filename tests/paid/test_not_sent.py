@@ -5,53 +5,20 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.abc import ResolveResult
+from clients import AT_ONCE, Events, NoNames, SlowNames, connected, resolving
+from rawserver import OK, RawServer, stall
 
-from clients import AT_ONCE, Events, connected
 from ideogram_async import Billed, NotSentError, Retry, Timeout
 from ideogram_async.errors import Phase
 from ideogram_async.events import Event, Failed, Retrying, Sending
-from rawserver import OK, RawServer, stall
 
 PEM = Path(__file__).parents[1] / "data" / "selfsigned.pem"
 PATIENT = Retry(base=0.0, attempts=1_000_000, deadline=0.2)
-
-
-class NoNames(AbstractResolver):
-    """Finds no host."""
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        raise OSError(None, "nobody knows that host")
-
-    async def close(self) -> None:
-        pass
-
-
-class SlowNames(NoNames):
-    """Never finds out."""
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        await asyncio.Event().wait()
-        return []
-
-
-def resolving(resolver: type[AbstractResolver]) -> Callable[..., aiohttp.ClientSession]:
-    """Make sessions that look names up so."""
-
-    def factory(purpose: str, **settings: Any) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(**settings | {"connector": aiohttp.TCPConnector(resolver=resolver())})
-
-    return factory
 
 
 def facts(error: NotSentError) -> tuple[Billed, bool, Phase]:

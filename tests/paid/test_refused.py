@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-
 from clients import CANARY, Events, connected
+from rawserver import OK, RawServer, answer, refused, say, status, whole
+
 from ideogram_async import (
     APIStatusError,
     AuthenticationError,
@@ -17,7 +18,6 @@ from ideogram_async import (
     SafetyError,
 )
 from ideogram_async.events import Failed
-from rawserver import OK, RawServer, answer, refused, say, status, whole
 
 KINDS: dict[int, type[IdeogramError]] = {
     400: BadRequestError,
@@ -65,10 +65,9 @@ async def test_redirect(code: int) -> None:
     """A30: a redirect of the API is never followed, so neither key nor prompt goes elsewhere."""
     async with RawServer(OK) as elsewhere:
         away = status(code, b"", {"Location": f"{elsewhere.url}/v1/ideogram-v3/generate"})
-        async with RawServer(away, OK) as server:
-            async with connected(server.url) as client:
-                with pytest.raises(APIStatusError) as caught:
-                    await client.generate("a fox")
+        async with RawServer(away, OK) as server, connected(server.url) as client:
+            with pytest.raises(APIStatusError) as caught:
+                await client.generate("a fox")
 
         assert (code, Billed.NO, False) == (caught.value.status, caught.value.billed, caught.value.retryable)
         assert 0 == elsewhere.connections

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-
 from callers import Draws
 from clients import Events, connected, impatient
 from fakes import AMBIGUOUS, NOT_SENT, FakeSend, call, reply
+from rawserver import OK, RawServer, refused, stall, status, whole
+from virtual import virtual
+
 from ideogram_async import Billed, RateLimitError, Retry
 from ideogram_async.events import Answered, Retrying, Sending, Throttled
 from ideogram_async.transport.emitter import Emitter
@@ -17,8 +19,6 @@ from ideogram_async.transport.limiter import ImageLimiter
 from ideogram_async.transport.retry import retrying
 from ideogram_async.transport.tasks import Tasks
 from ideogram_async.wire.call import Send
-from rawserver import OK, RawServer, refused, stall, status, whole
-from virtual import virtual
 
 INFLIGHT = status(429, b'{"error": "inflight_limit", "max_inflight_requests": 4}')
 
@@ -161,9 +161,7 @@ async def test_many_calls_through_one_policy() -> None:
     async with RawServer(*[script for _ in range(25) for script in scripts]) as server:
         events = Events()
         async with connected(server.url, on_event=events) as client:
-            outcomes = await asyncio.gather(
-                *(client.generate(f"fox {n}") for n in range(50)), return_exceptions=True
-            )
+            outcomes = await asyncio.gather(*(client.generate(f"fox {n}") for n in range(50)), return_exceptions=True)
 
         assert 25 == sum(isinstance(outcome, Exception) for outcome in outcomes)
         assert 50 == server.posts
@@ -179,3 +177,17 @@ async def test_attempts_are_counted_call_by_call() -> None:
 
     assert [200 + n for n in range(50)] == [each.status for each in replies]
     assert [n % 5 + 1 for n in range(50)] == [len(send.calls) for send in sends]
+
+
+@virtual
+async def test_queue_does_not_count_against_the_deadline() -> None:
+    """A call that stood in our own queue has all of its time afterwards."""
+    limiter = ImageLimiter(1)
+    send = FakeSend(NOT_SENT, reply())
+    async with limiter.acquire(1):
+        task = asyncio.create_task(layered(send, Retry(base=0.0, deadline=50.0), limiter)(call()))
+        await asyncio.sleep(100)
+
+    outcome = await task
+
+    assert (200, 2) == (outcome.status, len(send.calls))
