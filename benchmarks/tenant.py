@@ -17,7 +17,7 @@ from statistics import fmean
 
 from attrs import define
 
-from ideogram_async.transport.limiter import ImageLimiter
+from ideogram_async.limiter.limiter import ImageLimiter
 
 PLACES = 10
 TAKEN = (0, 6, 2, 8, 0)

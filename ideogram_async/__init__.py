@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     )
     from ideogram_async.events import Answered, Downloaded, Event, Failed, Retrying, Sending, Throttled, Waiting
     from ideogram_async.files import ImageFile
+    from ideogram_async.limiter.limiter import Limiter
     from ideogram_async.models import (
         AssetIdentifier,
         CustomModel,
@@ -119,7 +120,6 @@ if TYPE_CHECKING:
         UploadDatasetAssets,
         Upscale,
     )
-    from ideogram_async.transport.limiter import Limiter
     from ideogram_async.transport.policy import Retry, Timeout
 
 __all__ = [
@@ -243,6 +243,6 @@ __getattr__, __dir__ = attach(
         "requests",
         "client",
         "transport.policy",
-        "transport.limiter",
+        "limiter.limiter",
     ),
 )

@@ -31,15 +31,15 @@ from ideogram_async.secret import Secret
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from ideogram_async.exchange import Exchange
+    from ideogram_async.download.images import ImageStream
+    from ideogram_async.exchange.exchange import Exchange
+    from ideogram_async.exchange.sessions import SessionFactory
+    from ideogram_async.limiter.limiter import Limiter
     from ideogram_async.models.reply import Reply
     from ideogram_async.models.values import Price
     from ideogram_async.namespaces import Datasets, Legacy, Models
     from ideogram_async.transport.emitter import Listener
-    from ideogram_async.transport.images import ImageStream
-    from ideogram_async.transport.limiter import Limiter
     from ideogram_async.transport.policy import Retry, Timeout
-    from ideogram_async.transport.sessions import SessionFactory
 
 __all__ = ["Ideogram"]
 
@@ -119,8 +119,8 @@ class Ideogram:
         finally:
             del api_key
 
+        from ideogram_async.exchange import stack
         from ideogram_async.prices import PriceTable
-        from ideogram_async.transport import stack
 
         self._shared = stack.Shared.of(
             key=key,
@@ -291,7 +291,7 @@ class Ideogram:
         return f"<Ideogram {shared.base_url} {shared.limiter!r}>" if shared else "<Ideogram>"
 
     def _assemble(self) -> Exchange:
-        from ideogram_async.exchange import Exchange
-        from ideogram_async.transport.stack import Stack
+        from ideogram_async.exchange.exchange import Exchange
+        from ideogram_async.exchange.stack import Stack
 
         return Exchange(Stack(self._shared, self._view))

@@ -13,7 +13,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from ideogram_async import Ideogram
 from ideogram_async.events import Event
-from ideogram_async.transport.limiter import ImageLimiter
+from ideogram_async.limiter.limiter import ImageLimiter
 from ideogram_async.transport.policy import Retry
 
 __all__ = ["AT_ONCE", "CANARY", "Events", "NoNames", "SlowNames", "connected", "impatient", "resolving"]

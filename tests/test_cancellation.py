@@ -21,7 +21,7 @@ from ideogram_async import Billed, Ideogram, Retry
 from ideogram_async.errors import Phase
 from ideogram_async.events import Event, Failed, Retrying, Throttled
 from ideogram_async.files import ImageFile
-from ideogram_async.transport.limiter import ImageLimiter
+from ideogram_async.limiter.limiter import ImageLimiter
 
 AT_ONCE = 2.0
 """Seconds within which a cancellation has to be through, with room for a busy machine."""

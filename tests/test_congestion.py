@@ -11,7 +11,7 @@ import pytest
 from callers import Calls, Draws, numbers, settle
 from virtual import run, virtual
 
-from ideogram_async.transport.limiter import ImageLimiter
+from ideogram_async.limiter.limiter import ImageLimiter
 
 # ---- 429: the limit
 

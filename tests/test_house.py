@@ -18,9 +18,11 @@ LEVELS = (
     ("_version", "lazy", "enums", "errors", "files", "formats", "secret", "value"),
     ("endpoint", "events", "models"),
     ("requests",),
-    ("wire",),
+    ("wire", "operations", "prices"),
+    ("limiter",),
     ("transport",),
-    ("exchange", "operations", "prices"),
+    ("download",),
+    ("exchange",),
     ("namespaces", "client"),
     ("sandbox", "demo", "__main__"),
 )

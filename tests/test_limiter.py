@@ -15,10 +15,10 @@ from callers import Calls, numbers, settle
 from virtual import VirtualLoop, run, virtual
 
 from ideogram_async.errors import InvalidRequestError
+from ideogram_async.limiter import line
+from ideogram_async.limiter.limiter import ImageLimiter
+from ideogram_async.limiter.line import Waiter, choose
 from ideogram_async.models.values import LimiterStatistics
-from ideogram_async.transport import line
-from ideogram_async.transport.limiter import ImageLimiter
-from ideogram_async.transport.line import Waiter, choose
 
 # ---- places
 

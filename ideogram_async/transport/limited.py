@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 
 from ideogram_async.errors import Phase
 from ideogram_async.events import Throttled, Waiting
+from ideogram_async.limiter.limiter import Lease, Limiter
 from ideogram_async.models.reply import Reply
 from ideogram_async.transport.emitter import Emitter, logger
-from ideogram_async.transport.limiter import Lease, Limiter
 from ideogram_async.transport.policy import THROTTLED
 from ideogram_async.wire.call import Call, Send
 from ideogram_async.wire.headers import max_in_flight_of, retry_after_of
@@ -52,7 +52,7 @@ async def _held(lease: Lease) -> AsyncGenerator[Lease]:
 
 
 @contextmanager
-def _harmless() -> Iterator[None]:
+def _harmless() -> Generator[None]:
     try:
         yield
     except Exception:

@@ -30,8 +30,8 @@ from attrs import Attribute, field, frozen
 from attrs.validators import ge
 
 from ideogram_async.errors import AmbiguousError, TransportError
+from ideogram_async.limiter.congestion import LONGEST_RETRY_AFTER
 from ideogram_async.models.reply import Reply
-from ideogram_async.transport.congestion import LONGEST_RETRY_AFTER
 from ideogram_async.wire.call import Call
 from ideogram_async.wire.headers import retry_after_of
 

@@ -14,12 +14,12 @@ from aiohttp.abc import AbstractResolver
 from attrs import define, field
 from download.origin import Origin
 
+from ideogram_async.download.download import Downloads
+from ideogram_async.download.links import Hosts
+from ideogram_async.download.resolver import PublicResolver
 from ideogram_async.events import Event
-from ideogram_async.transport.download import Downloads
 from ideogram_async.transport.emitter import Emitter
-from ideogram_async.transport.links import Hosts
 from ideogram_async.transport.policy import Retry
-from ideogram_async.transport.resolver import PublicResolver
 from ideogram_async.transport.tasks import Tasks
 
 MiB = 1 << 20

@@ -12,8 +12,8 @@ import pytest
 from download.conftest import Stop, Wired, names
 from download.origin import Origin, ok, picture, status
 
+from ideogram_async.download.download import Downloads
 from ideogram_async.events import Downloaded
-from ideogram_async.transport.download import Downloads
 from ideogram_async.transport.policy import Retry
 
 IMAGE = picture("PNG", side=900)

@@ -13,10 +13,10 @@ from download.origin import Origin, ok, picture
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ideogram_async.download.addresses import is_loopback, is_loopback_name, is_public
+from ideogram_async.download.links import Hosts, expiry, link_id, scrub
+from ideogram_async.download.resolver import PublicResolver
 from ideogram_async.errors import DownloadError, HostRefusedError
-from ideogram_async.transport.addresses import is_loopback, is_loopback_name, is_public
-from ideogram_async.transport.links import Hosts, expiry, link_id, scrub
-from ideogram_async.transport.resolver import PublicResolver
 
 PRIVATE = [
     "127.0.0.1",

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from download.conftest import names
 
+from ideogram_async.download.disk import make_folder
+from ideogram_async.download.storage import PartFile, is_part
 from ideogram_async.errors import FileConflictError
-from ideogram_async.transport.disk import make_folder
-from ideogram_async.transport.storage import PartFile, is_part
 
 DATA = b"an image"
 

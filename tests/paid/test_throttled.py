@@ -13,9 +13,9 @@ from virtual import virtual
 
 from ideogram_async import Billed, RateLimitError, Retry
 from ideogram_async.events import Answered, Retrying, Sending, Throttled
+from ideogram_async.limiter.limiter import ImageLimiter
 from ideogram_async.transport.emitter import Emitter
 from ideogram_async.transport.limited import limited
-from ideogram_async.transport.limiter import ImageLimiter
 from ideogram_async.transport.retry import retrying
 from ideogram_async.transport.tasks import Tasks
 from ideogram_async.wire.call import Send

@@ -11,8 +11,8 @@ import socket
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
+from ideogram_async.download.addresses import is_loopback, is_loopback_name, is_public
 from ideogram_async.errors import HostRefusedError
-from ideogram_async.transport.addresses import is_loopback, is_loopback_name, is_public
 
 __all__ = ["PublicResolver"]
 

@@ -10,17 +10,17 @@ from typing import Any, TypeAlias
 from attrs import evolve, field, frozen
 from yarl import URL
 
+from ideogram_async.download.download import Downloads
+from ideogram_async.download.links import Hosts
 from ideogram_async.errors import AuthenticationError
+from ideogram_async.exchange.sessions import SessionFactory, SessionOptions, Sessions
+from ideogram_async.limiter.limiter import ImageLimiter, Limiter
 from ideogram_async.secret import MaskedStr, Secret
-from ideogram_async.transport.download import Downloads
 from ideogram_async.transport.emitter import Emitter, Listener
 from ideogram_async.transport.http import Http
 from ideogram_async.transport.limited import limited
-from ideogram_async.transport.limiter import ImageLimiter, Limiter
-from ideogram_async.transport.links import Hosts
 from ideogram_async.transport.policy import Retry, Timeout
 from ideogram_async.transport.retry import retrying
-from ideogram_async.transport.sessions import SessionFactory, SessionOptions, Sessions
 from ideogram_async.wire.call import Send
 
 __all__ = ["KeySource", "Shared", "Stack", "View", "api_url"]

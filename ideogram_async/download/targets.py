@@ -7,9 +7,9 @@ from pathlib import Path
 
 from attrs import frozen
 
+from ideogram_async.download.disk import make_folder
+from ideogram_async.download.links import link_id
 from ideogram_async.formats import Format
-from ideogram_async.transport.disk import make_folder
-from ideogram_async.transport.links import link_id
 
 __all__ = ["Target"]
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import attrs
 from anyio import to_thread
 
+from ideogram_async.download.images import ImageStream
 from ideogram_async.endpoint import Request
 from ideogram_async.errors import (
     AmbiguousError,
@@ -22,11 +23,10 @@ from ideogram_async.errors import (
     TransportError,
 )
 from ideogram_async.events import Failed
+from ideogram_async.exchange.spool import spooled
+from ideogram_async.exchange.stack import Stack
 from ideogram_async.files import HasLink, ImageFile
 from ideogram_async.models.reply import Reply
-from ideogram_async.transport.images import ImageStream
-from ideogram_async.transport.spool import spooled
-from ideogram_async.transport.stack import Stack
 from ideogram_async.wire.call import Call
 from ideogram_async.wire.decode import check, decode
 from ideogram_async.wire.encode import encode

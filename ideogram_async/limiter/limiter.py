@@ -13,10 +13,10 @@ from typing import Protocol, Self
 from weakref import WeakKeyDictionary
 
 from ideogram_async.errors import InvalidRequestError
+from ideogram_async.limiter.congestion import Congestion, Uniform
+from ideogram_async.limiter.line import Waiter
+from ideogram_async.limiter.places import Places
 from ideogram_async.models.values import LimiterStatistics
-from ideogram_async.transport.congestion import Congestion, Uniform
-from ideogram_async.transport.line import Waiter
-from ideogram_async.transport.places import Places
 
 __all__ = ["ImageLease", "ImageLimiter", "Lease", "Limiter"]
 

@@ -10,8 +10,8 @@ from pathlib import PurePosixPath
 from attrs import field, frozen
 from yarl import URL
 
+from ideogram_async.download.addresses import is_loopback, is_loopback_name, is_public
 from ideogram_async.errors import HostRefusedError
-from ideogram_async.transport.addresses import is_loopback, is_loopback_name, is_public
 
 __all__ = ["Hosts", "expiry", "link_id", "scrub"]
 

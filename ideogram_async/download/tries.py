@@ -10,8 +10,8 @@ from typing import TypeVar
 from attrs import define, field
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
+from ideogram_async.download.links import expiry
 from ideogram_async.errors import DownloadError, LinkExpiredError, NotAnImageError, TruncatedImageError
-from ideogram_async.transport.links import expiry
 from ideogram_async.transport.policy import LONGEST_RETRY_AFTER, Retry
 
 __all__ = ["Trial", "most_tries", "pause_after", "trying"]

@@ -9,9 +9,9 @@ import asyncio
 import math
 from weakref import ref
 
+from ideogram_async.limiter.congestion import Congestion
+from ideogram_async.limiter.line import Line, Waiter
 from ideogram_async.models.values import LimiterStatistics
-from ideogram_async.transport.congestion import Congestion
-from ideogram_async.transport.line import Line, Waiter
 
 __all__ = ["Places"]
 

@@ -18,8 +18,8 @@ from threading import Lock
 
 from attrs import frozen
 
+from ideogram_async.download.disk import exists, holds, sync, sync_folder
 from ideogram_async.errors import FileConflictError
-from ideogram_async.transport.disk import exists, holds, sync, sync_folder
 
 __all__ = ["PartFile", "Stored", "is_part"]
 

@@ -19,20 +19,20 @@ from typing import TypeVar
 import aiohttp
 from anyio import CancelScope
 
+from ideogram_async.download.images import ImageStream
+from ideogram_async.download.links import Hosts
+from ideogram_async.download.opening import Refusal, open_image
+from ideogram_async.download.storage import PartFile, Stored
+from ideogram_async.download.targets import Target
+from ideogram_async.download.tries import Trial, trying
 from ideogram_async.errors import WithheldImageError
 from ideogram_async.events import Downloaded, Retrying
 from ideogram_async.files import HasLink
 from ideogram_async.formats import Format
 from ideogram_async.transport.emitter import Emitter
-from ideogram_async.transport.images import ImageStream
-from ideogram_async.transport.links import Hosts
-from ideogram_async.transport.opening import Refusal, open_image
 from ideogram_async.transport.policy import Retry
-from ideogram_async.transport.storage import PartFile, Stored
-from ideogram_async.transport.targets import Target
 from ideogram_async.transport.tasks import Tasks
 from ideogram_async.transport.threads import in_thread
-from ideogram_async.transport.tries import Trial, trying
 
 __all__ = ["Downloads"]
 

@@ -14,9 +14,9 @@ from urllib.request import getproxies
 import aiohttp
 from attrs import define, field, frozen
 
+from ideogram_async.download.resolver import PublicResolver
 from ideogram_async.errors import NotSentError, Phase
 from ideogram_async.transport.http import tracing
-from ideogram_async.transport.resolver import PublicResolver
 from ideogram_async.transport.tasks import Tasks
 
 __all__ = ["Local", "Purpose", "SessionFactory", "SessionOptions", "Sessions"]

@@ -12,9 +12,9 @@ import aiohttp
 from attrs import frozen
 from yarl import URL
 
+from ideogram_async.download.images import Body, ImageStream, failure, too_large
+from ideogram_async.download.links import Hosts, scrub
 from ideogram_async.errors import DownloadError, HostRefusedError, LinkExpiredError
-from ideogram_async.transport.images import Body, ImageStream, failure, too_large
-from ideogram_async.transport.links import Hosts, scrub
 from ideogram_async.wire.headers import retry_after_of
 
 __all__ = ["Refusal", "open_image"]

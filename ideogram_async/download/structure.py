@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import zlib
 
+from ideogram_async.download.chunks import Chunks, Walk
 from ideogram_async.errors import ImageTooLargeError, NotAnImageError, TruncatedImageError
 from ideogram_async.formats import (
     JPEG,
@@ -27,7 +28,6 @@ from ideogram_async.formats import (
     sniff,
     webp_size,
 )
-from ideogram_async.transport.chunks import Chunks, Walk
 
 __all__ = ["MAX_PIXELS", "Structure"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import aiohttp
 
+from ideogram_async.download.structure import Structure
 from ideogram_async.errors import DownloadError, ImageTooLargeError, TruncatedImageError
 from ideogram_async.formats import Format
-from ideogram_async.transport.structure import Structure
 
 __all__ = ["Body", "ImageStream", "failure", "too_large"]
 

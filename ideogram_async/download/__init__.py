@@ -1,0 +1,1 @@
+"""Images from their links to the disk: streamed, checked, whole or not at all."""

@@ -1,0 +1,1 @@
+"""From a request to its answer: the layers put together, over the sessions of the running loop."""
