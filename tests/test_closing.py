@@ -14,6 +14,7 @@ from rawserver import OK, RawServer, Script, answer, page, refused, say, stall, 
 from ideogram_async import AmbiguousError, Billed, DownloadError, Ideogram, IdeogramError, NotSentError, Retry
 from ideogram_async.errors import Phase
 from ideogram_async.events import Event, Failed
+from ideogram_async.exchange import sessions
 from ideogram_async.limiter.limiter import ImageLimiter
 
 LONG = Retry(base=1000.0, cap=1000.0)
@@ -127,7 +128,6 @@ async def test_closed_while_downloading(tmp_path: Path) -> None:
     assert [] == list(tmp_path.iterdir())
 
 
-@pytest.mark.xfail(raises=RuntimeError, reason="aiohttp's own error comes through", strict=True)
 async def test_closed_while_streaming() -> None:
     """So does an open stream, at its next chunk."""
     async with (
@@ -197,3 +197,24 @@ async def test_closed_while_opening_again() -> None:
         await client.aclose()
 
         assert (1, 2) == (len(images.data), server.posts)
+
+
+async def test_closed_with_a_listener_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A listener that hangs is given some seconds, then it is cancelled, and closing ends."""
+    monkeypatch.setattr(sessions, "PATIENCE", 0.01)
+    ended = asyncio.Event()
+
+    async def on_event(event: Event) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async with RawServer(OK) as server:
+        client = Ideogram("key", base_url=server.url, on_event=on_event)
+        await client.generate("a fox")
+        async with asyncio.timeout(5):
+            await client.aclose()
+            await ended.wait()
+
+    assert ended.is_set()

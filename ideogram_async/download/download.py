@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import closing
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import TypeVar
 import aiohttp
 from anyio import CancelScope
 
-from ideogram_async.download.images import ImageStream
+from ideogram_async.download.images import ImageStream, Opening
 from ideogram_async.download.links import Hosts
 from ideogram_async.download.opening import Refusal, open_image
 from ideogram_async.download.storage import PartFile, Stored
@@ -124,18 +124,20 @@ class Downloads:
         link = self._link_of(image_or_url)
         return await self._trying(link, _new_id(), self._collect)
 
-    @asynccontextmanager
-    async def stream(self, image_or_url: str | HasLink) -> AsyncGenerator[ImageStream]:
-        """Open an image, to pass it on while it comes.
+    async def open(self, image_or_url: str | HasLink) -> ImageStream:
+        """Open an image, to pass it on while it comes; whoever opens it has to close it.
 
         Opening is tried again like a download. Once a chunk was given nothing is, and iterating raises what went
-        wrong. Leaving the block, also by a cancellation, ends the connection.
+        wrong.
 
         Raises what `fetch` raises.
         """
         link = self._link_of(image_or_url)
-        async with AsyncExitStack() as stack:
-            yield await self._trying(link, _new_id(), lambda trial: stack.enter_async_context(self._opened(trial)))
+        return await self._trying(link, _new_id(), self._open)
+
+    def stream(self, image_or_url: str | HasLink) -> Opening:
+        """Open an image for a block: leaving it, also by a cancellation, ends the connection."""
+        return Opening(partial(self.open, image_or_url))
 
     def _link_of(self, image_or_url: str | HasLink) -> str:
         link = image_or_url if isinstance(image_or_url, str) else image_or_url.url
@@ -154,23 +156,22 @@ class Downloads:
 
         return await trying(trial, work, tell)
 
-    @asynccontextmanager
-    async def _opened(self, trial: Trial) -> AsyncGenerator[ImageStream]:
-        async with open_image(
+    async def _open(self, trial: Trial) -> ImageStream:
+        answer = await open_image(
             self._session(),
             trial.link,
             hosts=self._hosts,
             max_bytes=self._max_image_bytes,
             seconds=trial.time_left(),
-        ) as answer:
-            if isinstance(answer, Refusal):
-                trial.retry_after = answer.retry_after
-                raise answer.error
+        )
+        if isinstance(answer, Refusal):
+            trial.retry_after = answer.retry_after
+            raise answer.error
 
-            yield answer
+        return answer
 
     async def _collect(self, trial: Trial) -> bytes:
-        async with self._opened(trial) as stream:
+        with closing(await self._open(trial)) as stream:
             image = bytearray()
             async for chunk in stream:
                 image += chunk
@@ -182,7 +183,7 @@ class Downloads:
         if trial.attempt > 1:
             await in_thread(part.restart)
 
-        async with self._opened(trial) as stream:
+        with closing(await self._open(trial)) as stream:
             block = bytearray()
             async for chunk in stream:
                 block += chunk

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import aiohttp
 
 from ideogram_async.download.structure import Structure
 from ideogram_async.errors import DownloadError, ImageTooLargeError, TruncatedImageError
 from ideogram_async.formats import Format
 
-__all__ = ["Body", "ImageStream", "failure", "too_large"]
+__all__ = ["FAULTS", "Body", "ImageStream", "Opening", "failure", "too_large"]
+
+FAULTS = (aiohttp.ClientError, OSError, RuntimeError)
+"""What aiohttp raises when the host, the network, or a session that was closed meanwhile fails a download."""
 
 CHUNK = 65536
 """The most bytes in one chunk."""
@@ -22,7 +27,9 @@ class ImageStream:
     image.
     """
 
-    def __init__(self, body: Body, *, first: bytes, kind: Format, length: int | None) -> None:
+    def __init__(
+        self, body: Body, *, first: bytes, kind: Format, length: int | None, hang_up: Callable[[], None]
+    ) -> None:
         self.format = kind
         """What the first bytes tell, whatever the link or the host call it."""
         self.length = length
@@ -30,6 +37,8 @@ class ImageStream:
 
         self._body = body
         self._first = first
+        self._hang_up = hang_up
+        self._is_closed = False
 
     @property
     def content_type(self) -> str:
@@ -39,13 +48,37 @@ class ImageStream:
     def __aiter__(self) -> ImageStream:
         return self
 
+    def close(self) -> None:
+        """End the connection. Twice is fine."""
+        self._is_closed = True
+        self._hang_up()
+
     async def __anext__(self) -> bytes:
+        if self._is_closed:
+            raise DownloadError("the stream of this image was closed")
+
         chunk, self._first = self._first, b""
         chunk = chunk or await self._body.next()
         if not chunk:
             raise StopAsyncIteration
 
         return chunk
+
+
+class Opening:
+    """What `async with` opens, and closes by itself: no generator, which the end of a loop would have to unwind."""
+
+    def __init__(self, opening: Callable[[], Awaitable[ImageStream]]) -> None:
+        self._open = opening
+        self._stream: ImageStream | None = None
+
+    async def __aenter__(self) -> ImageStream:
+        self._stream = await self._open()
+        return self._stream
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._stream is not None:
+            self._stream.close()
 
 
 class Body:
@@ -83,7 +116,7 @@ class Body:
     async def _read(self) -> bytes:
         try:
             return await self._reader.read(CHUNK)
-        except (aiohttp.ClientError, TimeoutError, OSError) as fault:
+        except FAULTS as fault:
             error = failure(fault, self._link)
 
         # Raised outside the handler: its frames hold the response.

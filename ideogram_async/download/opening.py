@@ -5,14 +5,13 @@ No exception and no response of aiohttp leaves this module: they hold the signed
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
 import aiohttp
 from attrs import frozen
 from yarl import URL
 
-from ideogram_async.download.images import Body, ImageStream, failure, too_large
+from ideogram_async.download.images import FAULTS, Body, ImageStream, failure, too_large
 from ideogram_async.download.links import Hosts, scrub
 from ideogram_async.errors import DownloadError, HostRefusedError, LinkExpiredError
 from ideogram_async.wire.headers import retry_after_of
@@ -36,11 +35,10 @@ class Refusal:
     """Seconds that the host asks to wait."""
 
 
-@asynccontextmanager
 async def open_image(
     session: aiohttp.ClientSession, url: str, *, hosts: Hosts, max_bytes: int, seconds: float | None = None
-) -> AsyncGenerator[ImageStream | Refusal]:
-    """Ask for an image, and read its first bytes. Leaving the block, also by a cancellation, ends the connection.
+) -> ImageStream | Refusal:
+    """Ask for an image, and read its first bytes. The stream has to be closed; a cancellation leaves nothing open.
 
     Args:
         session: The one for images; nothing of it may carry the key.
@@ -59,11 +57,19 @@ async def open_image(
     total = TOTAL if seconds is None else max(min(TOTAL, seconds), 0.001)
     timeout = aiohttp.ClientTimeout(total=total, sock_connect=SOCK_CONNECT, sock_read=SOCK_READ)
     response = await _follow(session, url, hosts, timeout)
+    hang_up = response.close
     try:
-        yield await _answer(response, max_bytes)
+        answer = await _answer(response, max_bytes, hang_up)
+    except BaseException:
+        hang_up()
+        raise
     finally:
-        response.close()
         del response
+
+    if isinstance(answer, Refusal):
+        hang_up()
+
+    return answer
 
 
 async def _follow(
@@ -96,13 +102,15 @@ async def _get(session: aiohttp.ClientSession, link: URL, timeout: aiohttp.Clien
         )
     except HostRefusedError as refused:
         error = HostRefusedError(str(refused), url=scrub(str(link)))
-    except (aiohttp.ClientError, TimeoutError, OSError) as fault:
+    except FAULTS as fault:
         error = failure(fault, scrub(str(link)))
 
     raise error
 
 
-async def _answer(response: aiohttp.ClientResponse, max_bytes: int) -> ImageStream | Refusal:
+async def _answer(
+    response: aiohttp.ClientResponse, max_bytes: int, hang_up: Callable[[], None]
+) -> ImageStream | Refusal:
     link, length, status = scrub(str(response.url)), response.content_length, response.status
     headers, reader = response.headers, response.content
     # So that no traceback holds it.
@@ -120,7 +128,7 @@ async def _answer(response: aiohttp.ClientResponse, max_bytes: int) -> ImageStre
 
     body = Body(reader, link=link, max_bytes=max_bytes)
     first, kind = await body.begin()
-    return ImageStream(body, first=first, kind=kind, length=length)
+    return ImageStream(body, first=first, kind=kind, length=length, hang_up=hang_up)
 
 
 def _error_of(status: int, link: str) -> DownloadError | None:

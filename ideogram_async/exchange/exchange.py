@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import attrs
-from anyio import to_thread
 
-from ideogram_async.download.images import ImageStream
+from ideogram_async.download.images import ImageStream, Opening
 from ideogram_async.endpoint import Request
 from ideogram_async.errors import (
     AmbiguousError,
@@ -27,6 +25,7 @@ from ideogram_async.exchange.spool import spooled
 from ideogram_async.exchange.stack import Stack
 from ideogram_async.files import HasLink, ImageFile
 from ideogram_async.models.reply import Reply
+from ideogram_async.transport.threads import in_thread
 from ideogram_async.wire.call import Call
 from ideogram_async.wire.decode import check, decode
 from ideogram_async.wire.encode import encode
@@ -70,12 +69,15 @@ class Exchange:
         """Run a download until it ends, or the client is closed."""
         return await self._unless_closed(work, lambda: DownloadError("the client was closed during a download"))
 
-    @asynccontextmanager
-    async def stream(self, image_or_url: str | HasLink) -> AsyncGenerator[ImageStream]:
-        """Open an image, and pass it on while it comes."""
-        await self._sessions.open()
-        async with self.downloads.stream(image_or_url) as stream:
-            yield stream
+    def stream(self, image_or_url: str | HasLink) -> Opening:
+        """Open an image for a block, and pass it on while it comes. Closing the client closes it."""
+
+        async def opening() -> ImageStream:
+            stream = await self.collect(lambda: self.downloads.open(image_or_url))
+            self._sessions.here().streams.add(stream)
+            return stream
+
+        return Opening(opening)
 
     async def _check(self, request: Request[Any]) -> None:
         def problems() -> list[tuple[str, str]]:
@@ -86,7 +88,7 @@ class Exchange:
             )
 
         # Files are looked into, and a disk may be slow.
-        found = await to_thread.run_sync(problems) if _has_files(request) else problems()
+        found = await in_thread(problems) if _has_files(request) else problems()
         if found:
             raise InvalidRequestError(found, subject=type(request).__name__)
 

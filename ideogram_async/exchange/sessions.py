@@ -10,10 +10,12 @@ from contextlib import asynccontextmanager
 from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 from urllib.request import getproxies
+from weakref import WeakSet
 
 import aiohttp
 from attrs import define, field, frozen
 
+from ideogram_async.download.images import ImageStream
 from ideogram_async.download.resolver import PublicResolver
 from ideogram_async.errors import NotSentError, Phase
 from ideogram_async.transport.http import tracing
@@ -25,6 +27,8 @@ Purpose: TypeAlias = Literal["api", "images"]
 SessionFactory: TypeAlias = Callable[..., aiohttp.ClientSession]
 USER_AGENT = "ideogram_async"
 IMAGE_CONNECTIONS = 16
+PATIENCE = 5.0
+"""Seconds that a listener has to end when the client is closed."""
 
 
 @frozen(kw_only=True)
@@ -45,6 +49,11 @@ class Local:
     api: aiohttp.ClientSession
     images: aiohttp.ClientSession
     tasks: Tasks = field(factory=Tasks)
+    """Work that has to be finished."""
+    listeners: Tasks = field(factory=Tasks)
+    """Listeners that are still at it."""
+    streams: WeakSet[ImageStream] = field(factory=WeakSet)
+    """Images that are open."""
     keeper: AsyncGenerator[None, None] | None = None
     is_closing: bool = field(default=False, init=False)
     _scopes: set[asyncio.Timeout] = field(factory=set, init=False)
@@ -75,7 +84,11 @@ class Local:
                 self._ended.clear()
                 await self._ended.wait()
 
+            for stream in list(self.streams):
+                stream.close()
+
             await self.tasks.join()
+            await self.listeners.end(PATIENCE)
         finally:
             # Also when whoever closes is cancelled.
             try:
@@ -109,10 +122,10 @@ class Sessions:
 
         return local
 
-    def tasks(self) -> Tasks:
-        """Return the running loop's tasks, also while it closes; without sessions, tasks that nobody waits for."""
+    def listeners(self) -> Tasks:
+        """Return where the running loop's listeners run, also while it closes; without sessions, nobody waits there."""
         local = self._locals.get(asyncio.get_running_loop())
-        return self._strays if local is None else local.tasks
+        return self._strays if local is None else local.listeners
 
     async def open(self) -> Local:
         """Return the running loop's parts, made if there are none yet."""

@@ -7,15 +7,16 @@ import os
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import attrs
-from anyio import to_thread
 
 from ideogram_async.endpoint import Request
 from ideogram_async.errors import IdeogramError, InvalidRequestError
 from ideogram_async.files import HasLink, ImageFile
+from ideogram_async.transport.threads import in_thread
 
 __all__ = ["OpenLink", "spooled"]
 
@@ -64,24 +65,29 @@ async def _copy(name: str, file: ImageFile, open_link: OpenLink, max_bytes: int,
     path = _new_file()
     copies.callback(path.unlink, missing_ok=True)
     try:
-        await _fill(path, file, open_link, max_bytes)
+        head = await _fill(path, file, open_link, max_bytes)
     except _TooLargeError:
         raise InvalidRequestError([(name, f"has more than {max_bytes} bytes (max_upload_bytes)")]) from None
     except (OSError, ValueError, IdeogramError) as error:
         raise InvalidRequestError([(name, f"cannot be read: {error}")]) from error
 
-    return attrs.evolve(file, source=path, name=file.name or _name_of(file))
+    # The copy's own name means nothing to the service.
+    return attrs.evolve(file, source=path, name=file.file_name(head))
 
 
-async def _fill(path: Path, file: ImageFile, open_link: OpenLink, max_bytes: int) -> None:
-    size = 0
+async def _fill(path: Path, file: ImageFile, open_link: OpenLink, max_bytes: int) -> bytes:
+    """Write the copy, and return its first bytes."""
+    head, size = b"", 0
     with path.open("wb") as copy:
         async for chunk in _chunks(file, open_link):
+            head = head or chunk
             size += len(chunk)
             if size > max_bytes:
                 raise _TooLargeError
 
-            await to_thread.run_sync(copy.write, chunk)
+            await in_thread(partial(copy.write, chunk))
+
+    return head
 
 
 async def _chunks(file: ImageFile, open_link: OpenLink) -> AsyncIterator[bytes]:
@@ -100,7 +106,7 @@ async def _chunks(file: ImageFile, open_link: OpenLink) -> AsyncIterator[bytes]:
 
 async def _read(read: Callable[[int], Any]) -> bytes:
     # An async `read` is called here, for its coroutine belongs to this loop; a plain one blocks, so in a thread.
-    chunk = read(CHUNK) if inspect.iscoroutinefunction(read) else await to_thread.run_sync(read, CHUNK)
+    chunk = read(CHUNK) if inspect.iscoroutinefunction(read) else await in_thread(partial(read, CHUNK))
     chunk = await chunk if inspect.isawaitable(chunk) else chunk
     if not isinstance(chunk, bytes):
         raise ValueError(f"read() gave {type(chunk).__name__}; open the file in binary mode")
@@ -112,11 +118,6 @@ def _new_file() -> Path:
     handle, name = tempfile.mkstemp(prefix="ideogram_async-")
     os.close(handle)
     return Path(name)
-
-
-def _name_of(file: ImageFile) -> str | None:
-    # The copy's own name means nothing to the service.
-    return file.file_name(b"") if not file.is_reopenable else None
 
 
 class _TooLargeError(Exception):

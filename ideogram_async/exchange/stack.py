@@ -147,7 +147,7 @@ class Stack:
         sessions = shared.sessions
         self.shared = shared
         self.view = view
-        self.emit = Emitter(view.on_event, sessions.tasks)
+        self.emit = Emitter(view.on_event, sessions.listeners)
         http = Http(
             session=lambda: sessions.here().api,
             base_url=shared.base_url,

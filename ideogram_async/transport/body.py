@@ -5,15 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import BinaryIO, Self
 
 import aiohttp
 from aiohttp.payload import BytesPayload
-from anyio import to_thread
 
 from ideogram_async.errors import InvalidRequestError
 from ideogram_async.files import ImageFile
 from ideogram_async.formats import sniff
+from ideogram_async.transport.threads import in_thread
 from ideogram_async.wire.call import Call, Part
 
 __all__ = ["open_body"]
@@ -53,7 +54,7 @@ async def _add(form: aiohttp.FormData, part: Part, handles: _Handles) -> None:
 
     file = part.body
     try:
-        handle, head = await to_thread.run_sync(handles.open, file)
+        handle, head = await in_thread(partial(handles.open, file))
     except OSError as error:
         raise InvalidRequestError([(part.name, f"cannot be read: {error.strerror or error}: {file.path}")]) from None
 

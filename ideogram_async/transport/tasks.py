@@ -38,6 +38,14 @@ class Tasks:
         while others := self._running - {asyncio.current_task()}:
             await asyncio.wait(others)
 
+    async def end(self, patience: float) -> None:
+        """Wait so many seconds, then cancel those that are left."""
+        others = self._running - {asyncio.current_task()}
+        if others:
+            _, late = await asyncio.wait(others, timeout=patience)
+            for task in late:
+                task.cancel()
+
 
 def _retrieve(task: asyncio.Task[Any]) -> None:
     # The caller may be gone: an error that nobody reads is not worth a warning at the loop's end.
