@@ -24,7 +24,8 @@ LEVELS = (
     ("transport",),
     ("download",),
     ("exchange",),
-    ("namespaces", "client"),
+    ("batch",),
+    ("namespaces", "settings", "client"),
     ("sandbox", "demo", "__main__"),
 )
 LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

@@ -1,0 +1,1 @@
+"""Bulk runs that survive anything: a journal before the money, images whole on disk, nothing paid twice."""

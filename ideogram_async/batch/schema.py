@@ -1,0 +1,130 @@
+"""The journal's tables, and how a file becomes a journal that can be trusted."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from ideogram_async.errors.batch import JournalError
+
+__all__ = ["APPLICATION_ID", "MIGRATIONS", "prepare"]
+
+APPLICATION_ID = 0x1DE06A55
+"""In the file's header: what has another is not ours."""
+
+# Numbered by their place; a file's `user_version` says how many it has had. What has been released never changes.
+MIGRATIONS = (
+    """
+    CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE job (
+        key TEXT PRIMARY KEY,
+        number INTEGER NOT NULL UNIQUE,
+        id TEXT UNIQUE,
+        operation TEXT NOT NULL,
+        request TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        weight INTEGER NOT NULL,
+        usd TEXT,
+        state TEXT NOT NULL,
+        status INTEGER,
+        raw BLOB,
+        headers TEXT,
+        error TEXT,
+        resends INTEGER NOT NULL DEFAULT 0,
+        updated_at TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX job_by_state ON job (state, number);
+    CREATE TABLE image (
+        key TEXT NOT NULL REFERENCES job (key),
+        number INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        url TEXT,
+        seed INTEGER,
+        prompt TEXT,
+        resolution TEXT,
+        path TEXT,
+        sha256 TEXT,
+        size INTEGER,
+        PRIMARY KEY (key, number)
+    ) STRICT, WITHOUT ROWID;
+    """,
+)
+
+
+def prepare(path: Path, origin: str) -> sqlite3.Connection:
+    """Open a journal, or make it, for the service at that origin.
+
+    Raises:
+        JournalError: If it is damaged, not ours, of a newer version, or of another service. Nothing was changed.
+    """
+    is_new = not path.exists()
+    path.touch(mode=0o600)
+    # `isolation_level=None`: transactions begin and end where we say so.
+    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+    try:
+        if not is_new:
+            _inspect(database, path)
+
+        _configure(database)
+        _migrate(database)
+        _claim(database, path, origin)
+    except sqlite3.DatabaseError as error:
+        database.close()
+        raise JournalError(f"{path} is damaged, or no journal: {error}") from None
+    except BaseException:
+        database.close()
+        raise
+
+    return database
+
+
+def _inspect(database: sqlite3.Connection, path: Path) -> None:
+    version = _pragma(database, "user_version")
+    if _pragma(database, "application_id") != APPLICATION_ID and version + _tables(database) > 0:
+        raise JournalError(f"{path} is a database of another program")
+
+    if version > len(MIGRATIONS):
+        raise JournalError(f"{path} was written by a newer version of ideogram_async ({version} > {len(MIGRATIONS)})")
+
+    verdict = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if verdict != "ok":
+        raise JournalError(f"{path} is damaged: {verdict}")
+
+
+def _configure(database: sqlite3.Connection) -> None:
+    for setting in (
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        # On macOS an ordinary fsync stops at the drive's cache.
+        "fullfsync = ON",
+        "checkpoint_fullfsync = ON",
+        "foreign_keys = ON",
+        "trusted_schema = OFF",
+    ):
+        database.execute(f"PRAGMA {setting}")
+
+
+def _migrate(database: sqlite3.Connection) -> None:
+    for number in range(_pragma(database, "user_version"), len(MIGRATIONS)):
+        # A step and its record in one transaction.
+        database.executescript(
+            f"BEGIN IMMEDIATE; {MIGRATIONS[number]} PRAGMA application_id = {APPLICATION_ID};"
+            f" PRAGMA user_version = {number + 1}; COMMIT;"
+        )
+
+
+def _claim(database: sqlite3.Connection, path: Path, origin: str) -> None:
+    database.execute("INSERT OR IGNORE INTO meta (name, value) VALUES ('origin', ?)", (origin,))
+    (owner,) = database.execute("SELECT value FROM meta WHERE name = 'origin'").fetchone()
+    if owner != origin:
+        raise JournalError(f"{path} belongs to {owner}, not to {origin}")
+
+
+def _pragma(database: sqlite3.Connection, name: str) -> int:
+    (value,) = database.execute(f"PRAGMA {name}").fetchone()
+    return int(value)
+
+
+def _tables(database: sqlite3.Connection) -> int:
+    (count,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    return int(count)

@@ -1,0 +1,263 @@
+"""The journal: what it has said is on disk, and what it cannot trust it does not touch."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from ideogram_async.batch import rows
+from ideogram_async.batch.job import ImageState, JobState
+from ideogram_async.batch.journal import Journal
+from ideogram_async.batch.lock import FolderLock
+from ideogram_async.batch.rows import ImageRow, JobRow
+from ideogram_async.batch.schema import APPLICATION_ID, MIGRATIONS
+from ideogram_async.errors.batch import BatchLockedError, JournalError
+
+
+def job(number: int, state: JobState = JobState.PENDING, usd: str | None = "0.06") -> JobRow:
+    return JobRow(
+        key=f"key{number}",
+        number=number,
+        id=f"id{number}",
+        operation="Generate",
+        request="{}",
+        fingerprint="f",
+        weight=1,
+        usd=None if usd is None else Decimal(usd),
+        state=state,
+    )
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.sqlite3"
+
+
+@pytest.fixture
+def journal(path: Path) -> Iterator[Journal]:
+    opened = Journal.open(path, origin="sandbox")
+    yield opened
+    opened.close()
+
+
+async def test_what_was_added_is_found_again(journal: Journal, path: Path):
+    """A job comes back as it went in, in another process of mind: after closing and opening."""
+    await journal.run(lambda database: rows.add(database, [job(0), job(1, usd=None)]))
+    journal.close()
+    again = Journal.open(path, origin="sandbox")
+    found = await again.run(lambda database: [rows.find(database, key="key0"), rows.find(database, id="id1")])
+    again.close()
+
+    assert [job(0), job(1, usd=None)] == found
+
+
+async def test_a_job_moves_from_the_state_it_is_in(journal: Journal):
+    """A transition touches one row that is in the state it starts from, and notes what is known with it."""
+    await journal.run(lambda database: rows.add(database, [job(0)]))
+    await journal.run(partial(rows.move, key="key0", before=JobState.PENDING, after=JobState.SENDING))
+    await journal.run(
+        partial(rows.move, key="key0", before=JobState.SENDING, after=JobState.ANSWERED, status=200, raw=b"{}")
+    )
+    found = await journal.run(partial(rows.find, key="key0"))
+
+    assert found is not None
+    assert (JobState.ANSWERED, 200, b"{}") == (found.state, found.status, found.raw)
+
+
+async def test_a_wrong_transition_is_an_error_and_changes_nothing(journal: Journal):
+    """A job that is not where a step presumes it stays where it is."""
+    await journal.run(lambda database: rows.add(database, [job(0)]))
+    with pytest.raises(JournalError, match="job key0 is not sending"):
+        await journal.run(partial(rows.move, key="key0", before=JobState.SENDING, after=JobState.DONE))
+
+    assert [job(0)] == await journal.run(lambda database: list(rows.jobs_in(database, JobState.PENDING)))
+
+
+async def test_images_are_linked_once_and_stored_from_linked(journal: Journal):
+    """Linking twice keeps the first; storing presumes the state it starts from."""
+    image = ImageRow(key="key0", number=0, state=ImageState.LINKED, url="https://ideogram.ai/x.png", seed=7)
+    stored = ImageRow(**{**_facts(image), "state": ImageState.STORED, "path": "x.png", "sha256": "0" * 64, "size": 9})
+    await journal.run(lambda database: rows.add(database, [job(0)]))
+    for _ in range(2):
+        await journal.run(lambda database: rows.link(database, [image]))
+
+    await journal.run(partial(rows.store, row=stored, before=ImageState.LINKED))
+    with pytest.raises(JournalError, match="image 0 of job key0 is not linked"):
+        await journal.run(partial(rows.store, row=stored, before=ImageState.LINKED))
+
+    assert [stored] == await journal.run(partial(rows.images_of, key="key0"))
+
+
+async def test_steps_that_meet_share_a_commit(journal: Journal):
+    """A hundred steps at once take far fewer commits than a hundred."""
+    await journal.run(lambda database: rows.add(database, [job(number) for number in range(100)]))
+    before = journal.commits
+    moves = [
+        partial(rows.move, key=f"key{number}", before=JobState.PENDING, after=JobState.SENDING) for number in range(100)
+    ]
+    await asyncio.gather(*map(journal.run, moves))
+
+    assert journal.commits - before < 50
+
+
+async def test_a_step_that_fails_takes_no_other_with_it(journal: Journal):
+    """Of steps in one commit, the one that fails is undone and the others stand."""
+
+    def adds_and_fails(database: sqlite3.Connection) -> None:
+        rows.add(database, [job(1)])
+        raise KeyError("oops")
+
+    outcomes = await asyncio.gather(
+        journal.run(lambda database: rows.add(database, [job(0)])),
+        journal.run(adds_and_fails),
+        journal.run(lambda database: rows.add(database, [job(2)])),
+        return_exceptions=True,
+    )
+    kept = await journal.run(lambda database: list(rows.jobs_in(database, JobState.PENDING)))
+
+    assert [type(None), KeyError, type(None)] == [type(outcome) for outcome in outcomes]
+    assert [job(0), job(2)] == kept
+
+
+async def test_a_cancelled_caller_leaves_its_step_to_be_done(journal: Journal):
+    """A cancellation is passed on at once, and what was asked for reaches the disk."""
+    task = asyncio.create_task(journal.run(lambda database: rows.add(database, [job(0)])))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert [job(0)] == await journal.run(lambda database: list(rows.jobs_in(database, JobState.PENDING)))
+
+
+def test_a_killed_process_has_what_it_was_told(path: Path):
+    """After SIGKILL right behind a step, the step is there."""
+    program = f"""
+import asyncio, os, signal
+from pathlib import Path
+from ideogram_async.batch import rows
+from ideogram_async.batch.journal import Journal
+from test_journal import job
+
+async def main():
+    journal = Journal.open(Path({str(path)!r}), origin="sandbox")
+    await journal.run(lambda database: rows.add(database, [job(0)]))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main())
+"""
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    died = subprocess.run([sys.executable, "-c", program], env=env, check=False)
+    journal = Journal.open(path, origin="sandbox")
+    found = asyncio.run(journal.run(partial(rows.find, key="key0")))
+    journal.close()
+
+    assert -signal.SIGKILL == died.returncode
+    assert job(0) == found
+
+
+def garbage(path: Path) -> None:
+    path.write_bytes(b"\x00garbage" * 1000)
+
+
+def foreign(path: Path) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE theirs (a)")
+
+    database.close()
+
+
+def newer(path: Path) -> None:
+    Journal.open(path, origin="sandbox").close()
+    with sqlite3.connect(path) as database:
+        database.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+
+    database.close()
+
+
+def of_another_origin(path: Path) -> None:
+    Journal.open(path, origin="https://api.ideogram.ai").close()
+
+
+def damaged(path: Path) -> None:
+    journal = Journal.open(path, origin="sandbox")
+    asyncio.run(journal.run(lambda database: rows.add(database, [job(number) for number in range(500)])))
+    journal.close()
+    content = bytearray(path.read_bytes())
+    content[4096 * 3 : 4096 * 8] = b"\xff" * (4096 * 5)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("spoil", [garbage, foreign, newer, of_another_origin, damaged])
+def test_what_cannot_be_trusted_is_refused_and_left_alone(path: Path, spoil):
+    """A journal that is damaged, foreign, newer or another service's is refused, and not one byte of it changes."""
+    spoil(path)
+    before = path.read_bytes()
+    with pytest.raises(JournalError):
+        Journal.open(path, origin="sandbox")
+
+    assert before == path.read_bytes()
+
+
+def test_a_new_journal_is_marked_private_and_durable(path: Path, journal: Journal):
+    """It carries our mark, is for its owner alone, and syncs every commit."""
+    settings = asyncio.run(
+        journal.run(
+            lambda database: [
+                database.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("application_id", "user_version", "journal_mode", "synchronous")
+            ]
+        )
+    )
+
+    assert [APPLICATION_ID, len(MIGRATIONS), "wal", 2] == settings
+    assert 0o600 == path.stat().st_mode & 0o777
+
+
+def test_one_process_holds_a_folder(tmp_path: Path):
+    """A second holder is refused at once, and told who holds it; after release the folder is free."""
+    first = FolderLock(tmp_path / ".ideogram" / "lock")
+    (tmp_path / ".ideogram").mkdir()
+    first.take()
+    with pytest.raises(BatchLockedError, match=f"{tmp_path} is in use by process {os.getpid()}"):
+        FolderLock(tmp_path / ".ideogram" / "lock").take()
+
+    first.release()
+    FolderLock(tmp_path / ".ideogram" / "lock").take().release()
+
+    assert 0o600 == (tmp_path / ".ideogram" / "lock").stat().st_mode & 0o777
+
+
+def test_a_forked_child_does_not_keep_the_folder(tmp_path: Path):
+    """The lock is free when its holder lets go, even while a child that it forked lives on."""
+    lock = FolderLock(tmp_path / "lock").take()
+    ours, theirs = socket.socketpair()
+    child = os.fork()
+    if child == 0:
+        theirs.send(b"alive")
+        theirs.recv(1)
+        os._exit(0)
+
+    with ours, theirs:
+        ours.recv(5)
+        lock.release()
+        again = FolderLock(tmp_path / "lock").take()
+        again.release()
+        ours.send(b".")
+
+    assert (child, 0) == os.waitpid(child, 0)
+
+
+def _facts(row: ImageRow) -> dict[str, object]:
+    return {name: getattr(row, name) for name in ImageRow.__slots__ if not name.startswith("_")}
