@@ -1,0 +1,109 @@
+"""Who a job is: what it asks for, in a form that can be kept, compared and asked for again.
+
+Two requests are the same if they would send the same: fields, values, and the bytes of their files, wherever those lie.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+import attrs
+
+from ideogram_async import requests
+from ideogram_async.batch.inputs import Inputs
+from ideogram_async.batch.job import FromJob
+from ideogram_async.endpoint import Request
+from ideogram_async.enums import Unchecked
+from ideogram_async.files import ImageFile
+from ideogram_async.requests.palette import ColorPaletteMember, Palette
+
+__all__ = ["fingerprint_of", "key_of", "pack", "unpack"]
+
+
+def pack(request: Request[Any], inputs: Inputs) -> str:
+    """Write a request down, as JSON. Reads every file, so it blocks; what is no path is copied to the folder.
+
+    Raises:
+        OSError: If a file cannot be read or copied.
+    """
+    fields = {
+        field.name: _packed(value, inputs)
+        for field in attrs.fields(cast(Any, type(request)))
+        if (value := getattr(request, field.name)) is not None
+    }
+    return _canonical({"operation": type(request).__name__, "fields": fields})
+
+
+def unpack(packed: str, inputs: Inputs) -> Request[Any]:
+    """Read a request that was written down."""
+    told = json.loads(packed)
+    kind = getattr(requests, told["operation"])
+    return cast(Request[Any], kind(**{name: _unpacked(value, inputs) for name, value in told["fields"].items()}))
+
+
+def fingerprint_of(packed: str) -> str:
+    """Return the hash of what a request would send: of files their content, not their place."""
+    return hashlib.sha256(_canonical(_without_places(json.loads(packed))).encode()).hexdigest()
+
+
+def key_of(fingerprint: str, *, id: str | None, occurrence: int) -> str:
+    """Return a job's key: of the user's id, or of the content and how often it came before. 20 letters and digits."""
+    name = f"id {id}" if id is not None else f"content {fingerprint} {occurrence}"
+    return base64.b32encode(hashlib.sha256(name.encode()).digest()).decode().lower()[:20]
+
+
+def _packed(value: Any, inputs: Inputs) -> Any:
+    match value:
+        case ImageFile(source=FromJob() as earlier):
+            return {"job": earlier.id, "index": earlier.index}
+        case ImageFile():
+            return {"file": inputs.keep(value)}
+        case Palette():
+            members = [[member.color_hex, member.color_weight] for member in value.members]
+            return {"palette": value.name if value.name is not None else members}
+        case Unchecked():
+            return {"unchecked": str(value)}
+        case tuple() | list():
+            return [_packed(item, inputs) for item in value]
+        case str():
+            return str(value)
+        case _:
+            return value
+
+
+def _unpacked(value: Any, inputs: Inputs) -> Any:
+    match value:
+        case {"job": str(id), "index": int(index)}:
+            return ImageFile(cast(Any, FromJob(id, index)))
+        case {"file": dict(told)}:
+            return inputs.find(told)
+        case {"palette": str(name)}:
+            return Palette(name=name)
+        case {"palette": list(members)}:
+            return Palette(members=tuple(ColorPaletteMember(*member) for member in members))
+        case {"unchecked": str(word)}:
+            return Unchecked(word)
+        case list():
+            return tuple(_unpacked(item, inputs) for item in value)
+        case _:
+            return value
+
+
+def _without_places(value: Any) -> Any:
+    match value:
+        case {"file": {"sha256": digest}}:
+            return {"sha256": digest}
+        case dict():
+            return {name: _without_places(item) for name, item in value.items()}
+        case list():
+            return [_without_places(item) for item in value]
+        case _:
+            return value
+
+
+def _canonical(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
