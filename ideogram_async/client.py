@@ -56,11 +56,13 @@ class Ideogram:
 
     Args:
         api_key: The key, or a function (plain or async) that is asked for it before each attempt. From
-            `IDEOGRAM_API_KEY` if not given; a missing key is noticed at the first call.
+            `IDEOGRAM_API_KEY` if not given. Without one, or with an empty one, the first call raises
+            `AuthenticationError`.
         base_url: Where the service is, from `IDEOGRAM_BASE_URL` if not given. https, or http to this machine.
         max_in_flight: Images in progress at once, over all calls; 10 is what the service allows an account.
-        timeout: Seconds for one attempt, or a `Timeout`; from `IDEOGRAM_TIMEOUT` if not given.
-        retry: What is tried again, and how often.
+        timeout: Seconds for one attempt, or a `Timeout`; from `IDEOGRAM_TIMEOUT` if not given, else 300 s. Time in
+            the client's own queue does not count.
+        retry: What is tried again, how often and for how long; see `Retry`.
         limiter: Shared with other clients of the same account, in place of `max_in_flight`.
         prices: Prices of your own in USD by rate, such as `{"v3.TURBO": "0.025"}`.
         validate: Whether requests are held against the rules of the service before they are sent.
@@ -73,11 +75,12 @@ class Ideogram:
         reuse_connections: Whether connections are kept. Faster by a round trip or two, at the risk that a dead one
             leaves a paid call in doubt.
         image_hosts: Where images may be fetched from; each name includes its subdomains. Any public host if not given.
-        max_image_bytes: The largest image to download.
-        max_upload_bytes: The largest file, or group of reference images, to upload.
+        max_image_bytes: The largest image to download, in bytes; 64 MiB if not given.
+        max_upload_bytes: The largest file, or group of reference images, to upload, in bytes; 10 MiB if not given.
 
     Raises:
         ValueError: If a setting makes no sense.
+        TypeError: If one is of a wrong kind.
     """
 
     generate = Operation(Generate)
@@ -115,17 +118,24 @@ class Ideogram:
     ) -> None:
         # First of all, and whatever comes of it: a bare key among the locals of this frame could show in a traceback.
         try:
-            key = api_key if callable(api_key) else Secret(api_key or os.environ.get("IDEOGRAM_API_KEY", ""))
+            # An empty key counts as given: a tenant without one must not spend the money of the environment's.
+            api_key = os.environ.get("IDEOGRAM_API_KEY", "") if api_key is None else api_key
+            key = api_key if callable(api_key) else Secret(api_key)
         finally:
             del api_key
 
         from ideogram_async.exchange import stack
         from ideogram_async.prices import PriceTable
+        from ideogram_async.settings import check_counts, check_kinds, timeout_from_environment
 
+        check_counts(max_in_flight=max_in_flight, max_image_bytes=max_image_bytes, max_upload_bytes=max_upload_bytes)
+        check_kinds(
+            retry=retry, on_event=on_event, limiter=limiter, session_factory=session_factory, image_hosts=image_hosts
+        )
         self._shared = stack.Shared.of(
             key=key,
-            base_url=base_url or os.environ.get("IDEOGRAM_BASE_URL") or SERVICE,
-            limiter=limiter or max_in_flight,
+            base_url=(os.environ.get("IDEOGRAM_BASE_URL") or SERVICE) if base_url is None else base_url,
+            limiter=max_in_flight if limiter is None else limiter,
             image_hosts=image_hosts,
             session_factory=session_factory,
             proxy=proxy,
@@ -136,7 +146,7 @@ class Ideogram:
         )
         self._prices = PriceTable(prices)
         self._view = stack.View(
-            timeout=timeout if timeout is not None else os.environ.get("IDEOGRAM_TIMEOUT"),
+            timeout=timeout_from_environment() if timeout is None else timeout,
             retry=retry,
             extra_headers=extra_headers,
             validate=validate,
@@ -201,14 +211,15 @@ class Ideogram:
             method: The HTTP method. GET costs nothing and takes no place, whatever the last two say.
             path: Below the base URL, from its first `/`.
             json: A JSON body.
-            fields: A form: strings, numbers, booleans, `Path`s, bytes, `ImageFile`s, dicts as JSON, and lists of these.
-            params: The query; lists repeat their name.
+            fields: A form: strings, numbers, booleans, `Path`s, bytes, `(name, bytes)` pairs, `ImageFile`s of these,
+                dicts as JSON, and lists of all that. `None` is not sent.
+            params: The query; lists repeat their name, and `None` is not sent.
             charged: Whether it may cost money, so that it is not repeated when in doubt.
             weight: Images that it has in progress.
 
-        Raises what `send` raises.
+        Raises what `send` raises. A cancellation leaves behind what it leaves there.
         """
-        from ideogram_async.wire.encode import encode_raw
+        from ideogram_async.wire.raw import encode_raw
 
         call = encode_raw(method, path, json=json, fields=fields, params=params, charged=charged, weight=weight)
         return await self._exchange.raw(call)
@@ -230,6 +241,9 @@ class Ideogram:
             "validate": validate,
             "on_event": on_event,
         }
+        from ideogram_async.settings import check_kinds
+
+        check_kinds(retry=retry, on_event=on_event)
         view = copy.copy(self)
         view._view = self._view.changed({name: value for name, value in given.items() if value is not None})
         view._exchange = view._assemble()
@@ -249,7 +263,7 @@ class Ideogram:
         return await self._exchange.collect(lambda: self._exchange.downloads.download(image, target))
 
     async def fetch(self, image: str | HasLink) -> bytes:
-        """Return an image's bytes, verified.
+        """Return an image's bytes, verified. Costs nothing; a cancellation leaves nothing behind.
 
         Raises:
             DownloadError: One of its kinds, if the image cannot be collected.
@@ -259,7 +273,9 @@ class Ideogram:
     def stream(self, image: str | HasLink) -> AbstractAsyncContextManager[ImageStream]:
         """Open an image to pass it on while it comes: `async with client.stream(image) as stream`.
 
-        Iterating gives chunks of bytes; `stream.content_type` and `stream.length` are known before the first.
+        Iterating gives chunks of bytes; `stream.content_type` and `stream.length` (in bytes, `None` where the host does
+        not tell) are known before the first. Costs nothing; leaving the block, also by a cancellation, ends the
+        connection.
 
         Raises:
             DownloadError: One of its kinds, on opening or while iterating.
@@ -267,7 +283,7 @@ class Ideogram:
         return self._exchange.stream(image)
 
     def estimate(self, request: Request[Any], /) -> Price:
-        """Say what a request will cost, by a dated table; what is not known is `None`."""
+        """Say what a request will cost in USD, by a dated table; what is not known is `None`. Nothing is sent."""
         return self._prices.estimate(request)
 
     async def aclose(self) -> None:

@@ -86,7 +86,7 @@ class Demo:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo; return an exit code."""
-    parser = argparse.ArgumentParser(prog="ideogram-async demo", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m ideogram_async demo", description=__doc__)
     parser.add_argument(
         "--folder", type=Path, default=Path("images"), help="where the images go (default: %(default)s)"
     )

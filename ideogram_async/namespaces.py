@@ -36,6 +36,9 @@ class Namespace:
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._sender!r}>"
+
     async def send(self, request: Request[R], /) -> R:
         """Send a request, as `Ideogram.send` does."""
         return await self._sender.send(request)
@@ -79,6 +82,7 @@ class Models(Namespace):
 
         Raises:
             TimeoutError: If it takes longer than that.
+            IdeogramError: What `get` raises, if a look fails for good.
         """
         async with asyncio.timeout(timeout):
             while (answer := await self.get(model_id)).model.status not in ENDED:  # noqa: ASYNC110

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import textwrap
 from collections.abc import Callable, Coroutine, Iterator
 from functools import cached_property
 from itertools import pairwise
@@ -22,14 +23,18 @@ R = TypeVar("R")
 
 CHARGED = """Returns `{answer}`.
 
-Raises `InvalidRequestError` before anything is sent, `APIStatusError` for a refusal, `NotSentError` if nothing left,
-`AmbiguousError` if it may have run without an answer, `DecodeError` if the answer cannot be read; see `billed` there.
-A cancellation ends the wait at once, not the work: once sent, it goes on at the service, and is paid for."""
+Raises `InvalidRequestError` before anything is sent, `APIStatusError` if the service refuses or fails, `NotSentError`
+if not one byte left, `AmbiguousError` if it was sent and may have run, and `DecodeError` if its answer cannot be read.
+`error.billed` tells whether it was paid for.
+
+A cancellation ends the wait at once, not the work: what was sent goes on at the service, and is paid for."""
 
 FREE = """Returns `{answer}`. Costs nothing.
 
-Raises `InvalidRequestError`, `APIStatusError`, `TransportError` or `DecodeError`. A cancellation leaves nothing
-behind."""
+Raises `InvalidRequestError` before anything is sent, `APIStatusError` if the service refuses or fails,
+`TransportError` if no answer came, and `DecodeError` if the answer cannot be read.
+
+A cancellation leaves nothing behind."""
 
 
 class Sender(Protocol):
@@ -38,6 +43,15 @@ class Sender(Protocol):
     async def send(self, request: Request[R], /) -> R:
         """Send a request, and return its answer."""
         ...
+
+
+class Bare(str):
+    """An annotation as it stands in the source: `help` would put it in quotes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 class Operation(Generic[P, R]):
@@ -65,8 +79,8 @@ class Operation(Generic[P, R]):
     def __signature__(self) -> inspect.Signature:
         signature = inspect.signature(self.request)
         sender = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
-        answer = _endpoint(self.request).answer
-        return inspect.Signature([sender, *signature.parameters.values()], return_annotation=answer)
+        fields = [field.replace(annotation=Bare(field.annotation)) for field in signature.parameters.values()]
+        return inspect.Signature([sender, *fields], return_annotation=_endpoint(self.request).answer)
 
     @property
     def __doc__(self) -> str:  # type: ignore[override]
@@ -77,7 +91,7 @@ class Operation(Generic[P, R]):
     def _words(self) -> str:
         endpoint = _endpoint(self.request)
         ending = (CHARGED if endpoint.charged else FREE).format(answer=endpoint.answer.__name__)
-        fields = "\n".join(f"    {line}" for line in _field_words(self.request))
+        fields = "\n".join(_field_words(self.request))
         sections = [inspect.getdoc(self.request) or "", f"Args:\n{fields}" if fields else "", ending]
         return "\n\n".join(section for section in sections if section)
 
@@ -102,7 +116,8 @@ def field_docs(kind: type) -> dict[str, str]:
 def _field_words(request: Any) -> Iterator[str]:
     docs = field_docs(request)
     for name in inspect.signature(request).parameters:
-        yield f"{name}: {docs.get(name, '')}".rstrip()
+        words = f"{name}: {docs.get(name, '')}".rstrip()
+        yield textwrap.fill(words, 110, initial_indent=" " * 4, subsequent_indent=" " * 8, break_on_hyphens=False)
 
 
 def _text(node: ast.stmt) -> str | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,8 @@ from ideogram_async.requests import (
     Upscale,
 )
 from ideogram_async.wire.call import Call, Part
-from ideogram_async.wire.encode import encode, encode_raw
+from ideogram_async.wire.encode import encode
+from ideogram_async.wire.raw import encode_raw
 
 PNG = picture()
 
@@ -108,7 +111,6 @@ def test_lists() -> None:
         ([("#ff5733", 0.6)], {"members": [{"color_hex": "#ff5733", "color_weight": 0.6}]}),
         ([["#ff5733", 1]], {"members": [{"color_hex": "#ff5733", "color_weight": 1}]}),
         (ColorPaletteMember("#000"), {"members": [{"color_hex": "#000"}]}),
-        ({"#f00": 1, "#0f0": 2}, {"members": [{"color_hex": "#f00"}, {"color_hex": "#0f0"}]}),
     ],
     ids=repr,
 )
@@ -247,6 +249,44 @@ def test_raw_bodies_exclude_each_other() -> None:
     """A call has one body."""
     with pytest.raises(InvalidRequestError, match="fields: cannot be given together with json"):
         encode_raw("POST", "/x", json=1, fields={})
+
+
+def test_raw_none() -> None:
+    """In a raw call, as in a request, `None` is not sent."""
+    call = encode_raw("POST", "/x", fields={"a": None, "b": 0}, params={"c": None, "d": ""})
+
+    assert ((Part("b", "0"),), (("d", ""),)) == (call.form, call.params)
+
+
+def test_raw_tuples() -> None:
+    """A name and bytes are one file; any other tuple is a list."""
+    call = encode_raw("POST", "/x", fields={"f": ("a.png", b"1"), "t": ("x", "y"), "b": (b"1", b"2")})
+    files = [Part("f", ImageFile(b"1", name="a.png")), Part("b", ImageFile(b"1")), Part("b", ImageFile(b"2"))]
+
+    assert (files[0], Part("t", "x"), Part("t", "y"), *files[1:]) == call.form
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"method": "PO ST"}, ("method", "must be the name of an HTTP method, not 'PO ST'")),
+        ({"weight": "2"}, ("weight", "must be a whole number of images, not '2'")),
+        ({"weight": -1}, ("weight", "must be a whole number of images, not -1")),
+        ({"fields": {"f": [b"1", io.BytesIO(b"1")]}}, ("f", "bytes or a (name, bytes) pair, not BytesIO")),
+        ({"fields": {"t": "\ud800"}}, ("t", "cannot be sent: '\\ud800' at 0 is half a character")),
+        ({"fields": {"o": {"a": math.nan}}}, ("o", "cannot be sent: Out of range")),
+        ({"json": [math.inf]}, ("json", "cannot be sent: Out of range")),
+        ({"json": {"a": "\ud800"}}, ("json", "cannot be sent: 'utf-8' codec")),
+    ],
+)
+def test_raw_refuses(given: dict[str, Any], problem: tuple[str, str]) -> None:
+    """What cannot travel is refused by name before anything is sent, as in a request."""
+    with pytest.raises(InvalidRequestError) as caught:
+        encode_raw(**{"method": "POST", "path": "/x"} | given)
+
+    ((field, words),) = caught.value.problems
+    assert problem[0] == field
+    assert problem[1] in words
 
 
 def test_what_cannot_be_json() -> None:

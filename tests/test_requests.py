@@ -238,7 +238,7 @@ async def test_everything_at_once(client: Ideogram, box: Sandbox) -> None:
         "prompt": "must not be empty",
         "num_images": "must be from 1 to 8, not 9",
         "seed": "must be from 0 to 2147483647, not -1",
-        "rendering_speed": "must be a RenderingSpeed or its string, not int",
+        "rendering_speed": "must be a value of RenderingSpeed or its string, not int",
         "style_codes": "cannot be given together with style_type",
     } == dict(error.problems)
     assert ("style_codes", "[0] must be 8 hexadecimal digits") in error.problems
@@ -278,7 +278,7 @@ def test_conflict_of_a_wrong_type() -> None:
     """A field of a wrong type is told once, and not for a conflict as well."""
     request = Generate("x", resolution="1024x1024", aspect_ratio=5)  # type: ignore[arg-type]
 
-    assert [("aspect_ratio", "must be a AspectRatioV3 or its string, not int")] == request.problems()
+    assert [("aspect_ratio", "must be a value of AspectRatioV3 or its string, not int")] == request.problems()
 
 
 async def test_dataset_name(client: Ideogram, box: Sandbox) -> None:

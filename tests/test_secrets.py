@@ -340,7 +340,17 @@ def test_headers_that_cannot_be_sent(headers: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://api.test", "ftp://127.0.0.1", f"https://user:{CANARY}@api.test", "https://", "https://a.test?x=1"]
+    "url",
+    [
+        "http://api.test",
+        "http://127.evil.test",
+        "http://127.0.0.1.evil.test",
+        "http://localhost.evil.test",
+        "ftp://127.0.0.1",
+        f"https://user:{CANARY}@api.test",
+        "https://",
+        "https://a.test?x=1",
+    ],
 )
 def test_base_url(url: str) -> None:
     """The key goes nowhere but to https, or to this machine; and what is refused is not shown."""

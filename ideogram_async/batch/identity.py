@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import attrs
 
-from ideogram_async import requests
+import ideogram_async.requests
 from ideogram_async.batch.inputs import Inputs
 from ideogram_async.batch.job import FromJob
 from ideogram_async.endpoint import Request
@@ -41,7 +41,7 @@ def pack(request: Request[Any], inputs: Inputs) -> str:
 def unpack(packed: str, inputs: Inputs) -> Request[Any]:
     """Read a request that was written down."""
     told = json.loads(packed)
-    kind = getattr(requests, told["operation"])
+    kind = getattr(ideogram_async.requests, told["operation"])
     return cast(Request[Any], kind(**{name: _unpacked(value, inputs) for name, value in told["fields"].items()}))
 
 

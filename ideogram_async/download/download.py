@@ -55,6 +55,7 @@ class Downloads:
         retry: How often a link is tried; 429 counts as a try here.
         emit: Tells what happens.
         tasks: Gives the running loop's tasks, which finish what a cancellation must not tear.
+        places: Gives the running loop's places. Whoever waits for one has no file open, and no time running.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Downloads:
         retry: Retry,
         emit: Emitter,
         tasks: Callable[[], Tasks],
+        places: Callable[[], asyncio.Semaphore],
     ) -> None:
         self._session = session
         self._hosts = hosts
@@ -73,6 +75,7 @@ class Downloads:
         self._retry = retry
         self._emit = emit
         self._tasks = tasks
+        self._places = places
 
     async def download(self, image_or_url: str | HasLink, target: str | os.PathLike[str]) -> Path:
         """Store an image, and return its path.
@@ -101,6 +104,10 @@ class Downloads:
     async def store(self, link: str, target: Target) -> Stored:
         """Store an image in a folder that exists, and tell its size and hash. Otherwise like `download`."""
         self._hosts.check(link)
+        async with self._places():
+            return await self._store(link, target)
+
+    async def _store(self, link: str, target: Target) -> Stored:
         call_id = _new_id()
         # Taken now: a client that is closed meanwhile has none to give, and waits for these.
         tasks = self._tasks()
@@ -122,7 +129,8 @@ class Downloads:
         Raises what `download` raises, except what concerns files.
         """
         link = self._link_of(image_or_url)
-        return await self._trying(link, _new_id(), self._collect)
+        async with self._places():
+            return await self._trying(link, _new_id(), self._collect)
 
     async def open(self, image_or_url: str | HasLink) -> ImageStream:
         """Open an image, to pass it on while it comes; whoever opens it has to close it.
@@ -140,6 +148,9 @@ class Downloads:
         return Opening(partial(self.open, image_or_url))
 
     def _link_of(self, image_or_url: str | HasLink) -> str:
+        if not isinstance(image_or_url, str | HasLink):
+            raise TypeError(f"an image is a link, or one of an answer's images, not {type(image_or_url).__name__}")
+
         link = image_or_url if isinstance(image_or_url, str) else image_or_url.url
         if not link:
             raise WithheldImageError("this image has no link: the service withheld it as unsafe")

@@ -120,4 +120,9 @@ def _parse(url: str) -> URL:
 
 
 def _ascii_name(name: str) -> str:
-    return (URL.build(scheme="https", host=name).raw_host or "").lower()
+    host = (URL.build(scheme="https", host=name).raw_host or "").lower()
+    if not (_NAME.fullmatch(host) or is_public(host) or is_loopback(host)):
+        # It would match nothing, and so refuse every image that was paid for.
+        raise ValueError(f"image_hosts: {name!r} is no host name; each includes its subdomains by itself")
+
+    return host

@@ -45,7 +45,7 @@ class Exchange:
 
     async def send(self, request: Request[T]) -> T:
         """Send any request, and return its answer."""
-        if not hasattr(request, "endpoint"):
+        if isinstance(request, type) or not hasattr(request, "endpoint"):
             raise TypeError(f"send takes a request such as Generate(...), not {type(request).__name__}")
 
         await self._check(request)

@@ -52,6 +52,8 @@ class Local:
     """Work that has to be finished."""
     listeners: Tasks = field(factory=Tasks)
     """Listeners that are still at it."""
+    collecting: asyncio.Semaphore = field(factory=lambda: asyncio.Semaphore(IMAGE_CONNECTIONS))
+    """Places of the images that are being collected: more would only wait for a connection, with open files."""
     streams: WeakSet[ImageStream] = field(factory=WeakSet)
     """Images that are open."""
     keeper: AsyncGenerator[None, None] | None = None

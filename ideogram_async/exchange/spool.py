@@ -78,16 +78,22 @@ async def _copy(name: str, file: ImageFile, open_link: OpenLink, max_bytes: int,
 async def _fill(path: Path, file: ImageFile, open_link: OpenLink, max_bytes: int) -> bytes:
     """Write the copy, and return its first bytes."""
     head, size = b"", 0
-    with path.open("wb") as copy:
-        async for chunk in _chunks(file, open_link):
-            head = head or chunk
-            size += len(chunk)
-            if size > max_bytes:
-                raise _TooLargeError
+    async for chunk in _chunks(file, open_link):
+        head = head or chunk
+        size += len(chunk)
+        if size > max_bytes:
+            raise _TooLargeError
 
-            await in_thread(partial(copy.write, chunk))
+        await in_thread(partial(_append, path, chunk))
 
     return head
+
+
+def _append(path: Path, chunk: bytes) -> None:
+    # Opened for each chunk, so that many slow sources hold no files; never created anew after it was deleted.
+    with path.open("r+b") as copy:
+        copy.seek(0, os.SEEK_END)
+        copy.write(chunk)
 
 
 async def _chunks(file: ImageFile, open_link: OpenLink) -> AsyncIterator[bytes]:

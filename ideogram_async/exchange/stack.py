@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from attrs import evolve, field, frozen
 from yarl import URL
 
+from ideogram_async.download import addresses
 from ideogram_async.download.download import Downloads
 from ideogram_async.download.links import Hosts
 from ideogram_async.errors import AuthenticationError
@@ -33,7 +34,7 @@ def _headers(given: Mapping[str, str] | None) -> dict[str, str]:
         if (
             name.lower() in OUR_HEADERS
             or not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name)
-            or re.search(r"[\r\n\0]", value)
+            or re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value)
         ):
             raise ValueError(f"extra_headers: {name!r} cannot be sent")
 
@@ -164,6 +165,7 @@ class Stack:
             retry=view.retry,
             emit=self.emit,
             tasks=lambda: sessions.here().tasks,
+            places=lambda: sessions.here().collecting,
         )
 
 
@@ -183,5 +185,6 @@ def api_url(given: str) -> URL:
 
 def is_loopback(url: URL) -> bool:
     """Say whether a URL leads to this machine."""
+    # Read as an address: a name may begin with "127." too, and lead anywhere.
     host = url.host or ""
-    return host == "localhost" or host == "::1" or host.startswith("127.")
+    return host == "localhost" or addresses.is_loopback(host)

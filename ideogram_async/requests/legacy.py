@@ -48,7 +48,7 @@ class Rewritten(RequestBase):
 
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
-class ImageRequest(Counted, Negated, StyledByType, Rewritten):
+class ImageRequest(Rewritten, StyledByType, Negated, Counted):
     """What the older generate and remix share."""
 
     model: ModelEnum | str | None = field(default=None, metadata=rule(Choice(ModelEnum)))
@@ -82,7 +82,10 @@ class ImageRequest(Counted, Negated, StyledByType, Rewritten):
 
 @frozen(slots=False, eq=False, repr=False)
 class LegacyGenerate(ImageRequest):
-    """Draw images from a prompt with an older model. `Generate` is its successor."""
+    """Draw images from a prompt with an older model. `Generate` is its successor.
+
+    Source: https://developer.ideogram.ai/api-reference/api-reference/generate
+    """
 
     endpoint = Endpoint("POST", "/generate", Body.JSON, GenerateImageResponse, envelope="image_request")
 
@@ -92,7 +95,10 @@ class LegacyGenerate(ImageRequest):
 
 @frozen(slots=False, eq=False, repr=False)
 class LegacyRemix(ImageRequest):
-    """Draw images from an image and a prompt with an older model. `Remix` is its successor."""
+    """Draw images from an image and a prompt with an older model. `Remix` is its successor.
+
+    Source: https://developer.ideogram.ai/api-reference/api-reference/remix
+    """
 
     endpoint = Endpoint("POST", "/remix", Body.FORM, GenerateImageResponse, envelope="image_request")
 
@@ -105,8 +111,11 @@ class LegacyRemix(ImageRequest):
 
 
 @frozen(slots=False, eq=False, repr=False)
-class LegacyReframe(Counted, StyledByType):
-    """Extend an image to another shape with an older model. `Reframe` is its successor."""
+class LegacyReframe(StyledByType, Counted):
+    """Extend an image to another shape with an older model. `Reframe` is its successor.
+
+    Source: https://developer.ideogram.ai/api-reference/api-reference/reframe
+    """
 
     endpoint = Endpoint("POST", "/reframe", Body.FORM, GenerateImageResponse)
 
@@ -124,8 +133,11 @@ class LegacyReframe(Counted, StyledByType):
 
 
 @frozen(slots=False, eq=False, repr=False)
-class LegacyEdit(Masked, Counted, StyledByType, Rewritten):
-    """Redraw the masked part of an image with an older model. `Inpaint` is its successor."""
+class LegacyEdit(Rewritten, StyledByType, Counted, Masked):
+    """Redraw the masked part of an image with an older model. `Inpaint` is its successor.
+
+    Source: https://developer.ideogram.ai/api-reference/api-reference/edit
+    """
 
     endpoint = Endpoint("POST", "/edit", Body.FORM, GenerateImageResponse)
 
@@ -143,8 +155,11 @@ class LegacyEdit(Masked, Counted, StyledByType, Rewritten):
 
 
 @frozen(slots=False, eq=False, repr=False)
-class LegacyEditV3(Masked, Counted, Paced, Prompted, Cast):
-    """Redraw the masked part of an image: the former name of `Inpaint`, deprecated by the service."""
+class LegacyEditV3(Cast, Prompted, Paced, Counted, Masked):
+    """Redraw the masked part of an image: the former name of `Inpaint`, deprecated by the service.
+
+    Source: https://developer.ideogram.ai/api-reference/api-reference/edit-v3
+    """
 
     endpoint = Endpoint("POST", "/v1/ideogram-v3/edit", Body.FORM, ImageGenerationResponseV3)
 

@@ -38,7 +38,8 @@ class Counted(Seeded):
     """Anything that may be drawn several times in one call."""
 
     num_images: int | None = field(default=None, metadata=rule(Integer(1, 8)))
-    """How many images to make, from 1 to 8; 1 if not given. Each is paid for, and each takes a place of the limit."""
+    """How many images to make, from 1 to 8; 1 if not given. Each takes a place of the limit, and is paid for unless
+    the operation says otherwise."""
 
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)

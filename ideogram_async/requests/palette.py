@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from attrs import frozen
@@ -49,7 +49,10 @@ def as_palette(value: PaletteSource | None) -> Palette | None:
     if isinstance(value, str) and not value.startswith("#"):
         return Palette(name=value)
 
-    if isinstance(value, str | ColorPaletteMember) or not isinstance(value, Iterable) or _is_pair(value):
+    if isinstance(value, str | bytes | Mapping | ColorPaletteMember) or not isinstance(value, Iterable):
+        return Palette(members=(_as_member(value),))
+
+    if _is_pair(value):
         return Palette(members=(_as_member(value),))
 
     members = tuple(_as_member(item) for item in value)

@@ -11,7 +11,7 @@ from ideogram_async.files import HasLink, ImageFile
 from ideogram_async.formats import is_coloured, measure, sniff
 from ideogram_async.requests.rules import Limits, Rule, kind
 
-__all__ = ["Asset", "Picture", "Pictures", "mask_problem"]
+__all__ = ["Asset", "Assets", "Picture", "Pictures", "mask_problem"]
 
 HEAD = 64
 
@@ -77,6 +77,19 @@ class Pictures(Rule):
         yield from (f"[{n}] {problem}" for n, problem in singles)
         if self.share_limit and not singles and (size := _total(value)) > limits.max_upload_bytes:
             yield f"have {size} bytes together, and {limits.max_upload_bytes} are allowed (max_upload_bytes)"
+
+
+@frozen(eq=False, repr=False)
+class Assets(Pictures):
+    """The files of a data set, which holds so many images at most. Those inside archives are not counted."""
+
+    most_images: int = 100
+
+    def broken(self, value: tuple[ImageFile, ...], limits: Limits) -> Iterator[str]:
+        yield from super().broken(value, limits)
+        images = sum(not file.file_name(b"").lower().endswith((".txt", ".zip")) for file in value)
+        if images > self.most_images:
+            yield f"takes {self.most_images} images at most, not {images}"
 
 
 @frozen(eq=False, repr=False)

@@ -118,7 +118,7 @@ class Choice(Rule):
         if isinstance(value, str):
             return unsendable(value)
 
-        return f"must be a {self.words.__name__} or its string, not {kind(value)}"
+        return f"must be a value of {self.words.__name__} or its string, not {kind(value)}"
 
     def broken(self, value: str, limits: Limits) -> Iterator[str]:
         if isinstance(value, Unchecked):

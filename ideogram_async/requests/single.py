@@ -44,8 +44,11 @@ def _host(link: str) -> str:
 
 
 @frozen(slots=False, eq=False, repr=False)
-class Edit(Counted, Prompted, Sized):
-    """Change images as a prompt says. Give either `images` or `image_urls`."""
+class Edit(Sized, Prompted, Counted):
+    """Change images as a prompt says. Give either `images` or `image_urls`.
+
+    Source: https://developer.ideogram.ai/api-reference/api-reference/edit-with-prompt
+    """
 
     endpoint = Endpoint("POST", "/v1/edit", Body.FORM, V1EditImagesResponse)
 
@@ -73,7 +76,10 @@ class Edit(Counted, Prompted, Sized):
 
 @frozen(slots=False, eq=False, repr=False)
 class RemoveBackground(RequestBase):
-    """Cut out what stands in front of an image."""
+    """Cut out what stands in front of an image.
+
+    Source: https://developer.ideogram.ai/api-reference/api-reference/remove-background
+    """
 
     endpoint = Endpoint("POST", "/v1/remove-background", Body.FORM, RemoveBackgroundResponse)
 
@@ -83,7 +89,10 @@ class RemoveBackground(RequestBase):
 
 @frozen(slots=False, eq=False, repr=False)
 class Upscale(Counted):
-    """Make an image larger, and finer. Charged by the call, however many images it makes."""
+    """Make an image larger, and finer. Charged by the call, however many images it makes.
+
+    Source: https://developer.ideogram.ai/api-reference/api-reference/upscale
+    """
 
     endpoint = Endpoint("POST", "/upscale", Body.FORM, GenerateImageResponse, envelope="image_request")
 
@@ -103,7 +112,10 @@ class Upscale(Counted):
 
 @frozen(slots=False, eq=False, repr=False)
 class Describe(RequestBase):
-    """Put an image into words."""
+    """Put an image into words.
+
+    Source: https://developer.ideogram.ai/api-reference/api-reference/describe
+    """
 
     endpoint = Endpoint("POST", "/describe", Body.FORM, DescribeResponse)
 

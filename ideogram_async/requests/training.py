@@ -19,7 +19,7 @@ from ideogram_async.models.training import (
     UploadDatasetAssetsResponse,
 )
 from ideogram_async.requests.base import RequestBase, as_texts
-from ideogram_async.requests.pictures import Asset, Pictures
+from ideogram_async.requests.pictures import Asset, Assets
 from ideogram_async.requests.rules import Choice, Text, Texts, rule
 
 __all__ = [
@@ -40,14 +40,20 @@ MODEL_NAME = rule(Text(r"[A-Za-z0-9 \-]{5,30}", "must have 5 to 30 characters: l
 
 @frozen(slots=False, eq=False, repr=False)
 class ListDatasets(RequestBase):
-    """List the account's data sets."""
+    """List the account's data sets.
+
+    Source: https://developer.ideogram.ai/api-reference/custom-model-training/list-datasets
+    """
 
     endpoint = Endpoint("GET", "/datasets", Body.QUERY, ListDatasetsResponse)
 
 
 @frozen(slots=False, eq=False, repr=False)
 class CreateDataset(RequestBase):
-    """Create an empty data set. Sent twice, it creates two."""
+    """Create an empty data set. Sent twice, it creates two.
+
+    Source: https://developer.ideogram.ai/api-reference/custom-model-training/create-dataset
+    """
 
     endpoint = Endpoint("POST", "/datasets", Body.JSON, Dataset)
 
@@ -57,7 +63,10 @@ class CreateDataset(RequestBase):
 
 @frozen(slots=False, eq=False, repr=False)
 class GetDataset(RequestBase):
-    """Look at a data set and the names of its files."""
+    """Look at a data set and the names of its files.
+
+    Source: https://developer.ideogram.ai/api-reference/custom-model-training/get-dataset
+    """
 
     endpoint = Endpoint("GET", "/datasets/{dataset_id}", Body.QUERY, GetDatasetResponse)
 
@@ -71,14 +80,16 @@ class UploadDatasetAssets(RequestBase):
 
     A caption is a `.txt` file with the stem of its image's name: file names are kept. A data set holds 100 images at
     most. The answer tells each file's fate; some may have failed where others were taken.
+
+    Source: https://developer.ideogram.ai/api-reference/custom-model-training/upload-dataset-assets
     """
 
     endpoint = Endpoint("POST", "/datasets/{dataset_id}/upload_assets", Body.FORM, UploadDatasetAssetsResponse)
 
     dataset_id: str = field(metadata=ID)
     """Which one."""
-    files: Iterable[ImageSource] = field(converter=as_images, metadata=rule(Pictures(each=Asset(), least=1)))
-    """PNG, JPEG, WebP, `.txt` or `.zip` files, 10 MiB each."""
+    files: Iterable[ImageSource] = field(converter=as_images, metadata=rule(Assets(each=Asset(), least=1)))
+    """PNG, JPEG, WebP, `.txt` or `.zip` files, 10 MiB each; 100 images at most."""
 
 
 @frozen(slots=False, eq=False, repr=False)
@@ -86,6 +97,8 @@ class TrainModel(RequestBase):
     """Train a model on a data set of 15 to 100 images. A run costs about 40 USD.
 
     The answer comes at once; `client.models.wait` waits for the end of the training.
+
+    Source: https://developer.ideogram.ai/api-reference/custom-model-training/train-model
     """
 
     endpoint = Endpoint("POST", "/v1/ideogram-v3/train-model", Body.JSON, TrainDatasetModelResponse)
@@ -98,7 +111,10 @@ class TrainModel(RequestBase):
 
 @frozen(slots=False, eq=False, repr=False)
 class ListModels(RequestBase):
-    """List custom models: your own and those shared with you."""
+    """List custom models: your own and those shared with you.
+
+    Source: https://developer.ideogram.ai/api-reference/custom-model-training/list-models
+    """
 
     endpoint = Endpoint("GET", "/models", Body.QUERY, ListModelsResponse)
 
@@ -114,7 +130,10 @@ class ListModels(RequestBase):
 
 @frozen(slots=False, eq=False, repr=False)
 class GetModel(RequestBase):
-    """Look at one custom model."""
+    """Look at one custom model.
+
+    Source: https://developer.ideogram.ai/api-reference/custom-model-training/get-model
+    """
 
     endpoint = Endpoint("GET", "/models/{model_id}", Body.QUERY, GetModelResponse)
 

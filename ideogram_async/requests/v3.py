@@ -30,8 +30,11 @@ MODEL_URI = rule(Text(r"(?=.{1,512}\Z)model/[^/]+/version/[^/]+", "must be like 
 
 
 @frozen(slots=False, eq=False, repr=False)
-class Generate(Counted, Paced, Prompted, Negated, Sized, Cast):
-    """Draw images from a prompt."""
+class Generate(Cast, Sized, Negated, Prompted, Paced, Counted):
+    """Draw images from a prompt.
+
+    Source: https://developer.ideogram.ai/api-reference/api-reference/generate-v3
+    """
 
     endpoint = Endpoint("POST", "/v1/ideogram-v3/generate", Body.FORM, ImageGenerationResponseV3)
 
@@ -42,8 +45,11 @@ class Generate(Counted, Paced, Prompted, Negated, Sized, Cast):
 
 
 @frozen(slots=False, eq=False, repr=False)
-class GenerateTransparent(Counted, Paced, Prompted, Negated):
-    """Draw images on a transparent background, as large as the shape allows."""
+class GenerateTransparent(Negated, Prompted, Paced, Counted):
+    """Draw images on a transparent background, as large as the shape allows.
+
+    Source: https://developer.ideogram.ai/api-reference/api-reference/generate-transparent-v3
+    """
 
     endpoint = Endpoint("POST", "/v1/ideogram-v3/generate-transparent", Body.FORM, ImageGenerationResponseV3)
 
@@ -60,8 +66,11 @@ class GenerateTransparent(Counted, Paced, Prompted, Negated):
 
 
 @frozen(slots=False, eq=False, repr=False)
-class Inpaint(Masked, Counted, Paced, Prompted, Cast):
-    """Redraw the masked part of an image."""
+class Inpaint(Cast, Prompted, Paced, Counted, Masked):
+    """Redraw the masked part of an image.
+
+    Source: https://developer.ideogram.ai/api-reference/api-reference/inpaint-v3
+    """
 
     endpoint = Endpoint("POST", "/v1/ideogram-v3/inpaint", Body.FORM, ImageGenerationResponseV3)
 
@@ -70,8 +79,11 @@ class Inpaint(Masked, Counted, Paced, Prompted, Cast):
 
 
 @frozen(slots=False, eq=False, repr=False)
-class Remix(Counted, Paced, Prompted, Negated, Sized, Cast):
-    """Draw images from an image and a prompt. The image is first cropped to the shape."""
+class Remix(Cast, Sized, Negated, Prompted, Paced, Counted):
+    """Draw images from an image and a prompt. The image is first cropped to the shape.
+
+    Source: https://developer.ideogram.ai/api-reference/api-reference/remix-v3
+    """
 
     endpoint = Endpoint("POST", "/v1/ideogram-v3/remix", Body.FORM, ImageGenerationResponseV3)
 
@@ -84,8 +96,11 @@ class Remix(Counted, Paced, Prompted, Negated, Sized, Cast):
 
 
 @frozen(slots=False, eq=False, repr=False)
-class Reframe(Counted, Paced, Styled):
-    """Extend an image to another shape. Meant for square images."""
+class Reframe(Styled, Paced, Counted):
+    """Extend an image to another shape. Meant for square images.
+
+    Source: https://developer.ideogram.ai/api-reference/api-reference/reframe-v3
+    """
 
     endpoint = Endpoint("POST", "/v1/ideogram-v3/reframe", Body.FORM, ImageGenerationResponseV3)
 
@@ -96,8 +111,11 @@ class Reframe(Counted, Paced, Styled):
 
 
 @frozen(slots=False, eq=False, repr=False)
-class ReplaceBackground(Counted, Paced, Prompted, Styled):
-    """Keep what stands in front and redraw what lies behind."""
+class ReplaceBackground(Styled, Prompted, Paced, Counted):
+    """Keep what stands in front and redraw what lies behind.
+
+    Source: https://developer.ideogram.ai/api-reference/api-reference/replace-background-v3
+    """
 
     endpoint = Endpoint("POST", "/v1/ideogram-v3/replace-background", Body.FORM, ImageGenerationResponseV3)
 
@@ -112,6 +130,8 @@ class LayerizeText(Seeded):
     """Find the text in an image, and take it out.
 
     The blocks of text are in the answer's `extra["text_blocks"]`.
+
+    Source: https://developer.ideogram.ai/api-reference/api-reference/layerize-text-v3
     """
 
     endpoint = Endpoint("POST", "/v1/ideogram-v3/layerize-text", Body.FORM, LayerizeTextResponse)

@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="ideogram-async sandbox",
+        prog="python -m ideogram_async sandbox",
         description="Serve a local stand-in for the Ideogram API: it behaves and bills alike, and costs nothing.",
     )
     parser.add_argument("--port", type=int, default=0, help="the port to listen on (default: a free one)")

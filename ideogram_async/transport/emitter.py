@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
@@ -48,7 +49,8 @@ class Emitter:
             work = listener(event)
             if inspect.isawaitable(work):
                 self._tasks().start(self._follow(work))
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            # Nothing was awaited here, so the cancellation is the listener's own: of a future it looked into, say.
             self._complain(error)
 
     async def _follow(self, work: Awaitable[None]) -> None:
@@ -57,7 +59,7 @@ class Emitter:
         except Exception as error:
             self._complain(error)
 
-    def _complain(self, error: Exception) -> None:
+    def _complain(self, error: BaseException) -> None:
         if not self._has_failed:
             self._has_failed = True
             logger.error("on_event failed; its further failures are not reported", exc_info=error)

@@ -5,8 +5,7 @@ Source of the wire format: https://developer.ideogram.ai/api-reference
 
 from __future__ import annotations
 
-import json as jsonlib
-import re
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 from urllib.parse import quote
@@ -14,12 +13,11 @@ from urllib.parse import quote
 import attrs
 
 from ideogram_async.endpoint import Body, Endpoint, Request
-from ideogram_async.errors import InvalidRequestError
 from ideogram_async.files import ImageFile
 from ideogram_async.requests.palette import ColorPaletteMember, Palette
 from ideogram_async.wire.call import Call, Part
 
-__all__ = ["encode", "encode_raw", "parts_of", "weight_of"]
+__all__ = ["encode", "json_of", "params_of", "parts_of", "weight_of"]
 
 JSON = "application/json"
 
@@ -37,44 +35,8 @@ def encode(request: Request[Any]) -> Call:
         weight=weight_of(request),
         charged=endpoint.charged,
         form=tuple(_form(endpoint, rest)) if endpoint.body is Body.FORM else None,
-        json=_json(_wrapped(endpoint, rest)) if endpoint.body is Body.JSON else None,
-        params=tuple(_params(rest)) if endpoint.body is Body.QUERY else (),
-    )
-
-
-def encode_raw(
-    method: str,
-    path: str,
-    *,
-    json: Any = None,
-    fields: Mapping[str, Any] | None = None,
-    params: Mapping[str, Any] | None = None,
-    charged: bool = True,
-    weight: int = 1,
-) -> Call:
-    """Put a call that no request describes into the form in which it travels.
-
-    Raises:
-        InvalidRequestError: If it cannot be sent like this.
-    """
-    method = method.upper()
-    problems = [("path", "must begin with a single /")] if not re.match(r"/(?!/)", path) else []
-    if json is not None and fields is not None:
-        problems.append(("fields", "cannot be given together with json"))
-
-    if problems:
-        raise InvalidRequestError(problems, subject="raw call")
-
-    is_free = method in ("GET", "HEAD")
-    return Call(
-        operation=f"{method} {path.partition('?')[0]}",
-        method=method,
-        path=quote(path, safe="/?&=%:@!$'()*+,;~-._"),
-        weight=0 if is_free else weight,
-        charged=charged and not is_free,
-        form=None if fields is None else tuple(p for n, v in fields.items() for p in parts_of(n, _as_file(v))),
-        json=None if json is None else _json(json),
-        params=tuple(_params({n: tuple(v) if isinstance(v, list) else v for n, v in (params or {}).items()})),
+        json=json_of(_wrapped(endpoint, rest)) if endpoint.body is Body.JSON else None,
+        params=tuple(params_of(rest)) if endpoint.body is Body.QUERY else (),
     )
 
 
@@ -91,17 +53,26 @@ def parts_of(name: str, value: Any) -> Iterator[Part]:
     elif isinstance(value, ImageFile):
         yield Part(name, value)
     elif isinstance(value, Palette | dict):
-        yield Part(name, _json(value).decode(), JSON)
+        yield Part(name, json_of(value).decode(), JSON)
     else:
         yield Part(name, _text(value))
 
 
-def _as_file(value: Any) -> Any:
-    """Read a form's value: what is no text, number or object is a file."""
-    if isinstance(value, list):
-        return [_as_file(item) for item in value]
+def params_of(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Put fields into a query; a list repeats its name."""
+    for name, value in fields.items():
+        for item in value if isinstance(value, tuple | list) else (value,):
+            yield name, _text(item)
 
-    return value if isinstance(value, str | int | float | dict) else ImageFile.of(value)
+
+def json_of(value: Any) -> bytes:
+    """Put a value into JSON.
+
+    Raises:
+        ValueError: If it holds a number without end, or half a character.
+        TypeError: If it holds what JSON does not know.
+    """
+    return json.dumps(value, default=_plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 def _sent(request: Request[Any]) -> Iterator[tuple[str, Any]]:
@@ -126,21 +97,11 @@ def _wrapped(endpoint: Endpoint[Any], fields: dict[str, Any]) -> dict[str, Any]:
     return {endpoint.envelope: fields} if endpoint.envelope else fields
 
 
-def _params(fields: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for name, value in fields.items():
-        for item in value if isinstance(value, tuple) else (value,):
-            yield name, _text(item)
-
-
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
 
     return str(value)
-
-
-def _json(value: Any) -> bytes:
-    return jsonlib.dumps(value, default=_plain, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _plain(value: Any) -> Any:

@@ -517,6 +517,7 @@ async def test_client_closed_meanwhile(wired: Wired, origin: Origin, folder: Pat
         retry=Retry(),
         emit=Emitter(None, lambda: wired.tasks),
         tasks=given.pop,
+        places=lambda: wired.places,
     )
     task = asyncio.create_task(downloads.download(origin.url(), folder))
     await reached.wait()

@@ -1,0 +1,63 @@
+"""A client's settings: what is given wins over the environment, and what makes no sense fails at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ideogram_async import AuthenticationError, Ideogram
+from ideogram_async.sandbox import Sandbox
+
+
+async def test_an_empty_key_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that is given and empty is missing: the one of the environment is not spent in its place."""
+    monkeypatch.setenv("IDEOGRAM_API_KEY", "somebody else's")
+    async with Sandbox() as box, Ideogram("", base_url=box.url) as client:
+        with pytest.raises(AuthenticationError, match="no API key"):
+            await client.generate("a fox")
+
+        assert [] == box.requests
+
+
+@pytest.mark.parametrize(
+    ("setting", "kind", "words"),
+    [
+        ({"base_url": ""}, ValueError, "base_url must be https"),
+        ({"max_in_flight": 0}, ValueError, "max_in_flight must be at least 1, not 0"),
+        ({"max_in_flight": "3"}, TypeError, "max_in_flight must be a whole number, not str"),
+        ({"max_image_bytes": 0}, ValueError, "max_image_bytes must be at least 1, not 0"),
+        ({"max_upload_bytes": True}, TypeError, "max_upload_bytes must be a whole number, not bool"),
+        ({"retry": 5}, TypeError, "retry must be a Retry, not int"),
+        ({"limiter": 10}, TypeError, "limiter must be a Limiter, not int"),
+        ({"on_event": []}, TypeError, "on_event must be a function, not list"),
+        ({"session_factory": {}}, TypeError, "session_factory must be a function, not dict"),
+        ({"image_hosts": "ideogram.ai"}, TypeError, "image_hosts must be a list of names, not str"),
+        ({"timeout": 0}, ValueError, "must be more than 0 seconds"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
+)
+def test_a_wrong_setting_fails_at_once(setting: dict[str, Any], kind: type[Exception], words: str) -> None:
+    """A setting that makes no sense is refused by name on construction, and not at the first call."""
+    with pytest.raises(kind, match=words):
+        Ideogram("key", **setting)
+
+
+def test_a_wrong_option_fails_at_once() -> None:
+    """So is an option of a view."""
+    with pytest.raises(TypeError, match="retry must be a Retry, not int"):
+        Ideogram("key").with_options(retry=5)  # type: ignore[arg-type]
+
+
+def test_a_wrong_timeout_in_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A time-out that is no number names the variable it came from."""
+    monkeypatch.setenv("IDEOGRAM_TIMEOUT", "soon")
+    with pytest.raises(ValueError, match="IDEOGRAM_TIMEOUT must be a number of seconds, not 'soon'"):
+        Ideogram("key")
+
+
+def test_a_group_says_whose_it_is() -> None:
+    """`client.legacy`, `client.datasets` and `client.models` show their client."""
+    client = Ideogram("key")
+
+    assert f"<Models of {client!r}>" == repr(client.models)
