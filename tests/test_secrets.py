@@ -331,7 +331,17 @@ async def test_image_hosts_get_no_key(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "headers", [{"Api-Key": "x"}, {"API-KEY": "x"}, {"X": "a\r\nY: b"}, {"X\r\nY": "b"}, {"Host": "x"}, {"X ": "x"}]
+    "headers",
+    [
+        {"Api-Key": "x"},
+        {"API-KEY": "x"},
+        {"X": "a\r\nY: b"},
+        {"X": "a\x01"},
+        {"X": "\x7f"},
+        {"X\r\nY": "b"},
+        {"Host": "x"},
+        {"X ": "x"},
+    ],
 )
 def test_headers_that_cannot_be_sent(headers: dict[str, str]) -> None:
     """Nobody replaces the key's header, or writes a header of his own within another."""

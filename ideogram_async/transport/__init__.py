@@ -1,1 +1,1 @@
-"""How a call gets its answer: `retrying(limited(traced(http)))`, every layer of one shape."""
+"""How a call gets its answer: `retrying(limited(http))`, every layer of one shape."""

@@ -194,6 +194,21 @@ def test_hosts_not_allowed(host: str) -> None:
         ALLOWED.check(f"https://{host}/x")
 
 
+@pytest.mark.parametrize(
+    "name", ["", "*.ideogram.ai", ".ideogram.ai", "ideogram.ai.", "https://ideogram.ai", "a.ai:443"]
+)
+def test_hosts_that_are_none(name: str) -> None:
+    """What can match no host is refused at once: later, it would refuse every image."""
+    with pytest.raises(ValueError, match=r"ideogram\.ai|a\.ai|image_hosts"):
+        Hosts((name,))
+
+
+@pytest.mark.parametrize("name", ["93.184.216.34", "127.0.0.1", "localhost", "my_images.example"])
+def test_hosts_that_are_some(name: str) -> None:
+    """Addresses are hosts too."""
+    assert (name,) == Hosts((name,)).allowed
+
+
 LOCAL = Hosts(("ideogram.ai",), loopback=True)
 
 

@@ -1,0 +1,189 @@
+"""Many calls, random faults, random ends: whatever happens, nothing is paid twice, and nobody is told a lie."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import tempfile
+import threading
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from attrs import define, field
+from clients import impatient
+from leaks import descriptors, other_tasks
+from pictures import picture
+
+from ideogram_async import Billed, DownloadError, Ideogram, IdeogramError, Retry
+from ideogram_async.events import Event, Failed
+from ideogram_async.sandbox import Fault, Sandbox
+from ideogram_async.sandbox.ledger import fingerprint
+from ideogram_async.sandbox.records import Arrival
+
+CALLS = 120
+FAULTS = (
+    Fault.reset_before_headers,
+    Fault.reset_after_headers,
+    Fault.close_after_body,
+    Fault.hang,
+    Fault.drip(0.0),
+    Fault.cut_with_length,
+    Fault.cut_without_length,
+    Fault.garbage_json,
+    Fault.html_502,
+    Fault.wrong_type,
+    Fault.redirect(),
+    Fault.unsafe(),
+    Fault.status(429, '{"max_inflight_requests": 4}'),
+    Fault.status(429, headers={"Retry-After": "0.01"}),
+    *map(Fault.status, (400, 402, 403, 408, 409, 413, 425, 500, 503)),
+)
+IMAGE_FAULTS = (Fault.cut, Fault.not_an_image, Fault.expired)
+
+_name: ContextVar[str] = ContextVar("name")
+
+
+@define
+class Run:
+    """One run: what is called, and what came of it."""
+
+    rng: random.Random
+    box: Sandbox
+    folder: Path
+    answered: set[str] = field(factory=set)
+    raised: dict[str, BaseException] = field(factory=dict)
+    told: dict[str, Billed] = field(factory=dict)
+    """What the last event of a call said that it cost."""
+
+    def on_event(self, event: Event) -> None:
+        if isinstance(event, Failed):
+            self.told[_name.get()] = event.billed
+
+    def work(self, client: Ideogram, name: str) -> Callable[[], Awaitable[Any]]:
+        """Choose an operation and a weight."""
+        count = self.rng.randrange(1, 4)
+        return self.rng.choice(
+            [
+                lambda: client.generate(name, num_images=count),
+                lambda: client.generate_transparent(name, num_images=count),
+                lambda: client.remix(picture(), name, num_images=count),
+                lambda: client.upscale(BytesIO(picture()), prompt=name),
+            ]
+        )
+
+    async def call(self, client: Ideogram, name: str) -> None:
+        """Make one call, perhaps with a limit of time, and sometimes fetch what it brought."""
+        _name.set(name)
+        work, seconds = self.work(client, name), self.rng.uniform(0.0, 0.5)
+        try:
+            match self.rng.randrange(10):
+                case 0:
+                    async with asyncio.timeout(seconds):
+                        answer = await work()
+                case 1:
+                    with anyio.fail_after(seconds):
+                        answer = await work()
+                case _:
+                    answer = await work()
+        except BaseException as error:
+            self.raised[name] = error
+            raise
+
+        self.answered.add(name)
+        image = answer.data[0]
+        if image.is_image_safe:
+            try:
+                await client.download(image, f"{self.folder}/")
+            except DownloadError:
+                pass
+
+    def billed(self) -> set[str]:
+        """Name the calls that the sandbox has billed."""
+        billed = {entry.fingerprint for entry in self.box.ledger.entries}
+        return {_name_in(arrival) for arrival in self.box.requests if fingerprint(arrival) in billed}
+
+
+def _name_in(arrival: Arrival) -> str:
+    found = re.search(r"call \d+", repr(arrival.json) + repr([part.body[-200:] for part in arrival.parts]))
+    assert found
+    return found[0]
+
+
+def foreign(error: BaseException) -> bool:
+    """Tell whether an error is neither ours nor the end that the caller asked for."""
+    return not isinstance(error, IdeogramError | asyncio.CancelledError | TimeoutError)
+
+
+async def chaos(seed: int, folder: Path, *, limit: int, ambiguous: bool) -> None:
+    rng = random.Random(seed)
+    async with Sandbox(max_in_flight=limit, latency=(0.0, 0.01), seed=seed) as box:
+        run, limiter = Run(rng, box, folder), impatient(limit)
+        for _ in range(CALLS // 3):
+            box.fail(fault=rng.choice(FAULTS), times=rng.randrange(1, 4), after=rng.randrange(CALLS))
+            box.fail("images", fault=rng.choice(IMAGE_FAULTS), after=rng.randrange(CALLS))
+
+        policy = Retry(base=0.0, throttle_wait=5.0, ambiguous=ambiguous, attempts=rng.choice([3, 5]))
+        options: dict[str, Any] = {"limiter": limiter, "retry": policy, "on_event": run.on_event, "timeout": 0.5}
+        async with Ideogram("key", base_url=box.url, reuse_connections=rng.random() < 0.3, **options) as client:
+            views = (client, client.with_options(timeout=0.2))
+            tasks = [asyncio.create_task(run.call(rng.choice(views), f"call {n}")) for n in range(CALLS)]
+            closing = asyncio.create_task(_meddle(rng, box, client, tasks))
+            async with asyncio.timeout(30):
+                await asyncio.gather(*tasks, closing, return_exceptions=True)
+
+            box.release()
+            await box.settled()
+
+        statistics = limiter.statistics()
+        billed = run.billed()
+
+        assert [] == [error for error in run.raised.values() if foreign(error)]
+        assert [] == ([] if ambiguous else box.ledger.duplicates)
+        assert set() == {name for name in billed if getattr(run.raised.get(name), "billed", None) is Billed.NO}
+        assert set() == {name for name in billed - run.answered if run.told.get(name, Billed.NO) is Billed.NO}
+        assert (0, 0) == (statistics.in_flight, statistics.waiting)
+        assert box.peak_in_flight <= limit
+        assert [] == [path.name for path in folder.iterdir() if path.name.endswith(".part")]
+
+    assert set() == {task for task in other_tasks() if "ideogram_async" in repr(task.get_coro())}
+
+
+async def _meddle(rng: random.Random, box: Sandbox, client: Ideogram, tasks: list[asyncio.Task[None]]) -> None:
+    """While calls arrive, cancel some of them, and close the client once."""
+    closes_at = rng.randrange(CALLS // 3, 2 * CALLS // 3)
+    for count in range(0, 2 * CALLS // 3, 10):
+        try:
+            async with asyncio.timeout(0.5):
+                await box.arrived(count)
+        except TimeoutError:
+            return
+
+        rng.choice(tasks).cancel()
+        if count <= closes_at < count + 10:
+            await client.aclose()
+
+
+@pytest.mark.parametrize(("limit", "ambiguous"), [(10, False), (3, False), (10, True)])
+def test_chaos(limit: int, ambiguous: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is billed twice or denied, and no place, task, file or thread is left."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "copies"))
+    (tmp_path / "copies").mkdir()
+    for seed in range(2):
+        folder = tmp_path / f"images-{seed}"
+        folder.mkdir()
+        before = set(threading.enumerate())
+        asyncio.run(chaos(seed, folder, limit=limit, ambiguous=ambiguous))
+        # Their loop has told them to end.
+        for thread in set(threading.enumerate()) - before:
+            thread.join(5.0)
+
+        assert set() == set(threading.enumerate()) - before
+        assert [] == [path for path in descriptors() if path.startswith(str(tmp_path))]
+
+    assert [] == list((tmp_path / "copies").iterdir())

@@ -1,0 +1,108 @@
+"""Crowds: hundreds of calls and downloads at once, in one client."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clients import connected
+from leaks import descriptors
+from pictures import picture
+from rawserver import OK, RawServer, answer, say, stall, whole
+
+from ideogram_async import Ideogram, Retry
+from ideogram_async.sandbox import Sandbox
+
+CROWD = 300
+SOURCE = picture()
+
+
+@pytest.mark.parametrize("limit", [10, 3])
+async def test_no_429_of_our_own(limit: int) -> None:
+    """Calls of all weights through a client and its views are never refused for too many images in progress."""
+    rng = random.Random(limit)
+    async with Sandbox(max_in_flight=limit, latency=(0.0, 0.002)) as box:
+        async with Ideogram("key", base_url=box.url, max_in_flight=limit) as client:
+            views = (client, client.with_options(timeout=100.0))
+
+            def work(number: int) -> Awaitable[Any]:
+                view, name, count = rng.choice(views), f"call {number}", rng.randrange(1, min(8, limit) + 1)
+                ways: list[Callable[[], Awaitable[Any]]] = [
+                    lambda: view.generate(name, num_images=count),
+                    lambda: view.remix(SOURCE, name, num_images=count),
+                    lambda: view.upscale(SOURCE, prompt=name),
+                    lambda: view.describe(SOURCE),
+                ]
+                return rng.choice(ways)()
+
+            await asyncio.gather(*map(work, range(CROWD)))
+
+        assert [200] * CROWD == [arrival.status for arrival in box.requests]
+        assert box.peak_in_flight <= limit
+
+
+async def test_downloads_share_places(tmp_path: Path) -> None:
+    """However many downloads there are, 16 hold files and connections; the rest wait without either."""
+    open_files: list[int] = []
+
+    async def look(_: object) -> None:
+        open_files.append(len([path for path in descriptors() if path.endswith(".part")]))
+
+    script = (whole, look, answer(say(200, SOURCE, {"Content-Type": "image/png"})))
+    async with RawServer(script) as server, connected(server.url) as client:
+        links = [f"{server.url}/{number}.png" for number in range(100)]
+        await asyncio.gather(*(client.download(link, f"{tmp_path}/") for link in links))
+
+    assert 100 == len(list(tmp_path.iterdir()))
+    assert max(open_files) <= 16
+
+
+async def test_waiting_for_a_place_takes_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A download that waits for others does not use up its own time."""
+    image = answer(say(200, SOURCE, {"Content-Type": "image/png"}))
+    async with (
+        RawServer(*[(whole, stall, image)] * 16, (whole, image)) as server,
+        connected(server.url, retry=Retry(attempts=1)) as client,
+    ):
+        first = [asyncio.create_task(client.fetch(f"{server.url}/{number}.png")) for number in range(16)]
+        await server.arrived(16)
+        monkeypatch.setattr("ideogram_async.download.opening.TOTAL", 0.05)
+        last = asyncio.create_task(client.download(f"{server.url}/last.png", tmp_path / "last.png"))
+        await asyncio.wait([last], timeout=0.2)
+        connections = server.connections
+        server.released.set()
+
+        assert [SOURCE] * 16 == await asyncio.gather(*first)
+        assert (16, tmp_path / "last.png") == (connections, await last)
+
+
+async def test_sources_that_wait_hold_no_files() -> None:
+    """Hundreds of sources that come slowly are copied without an open file each."""
+    going = asyncio.Event()
+    open_files: list[int] = []
+
+    class Slow:
+        def __init__(self) -> None:
+            self.chunks = [SOURCE[:100], SOURCE[100:], b""]
+
+        async def read(self, size: int = -1, /) -> bytes:
+            if len(self.chunks) == 2:
+                waiting.discard(self)
+                if not waiting:
+                    open_files.append(len([path for path in descriptors() if "ideogram_async-" in path]))
+                    going.set()
+
+                await going.wait()
+
+            return self.chunks.pop(0)
+
+    sources = [Slow() for _ in range(CROWD)]
+    waiting = set(sources)
+    async with RawServer(OK) as server, connected(server.url) as client:
+        await asyncio.gather(*(client.remix(source, "a fox") for source in sources))
+
+    assert [0] == open_files
