@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import stat
 from collections.abc import Awaitable, Iterable
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeAlias, runtime_checkable
@@ -83,7 +85,9 @@ class ImageFile:
         """
         path = self.path
         if path is not None:
-            return path.open("rb")
+            # Without waiting: opening a pipe that nobody writes to would never end, nor would the process.
+            opened = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+            return _only_regular(opened)
 
         return io.BytesIO(self._bytes())
 
@@ -146,6 +150,14 @@ def as_optional_images(value: Iterable[ImageSource] | None) -> tuple[ImageFile, 
 
 def _is_pair(value: object) -> bool:
     return isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str)
+
+
+def _only_regular(opened: BinaryIO) -> BinaryIO:
+    if stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+        return opened
+
+    opened.close()
+    raise OSError(errno.EINVAL, "Not a regular file")
 
 
 def _name_of(source: object) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Iterator
 from io import BytesIO, StringIO, TextIOWrapper
@@ -18,7 +19,7 @@ from ideogram_async import Ideogram, ImageFile, InvalidRequestError
 from ideogram_async.events import Event, Retrying
 from ideogram_async.files import as_images
 from ideogram_async.models import ImageGenerationObjectV3, ImageGenerationResponseV3
-from ideogram_async.requests import Edit, Generate, Inpaint, RemoveBackground, UploadDatasetAssets
+from ideogram_async.requests import Edit, Generate, Inpaint, Remix, RemoveBackground, UploadDatasetAssets
 from ideogram_async.sandbox import Fault, Sandbox
 from ideogram_async.sandbox.records import Part
 
@@ -248,3 +249,11 @@ def test_images_of_an_answer_are_values() -> None:
     assert (ImageFile(image),) == UploadDatasetAssets("d", answer).files
     assert (ImageFile(image),) == Generate("x", style_reference_images=answer).style_reference_images
     assert ImageFile(image) == RemoveBackground(image).image == Inpaint(image, PNG, "x").image
+
+
+def test_a_pipe_is_no_file(tmp_path: Path) -> None:
+    """A pipe that nobody writes to is refused as unreadable, at once, and not waited for."""
+    path = tmp_path / "fox.png"
+    os.mkfifo(path)
+
+    assert [("image", f"cannot be read: Not a regular file: {path}")] == Remix(path, "a fox").problems()

@@ -92,6 +92,15 @@ PROGRAMS = {
             for _ in range(3):
                 asyncio.run(work())
     """,
+    "a client dropped in a running loop": """
+        async def work():
+            for _ in range(3):
+                await Ideogram("sandbox", base_url=box.url, reuse_connections=True).generate("a fox")
+                gc.collect()
+
+        with running_in_thread(Sandbox()) as box:
+            asyncio.run(work())
+    """,
     "calls left running": """
         async def work():
             tasks.extend(asyncio.create_task(client.generate("a fox")) for _ in range(5))

@@ -16,7 +16,7 @@ from ideogram_async import errors
 from ideogram_async.errors import AmbiguousError, APIStatusError, Billed, RateLimitError
 from ideogram_async.models import ImageGenerationResponseV3, Reply
 from ideogram_async.wire.call import Call
-from ideogram_async.wire.decode import check, decode
+from ideogram_async.wire.decode import check, decode, status_error
 from ideogram_async.wire.headers import retry_after_of
 
 CLASSES = {
@@ -205,3 +205,13 @@ def test_any_body(status: int, body: bytes | str) -> None:
     again = pickle.loads(pickle.dumps(error))
 
     assert (type(error), str(error), error.__dict__) == (type(again), str(again), again.__dict__)
+
+
+@pytest.mark.parametrize(("depth", "kind"), [(40, list), (60, str), (900, str)])
+def test_a_deep_body_stays_text(depth: int, kind: type) -> None:
+    """A refusal nested beyond all sense keeps its text, and its error can be pickled."""
+    reply = Reply(status=400, raw=b"[" * depth + b"]" * depth)
+    error = status_error(PAID, reply)
+
+    assert kind is type(error.body)
+    assert kind is type(pickle.loads(pickle.dumps(error)).body)

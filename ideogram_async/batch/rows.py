@@ -128,14 +128,16 @@ def _values(row: JobRow | ImageRow, columns: str) -> tuple[Any, ...]:
 
 
 def _job(row: tuple[Any, ...]) -> JobRow:
-    facts = dict(zip(JOB.split(", "), row, strict=True))
-    usd = None if facts["usd"] is None else Decimal(facts["usd"])
-    return JobRow(**facts | {"state": JobState(facts["state"]), "usd": usd})
+    facts: dict[str, Any] = dict(zip(JOB.split(", "), row, strict=True))
+    facts["state"] = JobState(facts["state"])
+    facts["usd"] = None if facts["usd"] is None else Decimal(facts["usd"])
+    return JobRow(**facts)
 
 
 def _image(row: tuple[Any, ...]) -> ImageRow:
-    facts = dict(zip(IMAGE.split(", "), row, strict=True))
-    return ImageRow(**facts | {"state": ImageState(facts["state"])})
+    facts: dict[str, Any] = dict(zip(IMAGE.split(", "), row, strict=True))
+    facts["state"] = ImageState(facts["state"])
+    return ImageRow(**facts)
 
 
 def _now() -> str:

@@ -108,15 +108,17 @@ async def trying(trial: Trial, work: Callable[[Trial], Awaitable[T]], tell: Call
 
     `tell` hears of each error that is followed by another try. A cancellation ends it at once.
     """
+    # tenacity's objects go round in a circle, which must not keep a dropped client alive: they reach it through this.
+    held = [(work, tell)]
 
     async def once() -> T:
         trial.begin()
-        return await work(trial)
+        return await held[0][0](trial)
 
     def before_sleep(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         if error is not None:
-            tell(error)
+            held[0][1](error)
 
     # A new one each time: a shared one mixes the tries of several tasks.
     retrying = AsyncRetrying(
@@ -126,4 +128,7 @@ async def trying(trial: Trial, work: Callable[[Trial], Awaitable[T]], tell: Call
         before_sleep=before_sleep,
         reraise=True,
     )
-    return await retrying(once)
+    try:
+        return await retrying(once)
+    finally:
+        held.clear()

@@ -56,7 +56,6 @@ class Local:
     """Places of the images that are being collected: more would only wait for a connection, with open files."""
     streams: WeakSet[ImageStream] = field(factory=WeakSet)
     """Images that are open."""
-    keeper: AsyncGenerator[None, None] | None = None
     is_closing: bool = field(default=False, init=False)
     _scopes: set[asyncio.Timeout] = field(factory=set, init=False)
     _ended: asyncio.Event = field(factory=asyncio.Event, init=False)
@@ -110,6 +109,8 @@ class Sessions:
     def __init__(self, options: SessionOptions) -> None:
         self._options = options
         self._locals: dict[asyncio.AbstractEventLoop, Local] = {}
+        # Apart from what they keep: a client that is dropped must not be a circle, whose parts would go in any order.
+        self._keepers: dict[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = {}
         self._strays = Tasks()
 
     def here(self) -> Local:
@@ -137,8 +138,8 @@ class Sessions:
             self._forget_dead()
             local = self._locals[loop] = self._make()
             # A generator that is suspended when its loop ends is closed by the loop, and closes the sessions.
-            local.keeper = self._keep(loop, local)
-            await anext(local.keeper)
+            keeper = self._keepers[loop] = _keep(self._locals, loop, local)
+            await anext(keeper)
 
         return local
 
@@ -146,26 +147,20 @@ class Sessions:
         """Close the running loop's parts. A later call opens new ones."""
         loop = asyncio.get_running_loop()
         local = self._locals.get(loop)
-        if local is None or local.keeper is None or local.is_closing:
+        if local is None or local.is_closing:
             return
 
+        keeper = self._keepers.pop(loop)
         try:
             await local.close()
         finally:
-            await local.keeper.aclose()
-
-    async def _keep(self, loop: asyncio.AbstractEventLoop, local: Local) -> AsyncGenerator[None, None]:
-        try:
-            yield
-        finally:
-            await local.close()
-            if self._locals.get(loop) is local:
-                del self._locals[loop]
+            await keeper.aclose()
 
     def _forget_dead(self) -> None:
-        # A copy, and a pop that may find nothing: loops in other threads come and go.
-        for loop in list(self._locals):
-            if loop.is_closed() and (local := self._locals.pop(loop, None)) is not None:
+        # Copies, and pops that may find nothing: loops in other threads come and go.
+        for loop in [loop for loop in list(self._keepers) if loop.is_closed()]:
+            self._keepers.pop(loop, None)
+            if (local := self._locals.pop(loop, None)) is not None:
                 local.abandon()
 
     def _make(self) -> Local:
@@ -200,6 +195,18 @@ class Sessions:
             "trust_env": options.trust_env,
             "proxy": options.proxy,
         }
+
+
+async def _keep(
+    places: dict[asyncio.AbstractEventLoop, Local], loop: asyncio.AbstractEventLoop, local: Local
+) -> AsyncGenerator[None, None]:
+    """Wait for the end, of the loop or of the client, and close then."""
+    try:
+        yield
+    finally:
+        await local.close()
+        if places.get(loop) is local:
+            del places[loop]
 
 
 def _plain_session(_: Purpose, **settings: Any) -> aiohttp.ClientSession:

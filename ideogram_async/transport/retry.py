@@ -25,10 +25,10 @@ def retrying(send: Send, policy: Retry, emit: Emitter) -> Send:
             call.trail.deadline = asyncio.get_running_loop().time() + policy.deadline
 
         # One controller a call: shared ones mix the attempts, and the exceptions, of their tasks.
-        judge = _Judge(policy, call, emit)
+        judge = _Judge(policy, send, call, emit)
         controller = AsyncRetrying(retry=judge, wait=judge.wait, stop=stop_never, sleep=asyncio.sleep, reraise=True)
         try:
-            return await controller(send, call)
+            return await controller(judge.attempt)
         except Exception as error:
             if not call.trail.in_doubt or getattr(error, "billed", Billed.NO) is not Billed.NO:
                 raise
@@ -36,6 +36,8 @@ def retrying(send: Send, policy: Retry, emit: Emitter) -> Send:
             # Whatever ended the last attempt, a missing file or key among it, says nothing of an earlier one.
             words = str(error) if isinstance(error, IdeogramError) else type(error).__name__
             failure = AmbiguousError(f"{words} (an earlier attempt may have run)", phase=call.trail.phase)
+        finally:
+            judge.let_go()
 
         raise failure
 
@@ -45,8 +47,9 @@ def retrying(send: Send, policy: Retry, emit: Emitter) -> Send:
 class _Judge:
     """Remembers one call's attempts, and asks the policy about each."""
 
-    def __init__(self, policy: Retry, call: Call, emit: Emitter) -> None:
+    def __init__(self, policy: Retry, send: Send, call: Call, emit: Emitter) -> None:
         self._policy = policy
+        self._send = send
         self._call = call
         self._emit = emit
         self._attempts = 0
@@ -72,6 +75,14 @@ class _Judge:
         self._call.trail.phase = Phase.QUEUED
         self._tell(outcome, pause)
         return True
+
+    async def attempt(self) -> Reply:
+        """Send the call once."""
+        return await self._send(self._call)
+
+    def let_go(self) -> None:
+        """Forget everything: tenacity's objects go round in a circle, which must not keep a dropped client alive."""
+        vars(self).clear()
 
     def wait(self, _: RetryCallState) -> float:
         """Return the seconds that were decided on."""

@@ -12,6 +12,8 @@ from ideogram_async.models.reply import Reply
 
 __all__ = ["body_of", "max_in_flight_of", "retry_after_of"]
 
+DEEPEST = 50
+
 
 def retry_after_of(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
     """Read Retry-After, in seconds or as a date; nonsense and the past are `None` and 0."""
@@ -38,11 +40,26 @@ def max_in_flight_of(reply: Reply) -> int | None:
 
 
 def body_of(reply: Reply) -> Any:
-    """Parse a refusal's body; what is no JSON stays text."""
+    """Parse a refusal's body; what is no JSON, or nested beyond all sense, stays text."""
     try:
-        return reply.json()
+        body = reply.json()
     except ValueError:
-        return reply.raw.decode(errors="replace")
+        body = None
+    else:
+        if _is_shallow(body):
+            return body
+
+    return reply.raw.decode(errors="replace")
+
+
+def _is_shallow(value: Any) -> bool:
+    """Whether a value can be copied and pickled, which Python does one level in another."""
+    level = [value]
+    for _ in range(DEEPEST):
+        inner = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list)]
+        level = [item for items in inner for item in items]
+
+    return not level
 
 
 def _until(given: str, now: datetime) -> float | None:

@@ -73,6 +73,8 @@ def _head_problems(method: str, path: str, weight: int) -> Iterator[tuple[str, s
 
     if not re.match(r"/(?!/)", path):
         yield "path", "must begin with a single /"
+    elif problem := unsendable(path):
+        yield "path", problem
 
     if not isinstance(weight, int) or weight < 0:
         yield "weight", f"must be a whole number of images, not {weight!r}"
