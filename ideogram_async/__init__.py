@@ -16,6 +16,10 @@ from ideogram_async._version import __version__
 from ideogram_async.lazy import attach
 
 if TYPE_CHECKING:
+    from ideogram_async.batch.batch import Batch
+    from ideogram_async.batch.job import ImageState, Job, JobResult, JobState, StoredImage
+    from ideogram_async.batch.plan import Plan
+    from ideogram_async.batch.report import Report
     from ideogram_async.client import Ideogram
     from ideogram_async.enums import (
         AspectRatio,
@@ -42,6 +46,8 @@ if TYPE_CHECKING:
         APIStatusError,
         AuthenticationError,
         BadRequestError,
+        BatchError,
+        BatchLockedError,
         Billed,
         DecodeError,
         DownloadError,
@@ -50,6 +56,8 @@ if TYPE_CHECKING:
         IdeogramError,
         ImageTooLargeError,
         InvalidRequestError,
+        JobConflictError,
+        JournalError,
         LinkExpiredError,
         NotAnImageError,
         NotFoundError,
@@ -63,8 +71,21 @@ if TYPE_CHECKING:
         TruncatedImageError,
         WithheldImageError,
     )
-    from ideogram_async.events import Answered, Downloaded, Event, Failed, Retrying, Sending, Throttled, Waiting
-    from ideogram_async.files import ImageFile
+    from ideogram_async.events import (
+        Answered,
+        BatchFinished,
+        BatchStopped,
+        Downloaded,
+        Event,
+        Failed,
+        JobFinished,
+        JobStarted,
+        Retrying,
+        Sending,
+        Throttled,
+        Waiting,
+    )
+    from ideogram_async.files import FromJob, ImageFile
     from ideogram_async.limiter.limiter import Limiter
     from ideogram_async.models import (
         AssetIdentifier,
@@ -132,6 +153,11 @@ __all__ = [
     "AssetType",
     "AuthenticationError",
     "BadRequestError",
+    "Batch",
+    "BatchError",
+    "BatchFinished",
+    "BatchLockedError",
+    "BatchStopped",
     "Billed",
     "ColorPaletteMember",
     "ColorPalettePresetName",
@@ -153,6 +179,7 @@ __all__ = [
     "Event",
     "Failed",
     "FileConflictError",
+    "FromJob",
     "Generate",
     "GenerateImageResponse",
     "GenerateTransparent",
@@ -167,9 +194,17 @@ __all__ = [
     "ImageGenerationObjectV3",
     "ImageGenerationResponseV3",
     "ImageObject",
+    "ImageState",
     "ImageTooLargeError",
     "Inpaint",
     "InvalidRequestError",
+    "Job",
+    "JobConflictError",
+    "JobFinished",
+    "JobResult",
+    "JobStarted",
+    "JobState",
+    "JournalError",
     "LayerizeText",
     "LayerizeTextResponse",
     "LegacyEdit",
@@ -193,6 +228,7 @@ __all__ = [
     "NotSentError",
     "PaymentRequiredError",
     "PermissionDeniedError",
+    "Plan",
     "Price",
     "RateLimitError",
     "Reframe",
@@ -203,6 +239,7 @@ __all__ = [
     "RenderingSpeed",
     "ReplaceBackground",
     "Reply",
+    "Report",
     "Resolution",
     "ResolutionV3",
     "Retry",
@@ -210,6 +247,7 @@ __all__ = [
     "SafetyError",
     "Sending",
     "ServerError",
+    "StoredImage",
     "StylePresetV3",
     "StyleType",
     "StyleTypeV3",
@@ -241,8 +279,12 @@ __getattr__, __dir__ = attach(
         "files",
         "models",
         "requests",
+        "batch.job",
         "client",
         "transport.policy",
         "limiter.limiter",
+        "batch.report",
+        "batch.plan",
+        "batch.batch",
     ),
 )

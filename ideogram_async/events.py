@@ -6,13 +6,27 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 from attrs import field, frozen
 
 from ideogram_async.errors import Billed, Phase
 
-__all__ = ["Answered", "Downloaded", "Event", "Failed", "Retrying", "Sending", "Throttled", "Waiting"]
+__all__ = [
+    "Answered",
+    "BatchFinished",
+    "BatchStopped",
+    "Downloaded",
+    "Event",
+    "Failed",
+    "JobFinished",
+    "JobStarted",
+    "Retrying",
+    "Sending",
+    "Throttled",
+    "Waiting",
+]
 
 
 def _now() -> datetime:
@@ -100,3 +114,40 @@ class Downloaded(Event):
     sha256: str
     adopted: bool
     """Whether the same bytes stood there before."""
+
+
+@frozen(kw_only=True)
+class JobStarted(Event):
+    """A job of a batch is about to be sent, or taken up again."""
+
+    job_id: str
+    weight: int
+    """Images that it will have in progress."""
+
+
+@frozen(kw_only=True)
+class JobFinished(Event):
+    """A job of a batch is settled, for this run."""
+
+    job_id: str
+    state: str
+    stored: int
+    """Images of it that stand on disk."""
+    cost_usd: Decimal | None
+
+
+@frozen(kw_only=True)
+class BatchStopped(Event):
+    """A batch sends no more; what is on its way is finished."""
+
+    reason: str
+
+
+@frozen(kw_only=True)
+class BatchFinished(Event):
+    """A batch has ended."""
+
+    jobs: int
+    """Jobs that were settled."""
+    spent_usd: Decimal
+    in_doubt_usd: Decimal

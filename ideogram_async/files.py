@@ -14,7 +14,7 @@ from attrs import field, frozen
 
 from ideogram_async.formats import sniff
 
-__all__ = ["AsyncReader", "HasLink", "ImageFile", "ImageSource"]
+__all__ = ["AsyncReader", "FromJob", "HasLink", "ImageFile", "ImageSource"]
 
 
 @runtime_checkable
@@ -37,6 +37,16 @@ class HasLink(Protocol):
 
 
 @frozen
+class FromJob:
+    """An image that an earlier job of the same batch makes: `Upscale(image=FromJob("fox"))`."""
+
+    id: str
+    """The earlier job's id."""
+    index: int = 0
+    """Which of its images, counted from 0."""
+
+
+@frozen
 class ImageFile:
     """A file to upload.
 
@@ -48,7 +58,9 @@ class ImageFile:
         content_type: Told by the file's first bytes where not given.
     """
 
-    source: str | os.PathLike[str] | bytes | BinaryIO | AsyncReader | HasLink = field(repr=lambda s: _describe(s))
+    source: str | os.PathLike[str] | bytes | BinaryIO | AsyncReader | HasLink | FromJob = field(
+        repr=lambda s: _describe(s)
+    )
     name: str | None = None
     content_type: str | None = None
 
@@ -76,7 +88,8 @@ class ImageFile:
     @property
     def is_readable(self) -> bool:
         """Whether it is of a kind that can be read at all."""
-        return self.is_reopenable or isinstance(self.source, HasLink) or callable(getattr(self.source, "read", None))
+        is_image = isinstance(self.source, HasLink | FromJob)
+        return self.is_reopenable or is_image or callable(getattr(self.source, "read", None))
 
     def open(self) -> BinaryIO:
         """Open it anew.
@@ -120,7 +133,7 @@ class ImageFile:
 
 
 ImageSource: TypeAlias = (
-    str | os.PathLike[str] | bytes | tuple[str, bytes] | BinaryIO | AsyncReader | HasLink | ImageFile
+    str | os.PathLike[str] | bytes | tuple[str, bytes] | BinaryIO | AsyncReader | HasLink | FromJob | ImageFile
 )
 """Everything that a file field takes. A plain string is a path."""
 

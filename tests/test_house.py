@@ -24,9 +24,9 @@ LEVELS = (
     ("transport",),
     ("download",),
     ("exchange",),
-    ("batch",),
+    ("batch", "gallery"),
     ("namespaces", "settings", "client"),
-    ("sandbox", "demo", "__main__"),
+    ("sandbox", "cli", "demo", "__main__"),
 )
 LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 # What `from ideogram_async import X` loads is as high as the client.
@@ -54,7 +54,12 @@ PUBLIC = {
         BadRequestError AuthenticationError PaymentRequiredError PermissionDeniedError NotFoundError SafetyError
         RateLimitError ServerError DecodeError DownloadError LinkExpiredError TruncatedImageError NotAnImageError
         ImageTooLargeError HostRefusedError WithheldImageError FileConflictError""",
-    "events": "Event Waiting Sending Answered Retrying Throttled Failed Downloaded",
+    "events": """
+        Event Waiting Sending Answered Retrying Throttled Failed Downloaded JobStarted JobFinished BatchStopped
+        BatchFinished""",
+    "batch": """
+        Batch FromJob ImageState Job JobResult JobState Plan Report StoredImage BatchError BatchLockedError
+        JobConflictError JournalError""",
 }
 
 

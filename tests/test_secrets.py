@@ -179,7 +179,7 @@ async def test_repr() -> None:
     shown = "\n".join(
         f"{each!r} {each}" for each in (client, view, client._shared, client._view, client._exchange, client.limiter)
     )
-    shown += repr(vars(client)) + repr(vars(client._exchange)) + repr(vars(client._exchange._stack))
+    shown += repr(vars(client)) + repr(vars(client._exchange)) + repr(vars(client._exchange.stack))
     shown += repr(vars(client._shared.sessions))
 
     assert CANARY not in shown

@@ -15,10 +15,9 @@ import attrs
 
 import ideogram_async.requests
 from ideogram_async.batch.inputs import Inputs
-from ideogram_async.batch.job import FromJob
 from ideogram_async.endpoint import Request
 from ideogram_async.enums import Unchecked
-from ideogram_async.files import ImageFile
+from ideogram_async.files import FromJob, ImageFile
 from ideogram_async.requests.palette import ColorPaletteMember, Palette
 
 __all__ = ["fingerprint_of", "key_of", "pack", "unpack"]
@@ -28,7 +27,8 @@ def pack(request: Request[Any], inputs: Inputs) -> str:
     """Write a request down, as JSON. Reads every file, so it blocks; what is no path is copied to the folder.
 
     Raises:
-        OSError: If a file cannot be read or copied.
+        InvalidRequestError: If a file cannot be read.
+        OSError: If one cannot be copied.
     """
     fields = {
         field.name: _packed(value, inputs)
@@ -78,7 +78,7 @@ def _packed(value: Any, inputs: Inputs) -> Any:
 def _unpacked(value: Any, inputs: Inputs) -> Any:
     match value:
         case {"job": str(id), "index": int(index)}:
-            return ImageFile(cast(Any, FromJob(id, index)))
+            return ImageFile(FromJob(id, index))
         case {"file": dict(told)}:
             return inputs.find(told)
         case {"palette": str(name)}:

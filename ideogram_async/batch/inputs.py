@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
+
+from ideogram_async.download.disk import sync_folder
 from ideogram_async.errors import InvalidRequestError
 from ideogram_async.files import ImageFile
 
 __all__ = ["Inputs"]
 
-CHUNK = 2**20
+HEAD = 64
 
 
 class Inputs:
@@ -25,25 +30,48 @@ class Inputs:
         """Note a file, and copy it if it is no path.
 
         Raises:
-            OSError: If it cannot be read or copied.
+            InvalidRequestError: If a path cannot be read.
+            OSError: If the copy cannot be written.
         """
         path = file.path
         if path is None:
-            return {"sha256": self._copy(file), "name": file.name}
+            file = self.adopt(file)
+            path = file.path or self._folder
 
-        facts = path.stat()
-        return {
-            "path": str(path.absolute()),
-            "name": file.name,
-            "size": facts.st_size,
-            "modified": facts.st_mtime_ns,
-            "sha256": _digest(path),
-        }
+        told = {"name": file.name, "content_type": file.content_type}
+        if path.parent == self._folder:
+            return {**told, "sha256": path.name}
+
+        try:
+            facts = path.stat()
+            digest = _digest(path)
+        except OSError as error:
+            raise InvalidRequestError([(str(path), f"cannot be read: {error.strerror or error}")]) from None
+
+        place = {"path": str(path.absolute()), "size": facts.st_size, "modified": facts.st_mtime_ns}
+        return {**told, **place, "sha256": digest}
+
+    def adopt(self, file: ImageFile) -> ImageFile:
+        """Copy a file that can be opened again, and return it as it lies here.
+
+        Raises:
+            OSError: If it cannot be read or copied.
+        """
+        with file.open() as opened:
+            content = opened.read()
+
+        # The copy's own name is its hash, which would mean nothing to the service.
+        return attrs.evolve(file, source=self._copy(content), name=file.file_name(content[:HEAD]))
 
     def find(self, told: dict[str, Any]) -> ImageFile:
         """Return a file that was noted."""
         path = told.get("path") or self._folder / told["sha256"]
-        return ImageFile(path, name=told["name"])
+        return ImageFile(path, name=told["name"], content_type=told.get("content_type"))
+
+    def check_all(self, packed: str) -> None:
+        """Check every file of a request that was written down."""
+        for told in _files_in(json.loads(packed)):
+            self.check(told)
 
     def check(self, told: dict[str, Any]) -> None:
         """Make sure that a file still holds what it held when it was noted.
@@ -62,10 +90,7 @@ class Inputs:
 
         raise InvalidRequestError([(str(path), "has changed since the job was noted")], subject="input")
 
-    def _copy(self, file: ImageFile) -> str:
-        with file.open() as opened:
-            content = opened.read()
-
+    def _copy(self, content: bytes) -> Path:
         digest = hashlib.sha256(content).hexdigest()
         target = self._folder / digest
         if not target.exists():
@@ -78,8 +103,27 @@ class Inputs:
                 os.fsync(copy.fileno())
 
             part.replace(target)
+            folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                sync_folder(folder)
+            finally:
+                os.close(folder)
 
-        return digest
+        return target
+
+
+def _files_in(value: Any) -> Iterator[dict[str, Any]]:
+    match value:
+        case {"file": dict(told)}:
+            yield told
+        case dict():
+            for item in value.values():
+                yield from _files_in(item)
+        case list():
+            for item in value:
+                yield from _files_in(item)
+        case _:
+            pass
 
 
 def _digest(path: Path) -> str:

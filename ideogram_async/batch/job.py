@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from attrs import field, frozen
+from attrs.validators import instance_of, optional
 
 from ideogram_async.endpoint import Request
 from ideogram_async.errors import IdeogramError
 
-__all__ = ["FromJob", "ImageState", "Job", "JobResult", "JobState", "StoredImage"]
+__all__ = ["ImageState", "Job", "JobResult", "JobState", "StoredImage"]
 
 
 class JobState(StrEnum):
@@ -58,21 +59,11 @@ class ImageState(StrEnum):
 
 
 @frozen
-class FromJob:
-    """An image that an earlier job of the same batch makes: `Upscale(image=FromJob("fox"))`."""
-
-    id: str
-    """The earlier job's id."""
-    index: int = 0
-    """Which of its images, counted from 0."""
-
-
-@frozen
 class Job:
     """A request with a name of its own. A bare request is a job too; its content names it."""
 
     request: Request[Any]
-    id: str | None = None
+    id: str | None = field(default=None, validator=optional(instance_of(str)))
     """Yours, unique in the batch. The same id with another request is a conflict, noticed before money is spent."""
 
 

@@ -7,6 +7,8 @@ a savepoint, so that one that fails takes nothing with it. A caller that is canc
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import queue
 import sqlite3
 import threading
@@ -18,7 +20,7 @@ from typing import Any, Self, TypeAlias, TypeVar
 
 from attrs import frozen
 
-from ideogram_async.batch.schema import prepare
+from ideogram_async.batch.schema import is_full, prepare
 from ideogram_async.errors.batch import JournalError
 
 __all__ = ["Journal", "Step"]
@@ -38,24 +40,32 @@ class _Entry:
 class Journal:
     """One folder's journal, open. `run` may be awaited from one event loop."""
 
-    def __init__(self, path: Path, *, origin: str) -> None:
+    def __init__(self, path: Path, *, origin: str, on_end: Callable[[], None] = lambda: None) -> None:
         self._path = path
+        self._on_end = on_end
+        self._is_over = False
         self._origin = origin
         self._entries: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self._opened: Future[None] = Future()
-        self._thread = threading.Thread(target=self._work, name="ideogram_async journal")
+        # A journal that nobody closes must not keep the process; what was committed is safe.
+        self._thread = threading.Thread(target=self._work, name="ideogram_async journal", daemon=True)
         self.commits = 0
         """Commits so far."""
 
     @classmethod
-    def open(cls, path: Path, *, origin: str) -> Self:
+    def open(cls, path: Path, *, origin: str, on_end: Callable[[], None] = lambda: None) -> Self:
         """Open it, or make it. Blocks.
+
+        Args:
+            path: Its file.
+            origin: The service that it belongs to.
+            on_end: Called when it is closed, in its thread.
 
         Raises:
             JournalError: If it is damaged, not ours, of a newer version, or of another service.
             OSError: If the file cannot be made.
         """
-        journal = cls(path, origin=origin)
+        journal = cls(path, origin=origin, on_end=on_end)
         journal._thread.start()
         journal._opened.result()
         return journal
@@ -66,16 +76,24 @@ class Journal:
         A cancellation is passed on at once; the step is done all the same.
 
         Raises:
-            JournalError: If the disk is full, or the journal cannot be written for another reason.
+            OSError: If the disk is full.
+            JournalError: If the journal is closed, or cannot be written for another reason.
         """
         done: Future[T] = Future()
         self._entries.put(_Entry(step, done))
+        if self._is_over:
+            self._refuse_the_rest()
+
         return await asyncio.shield(asyncio.wrap_future(done))
 
     def close(self) -> None:
         """Finish what is under way, and close. Blocks; twice is fine."""
-        self._entries.put(None)
+        self.let_go()
         self._thread.join()
+
+    def let_go(self) -> None:
+        """Have it closed when what is under way is finished, and wait for nothing."""
+        self._entries.put(None)
 
     def _work(self) -> None:
         try:
@@ -85,10 +103,22 @@ class Journal:
             return
 
         self._opened.set_result(None)
-        with closing(database):
-            while entries := self._next():
-                self._commit(database, entries)
-                self.commits += 1
+        try:
+            with closing(database):
+                while entries := self._next():
+                    self._commit(database, entries)
+                    self.commits += 1
+        finally:
+            self._is_over = True
+            self._refuse_the_rest()
+            self._on_end()
+
+    def _refuse_the_rest(self) -> None:
+        with suppress(queue.Empty):
+            while True:
+                entry = self._entries.get_nowait()
+                if entry is not None:
+                    entry.done.set_exception(JournalError(f"{self._path} is closed"))
 
     def _next(self) -> list[_Entry]:
         """Wait for a step, and take what else is there; nothing at the end."""
@@ -117,7 +147,14 @@ class Journal:
             with suppress(sqlite3.Error):
                 database.execute("ROLLBACK")
 
-            failure = JournalError(f"{self._path} cannot be written: {error}")
+            if len(entries) > 1:
+                # Each for itself: one that only reads, or needs less room, may still be done.
+                for entry in entries:
+                    self._commit(database, [entry])
+
+                return
+
+            failure = self._failure(error)
             outcomes = [(None, failure)] * len(entries)
 
         for entry, (result, failed) in zip(entries, outcomes, strict=True):
@@ -125,6 +162,12 @@ class Journal:
                 entry.done.set_result(result)
             else:
                 entry.done.set_exception(failed)
+
+    def _failure(self, error: BaseException) -> Exception:
+        if is_full(error):
+            return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+
+        return JournalError(f"{self._path} cannot be written: {error}")
 
 
 def _try(database: sqlite3.Connection, step: Step[Any]) -> tuple[Any, BaseException | None]:

@@ -8,12 +8,30 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ideogram_async.batch.job import ImageState, JobState
 from ideogram_async.errors.batch import JournalError
 
-__all__ = ["ImageRow", "JobRow", "add", "find", "images_of", "jobs_in", "link", "move", "store"]
+__all__ = [
+    "Entry",
+    "ImageRow",
+    "JobRow",
+    "Sum",
+    "add",
+    "begin",
+    "find",
+    "find_or_add",
+    "images_of",
+    "jobs_in",
+    "link",
+    "move",
+    "next_in",
+    "page",
+    "settle",
+    "store",
+    "sums",
+]
 
 
 @frozen(kw_only=True)
@@ -52,6 +70,24 @@ class ImageRow:
     size: int | None = None
 
 
+@frozen
+class Entry:
+    """A job with its images."""
+
+    job: JobRow
+    images: list[ImageRow]
+
+
+@frozen
+class Sum:
+    """How many jobs are alike in what counts for the bill."""
+
+    state: JobState
+    usd: Decimal | None
+    resends: int
+    jobs: int
+
+
 JOB = "key, number, id, operation, request, fingerprint, weight, usd, state, status, raw, headers, error, resends"
 IMAGE = "key, number, state, url, seed, prompt, resolution, path, sha256, size"
 
@@ -62,6 +98,22 @@ def add(database: sqlite3.Connection, rows: Iterable[JobRow]) -> None:
         f"INSERT INTO job ({JOB}, updated_at) VALUES ({', '.join('?' * 15)})",
         [(*_values(row, JOB), _now()) for row in rows],
     )
+
+
+def find_or_add(database: sqlite3.Connection, row: JobRow) -> JobRow:
+    """Return the job of that key as it is known, or add it. What was never sent costs what it costs today."""
+    known = find(database, key=row.key)
+    if known is not None and known.state is JobState.PENDING and known.usd != row.usd:
+        database.execute("UPDATE job SET usd = ? WHERE key = ?", (_values(row, "usd")[0], row.key))
+        return evolve(known, usd=row.usd)
+
+    if known is not None:
+        return known
+
+    (count,) = database.execute("SELECT coalesce(max(number), -1) + 1 FROM job").fetchone()
+    added = evolve(row, number=count)
+    add(database, [added])
+    return added
 
 
 def find(database: sqlite3.Connection, *, key: str | None = None, id: str | None = None) -> JobRow | None:
@@ -90,6 +142,66 @@ def move(database: sqlite3.Connection, key: str, before: JobState, after: JobSta
     ).rowcount
     if moved != 1:
         raise JournalError(f"job {key} is not {before}, so it cannot become {after}")
+
+
+def begin(database: sqlite3.Connection, key: str, before: JobState) -> None:
+    """Note that a job is about to leave; counts it if it may have left before."""
+    move(database, key, before, JobState.SENDING, status=None, raw=None, headers=None, error=None)
+    if before is JobState.AMBIGUOUS:
+        _count_resend(database, key, 1)
+
+
+def settle(
+    database: sqlite3.Connection, key: str, before: JobState, after: JobState, *, may_have_run: bool, **facts: Any
+) -> None:
+    """Note what has come of an attempt that began in the state `before`. One that did not run was no resend."""
+    move(database, key, JobState.SENDING, after, **facts)
+    if before is JobState.AMBIGUOUS and not may_have_run:
+        _count_resend(database, key, -1)
+
+
+def _count_resend(database: sqlite3.Connection, key: str, by: int) -> None:
+    database.execute("UPDATE job SET resends = resends + ? WHERE key = ?", (by, key))
+
+
+def doubt_what_was_sending(database: sqlite3.Connection) -> None:
+    """Note that what an earlier process was sending when it died may have run."""
+    database.execute(
+        "UPDATE job SET state = ?, updated_at = ? WHERE state = ?", (JobState.AMBIGUOUS, _now(), JobState.SENDING)
+    )
+
+
+def next_in(database: sqlite3.Connection, states: tuple[JobState, ...], after: int, size: int) -> list[JobRow]:
+    """List the next jobs in these states, after that number."""
+    marks = ", ".join("?" * len(states))
+    found = database.execute(
+        f"SELECT {JOB} FROM job WHERE state IN ({marks}) AND number > ? ORDER BY number LIMIT ?", (*states, after, size)
+    )
+    return [_job(row) for row in found]
+
+
+def page(database: sqlite3.Connection, after: int, size: int) -> list[Entry]:
+    """List the next jobs after that number, with their images. An answer's bytes come only where they are a refusal."""
+    brief = JOB.replace("raw", "CASE WHEN state IN (?, ?) THEN substr(raw, 1, 65536) END")
+    told = (JobState.REJECTED, JobState.AMBIGUOUS)
+    found = database.execute(
+        f"SELECT {brief} FROM job WHERE number > ? ORDER BY number LIMIT ?", (*told, after, size)
+    ).fetchall()
+    entries = {job.key: Entry(job, []) for job in map(_job, found)}
+    for key in entries:
+        entries[key].images.extend(images_of(database, key))
+
+    return list(entries.values())
+
+
+def sums(database: sqlite3.Connection) -> tuple[list[Sum], dict[ImageState, int]]:
+    """Count jobs by state, price and resends, and images by state."""
+    jobs = database.execute("SELECT state, usd, resends, count(*) FROM job GROUP BY 1, 2, 3 ORDER BY min(number)")
+    images = database.execute("SELECT state, count(*) FROM image GROUP BY 1").fetchall()
+    return (
+        [Sum(JobState(state), None if usd is None else Decimal(usd), *rest) for state, usd, *rest in jobs],
+        {ImageState(state): count for state, count in images},
+    )
 
 
 def link(database: sqlite3.Connection, rows: Iterable[ImageRow]) -> None:

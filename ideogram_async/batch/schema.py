@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from pathlib import Path
 
 from ideogram_async.errors.batch import JournalError
 
-__all__ = ["APPLICATION_ID", "MIGRATIONS", "prepare"]
+__all__ = ["APPLICATION_ID", "MIGRATIONS", "is_full", "prepare"]
 
 APPLICATION_ID = 0x1DE06A55
 """In the file's header: what has another is not ours."""
@@ -56,6 +58,7 @@ def prepare(path: Path, origin: str) -> sqlite3.Connection:
 
     Raises:
         JournalError: If it is damaged, not ours, of a newer version, or of another service. Nothing was changed.
+        OSError: If the disk is full, for instance.
     """
     is_new = not path.exists()
     path.touch(mode=0o600)
@@ -70,12 +73,21 @@ def prepare(path: Path, origin: str) -> sqlite3.Connection:
         _claim(database, path, origin)
     except sqlite3.DatabaseError as error:
         database.close()
+        if is_full(error):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
+
         raise JournalError(f"{path} is damaged, or no journal: {error}") from None
     except BaseException:
         database.close()
         raise
 
     return database
+
+
+def is_full(error: BaseException) -> bool:
+    """Say whether SQLite has found the disk full: that says nothing against the journal."""
+    full = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
+    return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", None) in full
 
 
 def _inspect(database: sqlite3.Connection, path: Path) -> None:

@@ -15,14 +15,18 @@
     │   ├── RateLimitError            429
     │   └── ServerError               5xx
     ├── DecodeError                   a success that cannot be read
-    └── DownloadError                 an image could not be collected
-        ├── LinkExpiredError
-        ├── TruncatedImageError
-        ├── NotAnImageError
-        ├── ImageTooLargeError
-        ├── HostRefusedError
-        ├── WithheldImageError
-        └── FileConflictError
+    ├── DownloadError                 an image could not be collected
+    │   ├── LinkExpiredError
+    │   ├── TruncatedImageError
+    │   ├── NotAnImageError
+    │   ├── ImageTooLargeError
+    │   ├── HostRefusedError
+    │   ├── WithheldImageError
+    │   └── FileConflictError
+    └── BatchError                    a batch cannot use its folder
+        ├── BatchLockedError
+        ├── JournalError
+        └── JobConflictError
 
 Every error tells whether money was spent (`billed`), whether the same call may be sent again without paying twice
 (`retryable`), and what to do next (`advice`). All of them pickle; none holds the key.
@@ -43,6 +47,7 @@ from ideogram_async.errors.answers import (
     ServerError,
 )
 from ideogram_async.errors.base import Billed, IdeogramError, InvalidRequestError, Phase
+from ideogram_async.errors.batch import BatchError, BatchLockedError, JobConflictError, JournalError
 from ideogram_async.errors.downloads import (
     DownloadError,
     FileConflictError,
@@ -60,6 +65,8 @@ __all__ = [
     "AmbiguousError",
     "AuthenticationError",
     "BadRequestError",
+    "BatchError",
+    "BatchLockedError",
     "Billed",
     "DecodeError",
     "DownloadError",
@@ -68,6 +75,8 @@ __all__ = [
     "IdeogramError",
     "ImageTooLargeError",
     "InvalidRequestError",
+    "JobConflictError",
+    "JournalError",
     "LinkExpiredError",
     "NotAnImageError",
     "NotFoundError",

@@ -10,6 +10,8 @@ __all__ = ["BatchError", "BatchLockedError", "JobConflictError", "JournalError"]
 class BatchError(IdeogramError):
     """A batch cannot use its folder. Nothing was sent on that account."""
 
+    advice = "Look into the folder that is named; what it holds is kept."
+
 
 class BatchLockedError(BatchError):
     """Another process is at work in the folder."""

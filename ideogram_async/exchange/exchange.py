@@ -39,7 +39,7 @@ class Exchange:
     """One view's way to the service."""
 
     def __init__(self, stack: Stack) -> None:
-        self._stack = stack
+        self.stack = stack
         self._sessions = stack.shared.sessions
         self.downloads = stack.downloads
 
@@ -49,7 +49,7 @@ class Exchange:
             raise TypeError(f"send takes a request such as Generate(...), not {type(request).__name__}")
 
         await self._check(request)
-        async with spooled(request, self.stream, max_bytes=self._stack.shared.max_upload_bytes) as ready:
+        async with spooled(request, self.stream, max_bytes=self.stack.shared.max_upload_bytes) as ready:
             if ready is not request:
                 await self._check(ready)
 
@@ -82,9 +82,9 @@ class Exchange:
     async def _check(self, request: Request[Any]) -> None:
         def problems() -> list[tuple[str, str]]:
             return request.problems(
-                max_upload_bytes=self._stack.shared.max_upload_bytes,
-                loopback=self._stack.shared.hosts.loopback,
-                validate=self._stack.view.validate,
+                max_upload_bytes=self.stack.shared.max_upload_bytes,
+                loopback=self.stack.shared.hosts.loopback,
+                validate=self.stack.view.validate,
             )
 
         # Files are looked into, and a disk may be slow.
@@ -94,7 +94,7 @@ class Exchange:
 
     async def _run(self, call: Call, read: Callable[[Reply], T]) -> T:
         try:
-            return read(await self._unless_closed(lambda: self._stack.send(call), lambda: _closed(call)))
+            return read(await self._unless_closed(lambda: self.stack.send(call), lambda: _closed(call)))
         except BaseException as error:
             self._tell(call, error)
             raise
@@ -119,7 +119,7 @@ class Exchange:
             may_have_run = call.charged and call.trail.may_have_run()
             billed, message = Billed.UNKNOWN if may_have_run else Billed.NO, ""
 
-        self._stack.emit(
+        self.stack.emit(
             Failed,
             call_id=call.trail.call_id,
             operation=call.operation,

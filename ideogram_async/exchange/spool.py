@@ -15,7 +15,7 @@ import attrs
 
 from ideogram_async.endpoint import Request
 from ideogram_async.errors import IdeogramError, InvalidRequestError
-from ideogram_async.files import HasLink, ImageFile
+from ideogram_async.files import FromJob, HasLink, ImageFile
 from ideogram_async.transport.threads import in_thread
 
 __all__ = ["OpenLink", "spooled"]
@@ -60,6 +60,9 @@ def _is_once_only(value: Any) -> bool:
 async def _copy(name: str, file: ImageFile, open_link: OpenLink, max_bytes: int, copies: AsyncExitStack) -> ImageFile:
     if file.is_reopenable:
         return file
+
+    if isinstance(file.source, FromJob):
+        raise InvalidRequestError([(name, f"is made by the job {file.source.id!r}, which only a batch knows")])
 
     # Not in a thread: cancelled there, it would leave a file that nobody knows.
     path = _new_file()

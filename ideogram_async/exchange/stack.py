@@ -149,7 +149,7 @@ class Stack:
         self.shared = shared
         self.view = view
         self.emit = Emitter(view.on_event, sessions.listeners)
-        http = Http(
+        self._http = Http(
             session=lambda: sessions.here().api,
             base_url=shared.base_url,
             key=shared.find_key,
@@ -157,7 +157,7 @@ class Stack:
             extra_headers=view.extra_headers,
             emit=self.emit,
         )
-        self.send: Send = retrying(limited(http, shared.limiter, self.emit), view.retry, self.emit)
+        self.send = self.layered(self._http, view.retry)
         self.downloads = Downloads(
             lambda: sessions.here().images,
             hosts=shared.hosts,
@@ -167,6 +167,14 @@ class Stack:
             tasks=lambda: sessions.here().tasks,
             places=lambda: sessions.here().collecting,
         )
+
+    def layered(self, last: Send, retry: Retry) -> Send:
+        """Put the layers around the last one: the whole policy in one line."""
+        return retrying(limited(last, self.shared.limiter, self.emit), retry, self.emit)
+
+    def layered_with(self, wrap: Callable[[Send], Send], retry: Retry) -> Send:
+        """Put the layers around the last one and another, which is inside the limiter: a journal, say."""
+        return self.layered(wrap(self._http), retry)
 
 
 def api_url(given: str) -> URL:

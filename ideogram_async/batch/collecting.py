@@ -1,0 +1,147 @@
+"""From an answer to images on disk. Nothing here ever asks for a new image."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from ideogram_async.batch import rows
+from ideogram_async.batch.halt import Halt
+from ideogram_async.batch.job import ImageState
+from ideogram_async.batch.journal import Journal
+from ideogram_async.batch.names import Names
+from ideogram_async.batch.rows import ImageRow, JobRow
+from ideogram_async.download.download import Downloads
+from ideogram_async.download.links import expiry
+from ideogram_async.download.targets import Target
+from ideogram_async.errors import (
+    DownloadError,
+    FileConflictError,
+    HostRefusedError,
+    ImageTooLargeError,
+    LinkExpiredError,
+    NotAnImageError,
+    TruncatedImageError,
+)
+from ideogram_async.wire.decode import links_in
+
+__all__ = ["Collector", "images_in", "relink_missing"]
+
+STATES: dict[type[DownloadError], ImageState] = {
+    FileConflictError: ImageState.CONFLICT,
+    HostRefusedError: ImageState.REFUSED,
+    ImageTooLargeError: ImageState.TOO_LARGE,
+    NotAnImageError: ImageState.CORRUPT,
+    TruncatedImageError: ImageState.CORRUPT,
+}
+
+
+def images_in(key: str, answer: Any, raw: bytes) -> list[ImageRow]:
+    """List the images of an answer; of one that cannot be read, whatever links are in its bytes."""
+    if answer is None:
+        found: list[dict[str, Any]] = [{"url": link} for link in links_in(raw)]
+    elif hasattr(answer, "base_image_url"):
+        urls = (answer.base_image_url, answer.original_image_url)
+        found = [{"url": url, "seed": answer.seed} for url in urls if url]
+    else:
+        found = [dict(_told(image)) for image in getattr(answer, "data", ())]
+
+    return [
+        ImageRow(key=key, number=number, state=ImageState.LINKED if facts["url"] else ImageState.WITHHELD, **facts)
+        for number, facts in enumerate(found)
+    ]
+
+
+def relink_missing(database: sqlite3.Connection, key: str, folder: Path) -> list[ImageRow]:
+    """List a job's images. One whose file somebody has deleted is to be collected again, while its link lives."""
+    images = rows.images_of(database, key)
+    for number, image in enumerate(images):
+        if image.state is ImageState.STORED and image.url and image.path and not (folder / image.path).exists():
+            images[number] = attrs.evolve(image, state=ImageState.LINKED, path=None, sha256=None, size=None)
+            rows.store(database, images[number], ImageState.STORED)
+
+    return images
+
+
+class Collector:
+    """Downloads the images of jobs, so many at a time, and notes what became of each."""
+
+    def __init__(
+        self, journal: Journal, downloads: Downloads, folder: Path, names: Names, halt: Halt, *, max_downloads: int
+    ) -> None:
+        self._halt = halt
+        self._journal = journal
+        self._downloads = downloads
+        self._folder = folder
+        self._names = names
+        self._places = asyncio.Semaphore(max_downloads)
+
+    async def collect(self, job: JobRow, images: list[ImageRow]) -> list[ImageRow]:
+        """Store what is linked, and return all images as they then are.
+
+        What a full disk keeps from being stored stays linked, and the batch stops.
+        """
+        if not any(image.state is ImageState.LINKED for image in images):
+            return images
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._store(job, image)) for image in images]
+
+        return [task.result() for task in tasks]
+
+    async def _store(self, job: JobRow, image: ImageRow) -> ImageRow:
+        if image.state is not ImageState.LINKED or image.url is None:
+            return image
+
+        stem = self._names.stem(
+            id=job.id, key=job.key, number=job.number, index=image.number, prompt=image.prompt, seed=image.seed
+        )
+        async with self._places:
+            after = await self._fetch(image, Target(self._folder, stem))
+
+        if after is image:
+            return image
+
+        try:
+            await self._journal.run(partial(rows.store, row=after, before=ImageState.LINKED))
+        except OSError as error:
+            # It may stand there all the same; the next run will find it.
+            self._halt.stop(f"{error.strerror or error}: {self._folder}")
+            return image
+
+        return after
+
+    async def _fetch(self, image: ImageRow, target: Target) -> ImageRow:
+        url = image.url or ""
+        try:
+            stored = await self._downloads.store(url, target)
+        except LinkExpiredError:
+            expires_at = expiry(url)
+            is_past = expires_at is not None and expires_at < time.time()
+            return attrs.evolve(image, state=ImageState.EXPIRED if is_past else ImageState.LOST)
+        except DownloadError as error:
+            # What is not listed may work another time: the link stays.
+            state = STATES.get(type(error))
+            return image if state is None else attrs.evolve(image, state=state)
+        except OSError as error:
+            self._halt.stop(f"{error.strerror or error}: {self._folder}")
+            return image
+
+        path = stored.path.relative_to(self._folder)
+        return attrs.evolve(image, state=ImageState.STORED, path=str(path), sha256=stored.sha256, size=stored.size)
+
+
+def _told(image: Any) -> Iterator[tuple[str, Any]]:
+    yield "url", image.url
+    for name in ("seed", "prompt"):
+        yield name, getattr(image, name, None)
+
+    size = getattr(image, "upscaled_resolution", None) or getattr(image, "resolution", None)
+    yield "resolution", None if size is None else str(size)

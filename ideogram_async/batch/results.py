@@ -1,0 +1,59 @@
+"""What a job has come to, in the words of its result."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from ideogram_async.batch.feed import Noted
+from ideogram_async.batch.job import JobResult, JobState, StoredImage
+from ideogram_async.batch.rows import Entry, ImageRow, JobRow
+from ideogram_async.batch.settled import Settled
+from ideogram_async.errors import IdeogramError, InvalidRequestError
+
+__all__ = ["Results"]
+
+UNPAID = (JobState.PENDING, JobState.REJECTED)
+TOLD_BY_JOURNAL = (JobState.REJECTED, JobState.AMBIGUOUS)
+
+
+class Results:
+    """Makes results."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._settled = Settled(folder)
+
+    def make(
+        self, noted: Noted, row: JobRow, images: list[ImageRow], answer: Any, error: IdeogramError | None
+    ) -> JobResult:
+        """Make the result of a job as it now is."""
+        if error is None and row.state in TOLD_BY_JOURNAL:
+            error = self._settled.result(Entry(row, images)).error
+
+        is_invalid = isinstance(error, InvalidRequestError) and row.state is JobState.PENDING
+        return JobResult(
+            id=row.id or row.key,
+            key=row.key,
+            index=noted.index,
+            request=noted.request,
+            state=JobState.REJECTED if is_invalid else row.state,
+            images=tuple(map(self._stored, images)),
+            answer=answer,
+            error=error,
+            cost_usd=Decimal(0) if row.state in UNPAID else row.usd,
+            from_journal=noted.row.state is row.state is not JobState.PENDING,
+        )
+
+    def _stored(self, image: ImageRow) -> StoredImage:
+        return StoredImage(
+            path=None if image.path is None else self._folder / image.path,
+            state=image.state,
+            url=image.url,
+            seed=image.seed,
+            prompt=image.prompt,
+            resolution=image.resolution,
+            sha256=image.sha256,
+            size=image.size,
+        )

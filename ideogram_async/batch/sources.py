@@ -1,0 +1,91 @@
+"""Sources that can be read once only: copied into the folder before a job is noted, so that a later run has them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, TypeVar, cast
+
+import attrs
+from attrs import frozen
+
+from ideogram_async.batch.inputs import Inputs
+from ideogram_async.endpoint import Request
+from ideogram_async.errors import InvalidRequestError
+from ideogram_async.exchange.spool import OpenLink, spooled
+from ideogram_async.files import FromJob, ImageFile
+from ideogram_async.transport.threads import in_thread
+
+__all__ = ["Keeper", "has_files", "has_once_only", "named_in"]
+
+R = TypeVar("R", bound=Request[Any])
+
+
+@frozen
+class _Single:
+    """One file, in the shape of a request."""
+
+    file: ImageFile
+
+
+@frozen
+class Keeper:
+    """Copies open handles, async readers and the images of earlier answers."""
+
+    inputs: Inputs
+    open_link: OpenLink
+    max_bytes: int
+
+    async def keep(self, request: R) -> R:
+        """Return the request with the copies in the place of what can be read once only.
+
+        Raises:
+            InvalidRequestError: If a source cannot be read, or is too large.
+            OSError: If the folder cannot be written.
+        """
+        changes: dict[str, Any] = {}
+        for field in attrs.fields(cast(Any, type(request))):
+            value = getattr(request, field.name)
+            if any(map(_is_once_only, _listed(value))):
+                kept = tuple([await self._kept(field.name, item) for item in _listed(value)])
+                changes[field.name] = kept if isinstance(value, tuple) else kept[0]
+
+        return cast(R, attrs.evolve(cast(Any, request), **changes)) if changes else request
+
+    async def _kept(self, field: str, file: ImageFile) -> ImageFile:
+        if not _is_once_only(file):
+            return file
+
+        try:
+            async with spooled(cast(Any, _Single(file)), self.open_link, max_bytes=self.max_bytes) as copied:
+                return await in_thread(partial(self.inputs.adopt, copied.file))
+        except InvalidRequestError as error:
+            raise InvalidRequestError([(field, rule) for _, rule in error.problems]) from None
+
+
+def has_files(request: Request[Any]) -> bool:
+    """Say whether a request sends files, so that a disk is read for it."""
+    return any(isinstance(item, ImageFile) for item in _values(request))
+
+
+def has_once_only(request: Request[Any]) -> bool:
+    """Say whether a request has a source that would be used up by reading it."""
+    return any(map(_is_once_only, _values(request)))
+
+
+def named_in(request: Request[Any]) -> list[str]:
+    """List the ids of the jobs whose images a request takes."""
+    found = (item.source for item in _values(request) if isinstance(item, ImageFile))
+    return [source.id for source in found if isinstance(source, FromJob)]
+
+
+def _values(request: Request[Any]) -> list[Any]:
+    values = (getattr(request, field.name) for field in attrs.fields(cast(Any, type(request))))
+    return [item for value in values for item in _listed(value)]
+
+
+def _is_once_only(value: Any) -> bool:
+    return isinstance(value, ImageFile) and not value.is_reopenable and not isinstance(value.source, FromJob)
+
+
+def _listed(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)

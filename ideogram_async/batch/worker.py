@@ -1,0 +1,212 @@
+"""Takes one job through its states: reserved, sent on record, answered, collected."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+import attrs
+
+from ideogram_async.batch import rows
+from ideogram_async.batch.ahead import journaled
+from ideogram_async.batch.chain import Chain
+from ideogram_async.batch.collecting import Collector, images_in, relink_missing
+from ideogram_async.batch.feed import Feed, Noted
+from ideogram_async.batch.halt import Halt, HaltedError
+from ideogram_async.batch.job import ImageState, JobResult, JobState
+from ideogram_async.batch.money import Budget
+from ideogram_async.batch.office import Office
+from ideogram_async.batch.results import Results
+from ideogram_async.batch.rows import ImageRow, JobRow
+from ideogram_async.batch.sidecar import write_sidecars
+from ideogram_async.batch.sources import has_files
+from ideogram_async.endpoint import Request
+from ideogram_async.errors import BatchError, DecodeError, IdeogramError, InvalidRequestError
+from ideogram_async.exchange.stack import Stack
+from ideogram_async.models.reply import Reply
+from ideogram_async.transport.threads import in_thread
+from ideogram_async.wire.decode import decode, status_error
+from ideogram_async.wire.encode import encode
+
+__all__ = ["Worker"]
+
+PAID = (JobState.ANSWERED, JobState.DONE, JobState.PARTIAL)
+
+
+class Worker:
+    """Does jobs, any number of them at a time."""
+
+    def __init__(
+        self,
+        stack: Stack,
+        office: Office,
+        collector: Collector,
+        budget: Budget,
+        halt: Halt,
+        chain: Chain,
+        feed: Feed,
+        *,
+        retry_ambiguous: bool,
+        sidecars: bool,
+    ) -> None:
+        self._stack = stack
+        self._office = office
+        self._journal = office.journal
+        self._collector = collector
+        self._budget = budget
+        self._halt = halt
+        self._chain = chain
+        self._feed = feed
+        self._results = Results(office.folder)
+        self._retry_ambiguous = retry_ambiguous
+        self._sidecars = sidecars
+        # A second purchase is decided here, with its money, and not by the layer that tries again.
+        self._retry = attrs.evolve(stack.view.retry, ambiguous=False)
+
+    async def ask(self, noted: Noted) -> tuple[JobRow, IdeogramError | None]:
+        """Send it, if it may be sent and there is money for it. Returns it as it then is, and what went wrong."""
+        row, error = noted.row, noted.problem
+        if error is not None or not self._may_be_sent(row):
+            return row, error
+
+        try:
+            request = await self._make_ready(noted)
+        except InvalidRequestError as problem:
+            return row, problem
+
+        bought, failure = await self._buy(row, request)
+        if bought.state is not JobState.AMBIGUOUS or not self._may_be_sent(bought):
+            return bought, failure
+
+        # The second purchase that was asked for: it needs money of its own.
+        await asyncio.sleep(self._stack.view.retry.backoff(1))
+        return await self._buy(bought, request)
+
+    async def collect(self, noted: Noted, row: JobRow, error: IdeogramError | None) -> JobResult | None:
+        """Collect the images of an answer, and make the result; `None` for a job that waits for another run."""
+        if row.state is JobState.PENDING and error is None:
+            return None
+
+        answer, images = None, await self._journal.run(partial(relink_missing, key=row.key, folder=self._office.folder))
+        if row.state is JobState.ANSWERED:
+            answer, error = self._read(noted, row)
+            if not images:
+                images = images_in(row.key, answer, row.raw or b"")
+                await self._journal.run(partial(rows.link, rows=images))
+
+        if row.state in PAID:
+            images = await self._collector.collect(row, images)
+            row = await self._finish(row, images, is_readable=error is None)
+
+        return self._results.make(noted, row, images, answer, error)
+
+    def _may_be_sent(self, row: JobRow) -> bool:
+        if self._halt.reason is not None:
+            return False
+
+        is_second = row.state is JobState.AMBIGUOUS and self._retry_ambiguous and not row.resends
+        return row.state is JobState.PENDING or is_second
+
+    async def _make_ready(self, noted: Noted) -> Request[Any]:
+        """Find the images of earlier jobs, and look once more at what lies on disk: this job alone is refused."""
+        if not has_files(noted.request):
+            return noted.request
+
+        request = await self._chain.resolve(noted.request)
+        await in_thread(partial(self._office.inputs.check_all, noted.row.request))
+        await self._feed.check(request)
+        return request
+
+    async def _buy(self, row: JobRow, request: Request[Any]) -> tuple[JobRow, IdeogramError | None]:
+        if self._budget.cap is not None and row.usd is None:
+            return row, InvalidRequestError([("price", "is not known, and the batch has a cap")], subject="job")
+
+        usd = row.usd or Decimal(0)
+        if not await self._budget.reserve(usd):
+            self._halt.stop(f"the cap of {self._budget.cap} USD is reached")
+            return row, None
+
+        return await self._send(row, request, usd)
+
+    async def _send(self, known: JobRow, request: Request[Any], usd: Decimal) -> tuple[JobRow, IdeogramError | None]:
+        call = encode(request)
+        call.trail.in_doubt = known.state is JobState.AMBIGUOUS
+        row = known
+        error: IdeogramError | None = None
+        try:
+            async with self._halt.waiting() as scope:
+                reply = await self._stack.layered_with(self._on_record(known.key, scope), self._retry)(call)
+                error = None if reply.is_success else status_error(call, reply)
+        except HaltedError:
+            pass
+        except BatchError:
+            raise
+        except IdeogramError as failure:
+            error = failure
+        except OSError as failure:
+            self._halt.stop(f"{failure.strerror or failure}: {self._office.folder}")
+        finally:
+            # Also when the batch is cancelled: the journal tells what this call may have cost.
+            row = await self._known(known)
+            await self._book(known, row, usd, error)
+
+        return row, error
+
+    def _on_record(self, key: str, scope: asyncio.Timeout) -> Any:
+        return lambda send: journaled(send, self._journal, key, self._halt, scope)
+
+    async def _known(self, known: JobRow) -> JobRow:
+        """Look the job up. What could not be noted, on a full disk say, will be in doubt for the next run as well."""
+        row = await self._journal.run(partial(rows.find, key=known.key)) or known
+        return attrs.evolve(row, state=JobState.AMBIGUOUS) if row.state is JobState.SENDING else row
+
+    async def _book(self, before: JobRow, row: JobRow, usd: Decimal, error: IdeogramError | None) -> None:
+        is_refused_resend = before.state is row.state is JobState.AMBIGUOUS and before.resends == row.resends
+        if row.state is JobState.PENDING or is_refused_resend:
+            self._halt.note_unsent(error)
+            await self._budget.release(usd)
+        elif row.state is JobState.REJECTED:
+            self._halt.note_rejection(error)
+            await self._budget.release(usd)
+        else:
+            is_in_doubt = row.state is JobState.AMBIGUOUS
+            if is_in_doubt:
+                self._halt.note_doubt()
+
+            await self._budget.spend(usd, in_doubt=is_in_doubt)
+
+    def _read(self, noted: Noted, row: JobRow) -> tuple[Any, IdeogramError | None]:
+        headers = json.loads(row.headers or "{}")
+        reply = Reply(status=row.status or 200, headers=headers, raw=row.raw or b"", cut=row.error)
+        is_new = noted.row.state is not JobState.ANSWERED
+        try:
+            answer = decode(encode(noted.request), reply, noted.request.endpoint.answer)
+        except DecodeError as error:
+            if is_new:
+                self._halt.note_unreadable()
+
+            return None, error
+
+        if is_new:
+            self._halt.note_success()
+
+        return answer, None
+
+    async def _finish(self, row: JobRow, images: list[ImageRow], *, is_readable: bool) -> JobRow:
+        """Settle a job none of whose images can change any more. One that cannot be read stays open."""
+        if not is_readable or any(image.state is ImageState.LINKED for image in images):
+            return row
+
+        is_whole = bool(images) and all(image.state is ImageState.STORED for image in images)
+        after = JobState.DONE if is_whole else JobState.PARTIAL
+        if after is row.state:
+            return row
+
+        if self._sidecars:
+            await in_thread(partial(write_sidecars, self._office.folder, row, images))
+
+        await self._journal.run(partial(rows.move, key=row.key, before=row.state, after=after))
+        return attrs.evolve(row, state=after)

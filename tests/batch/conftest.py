@@ -1,0 +1,33 @@
+"""A sandbox that draws next to nothing, and a client of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import pytest
+from clients import AT_ONCE, CANARY, impatient
+from pictures import picture
+
+from ideogram_async import Ideogram
+from ideogram_async.sandbox import Sandbox, gallery
+
+
+@pytest.fixture
+async def box(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Sandbox]:
+    def small(sketch: Any, image_format: str) -> bytes:
+        return picture(image_format, size=(64 + sketch.seed % 64, 48))
+
+    monkeypatch.setattr(gallery, "draw", small)
+    async with Sandbox() as box:
+        yield box
+
+
+@pytest.fixture
+async def client(box: Sandbox) -> AsyncGenerator[Ideogram]:
+    async with Ideogram(CANARY, base_url=box.url, retry=AT_ONCE, limiter=impatient()) as client:
+        yield client
+        statistics = client.limiter.statistics()
+
+    assert (0, 0) == (statistics.in_flight, statistics.waiting)
+    assert [] == box.leaked_keys

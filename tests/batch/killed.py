@@ -1,0 +1,70 @@
+"""A batch that is killed: at a random moment from outside, or by itself at its n-th step on disk.
+
+    python killed.py URL FOLDER JOBS [STEP]
+
+Without a step it runs to the end, and prints how many steps it took.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from ideogram_async import Generate, Ideogram, Job, Report
+from ideogram_async.batch.journal import Journal
+from ideogram_async.download import storage
+
+STEPS = ((Journal, "_commit"), (storage.PartFile, "open"), (storage.PartFile, "write"), (storage.PartFile, "_put"))
+
+
+def jobs(count: int) -> list[Job]:
+    """Make jobs of 1 to 3 images, each with a prompt of its own."""
+    return [Job(Generate(f"job {n}", num_images=1 + n % 3, seed=n), id=f"job-{n}") for n in range(count)]
+
+
+async def run(url: str, folder: Path, count: int) -> Report:
+    """Run the batch."""
+    async with Ideogram("sandbox", base_url=url) as client:
+        return await client.run_batch(jobs(count), folder)
+
+
+class Steps:
+    """Counts steps, and dies before or after one of them."""
+
+    def __init__(self, fatal: int | None) -> None:
+        self.fatal = fatal
+        self.count = 0
+
+    def watch(self, owner: Any, name: str) -> None:
+        original = getattr(owner, name)
+
+        def step(*args: Any, **kwargs: Any) -> Any:
+            self.tick()
+            result = original(*args, **kwargs)
+            self.tick()
+            return result
+
+        setattr(owner, name, step)
+
+    def tick(self) -> None:
+        self.count += 1
+        if self.count == self.fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main() -> None:
+    url, folder, count, *fatal = sys.argv[1:]
+    steps = Steps(int(fatal[0]) if fatal else None)
+    for owner, name in STEPS:
+        steps.watch(owner, name)
+
+    asyncio.run(run(url, Path(folder), int(count)))
+    sys.stdout.write(str(steps.count))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""What leaves the folder for other programs: whole, one record a row or line, and harmless where it is opened."""
+
+from __future__ import annotations
+
+import csv
+import json
+import tracemalloc
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from kept import image, job, journal, keep
+
+from ideogram_async import Generate, ImageState, JobState
+from ideogram_async.batch import Folder
+from ideogram_async.batch.export import COLUMNS, defused
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    """Make a folder with two images, a withheld one, a refused job and one that was sent twice."""
+    jobs = [
+        job(0, request=Generate('two\nlines, \u2028 and "quotes"', num_images=2), usd=Decimal("0.12")),
+        job(1, JobState.PARTIAL),
+        job(2, JobState.REJECTED, Generate("=cmd()"), status=422, raw=b'{"error": "no"}'),
+        job(3, JobState.AMBIGUOUS, usd=None, resends=1, error="cut off", id=None),
+    ]
+    images = [
+        image(jobs[0], prompt=None),
+        image(jobs[0], 1),
+        image(jobs[1], state=ImageState.WITHHELD, url=None, seed=None),
+    ]
+    return Folder(keep(tmp_path / "out", jobs, images))
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_table_has_a_row_an_image(folder: Folder, tmp_path: Path):
+    """Each image has a row, and so has a job without images; the price stands once, so that the column adds up."""
+    table = read(folder.export_csv(tmp_path / "x.csv"))
+
+    assert list(COLUMNS) == list(table[0])
+    assert ["row-0", "row-0", "row-1", "row-2", "key3"] == [row["job"] for row in table]
+    assert ["stored", "stored", "withheld", "", ""] == [row["image_state"] for row in table]
+    assert ["0.12", "", "0.06", "0", ""] == [row["price_usd"] for row in table]
+    assert ["", "", "", '422: {"error": "no"}', "cut off"] == [row["error"] for row in table]
+    assert ["7", "row-0-1.png", "1024x1024"] == [table[1][name] for name in ("seed", "path", "resolution")]
+
+
+def test_no_link_keeps_its_signature(folder: Folder, tmp_path: Path):
+    """Neither file holds what opens a link."""
+    files = [folder.export_csv(tmp_path / "x.csv"), folder.export_jsonl(tmp_path / "x.jsonl")]
+
+    assert [False, False] == ["secret" in file.read_text() for file in files]
+    assert "https://ideogram.ai/key0.png" == read(files[0])[0]["url"]
+
+
+def test_prompts_survive_the_table(folder: Folder, tmp_path: Path):
+    """Lines, commas and quotes of a prompt stay inside their cell, and a formula is text."""
+    table = read(folder.export_csv(tmp_path / "x.csv"))
+
+    assert 'two\nlines, \u2028 and "quotes"' == table[0]["prompt"]
+    assert "'=cmd()" == table[3]["prompt"]
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", " =", "\uff1d", "\uff0b", "\uff0d", "\uff20"])
+def test_a_cell_that_looks_like_a_formula_is_defused(start: str):
+    """Whatever a spreadsheet would run is made text."""
+    assert f"'{start}1+1" == defused(f"{start}1+1")
+
+
+@pytest.mark.parametrize("cell", ["a fox", "'quoted'", "1=1", "", None, 0, Decimal("0.06")])
+def test_other_cells_are_left_alone(cell):
+    """What is harmless is not touched."""
+    assert cell == defused(cell)
+
+
+def test_a_cell_obeys_no_terminal(tmp_path: Path):
+    """Control characters are shown as what they are: nothing."""
+    assert "a\ufffd[31m fox\ufffd\ufffd" == defused("a\x1b[31m fox\x00\x9b")
+
+
+def test_a_job_is_a_line(folder: Folder, tmp_path: Path):
+    """Each line is a job with its request and images, also where a prompt has characters that end lines."""
+    lines = folder.export_jsonl(tmp_path / "x.jsonl").read_text(encoding="utf-8").splitlines()
+    told = [json.loads(line) for line in lines]
+
+    assert [2, 1, 0, 0] == [len(job["images"]) for job in told]
+    assert ["0.12", "0.06", "0", None] == [job["price_usd"] for job in told]
+    assert 'two\nlines, \u2028 and "quotes"' == told[0]["request"]["fields"]["prompt"]
+    assert ["done", "partial", "rejected", "ambiguous"] == [job["state"] for job in told]
+
+
+@pytest.mark.parametrize("export", ["export_csv", "export_jsonl"])
+def test_an_export_that_fails_leaves_what_was_there(folder: Folder, tmp_path: Path, export: str):
+    """A journal that breaks half way leaves the older file whole, and no part of a new one."""
+    path = tmp_path / "files" / "x"
+    path.parent.mkdir()
+    path.write_text("old")
+    journal(folder.path).write_bytes(b"garbage" * 1000)
+    with pytest.raises(Exception, match="damaged"):
+        getattr(folder, export)(path)
+
+    assert ([path], "old") == (list(path.parent.iterdir()), path.read_text())
+
+
+@pytest.mark.parametrize("export", ["export_csv", "export_jsonl"])
+def test_memory_does_not_grow_with_the_folder(tmp_path: Path, export: str):
+    """Three thousand jobs with answers of 20 kB are written in the memory of one page."""
+    folder = Folder(keep(tmp_path, (job(number, raw=b"x" * 20_000) for number in range(3000))))
+    getattr(folder, export)(tmp_path / "warm")
+    tracemalloc.start()
+    path = getattr(folder, export)(tmp_path / "x")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert 3000 <= len(path.read_text().splitlines())
+    assert peak < 5 * 2**20

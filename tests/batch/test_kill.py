@@ -1,0 +1,129 @@
+"""A batch that is killed loses nothing and pays for nothing twice. The judge sits in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ideogram_async import Report
+
+sys.path.append(str(Path(__file__).parent))
+
+from judge import Judge
+from killed import run
+
+KILLS = int(os.environ.get("IDEOGRAM_ASYNC_KILLS", "12"))
+STRIDE = int(os.environ.get("IDEOGRAM_ASYNC_STRIDE", "17"))
+SCRIPT = Path(__file__).with_name("killed.py")
+LIMIT = 10
+
+
+@pytest.fixture(scope="module")
+def judge() -> Iterator[Judge]:
+    with Judge(latency=[0.005, 0.06]) as judge:
+        yield judge
+
+
+def start(judge: Judge, folder: Path, jobs: int, *step: int) -> subprocess.Popen[str]:
+    arguments = [sys.executable, str(SCRIPT), judge.url, str(folder), str(jobs), *map(str, step)]
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+
+def rows_of(folder: Path, table: str) -> list[dict[str, Any]]:
+    path = folder / ".ideogram" / "journal.sqlite3"
+    if not path.exists():
+        return []
+
+    with closing(sqlite3.connect(path)) as database:
+        database.row_factory = sqlite3.Row
+        is_made = database.execute("SELECT count(*) FROM sqlite_master WHERE name = ?", (table,)).fetchone()[0]
+        return [dict(row) for row in database.execute(f"SELECT * FROM {table}")] if is_made else []
+
+
+def in_doubt(folder: Path) -> int:
+    return sum(row["weight"] for row in rows_of(folder, "job") if row["state"] in ("sending", "ambiguous"))
+
+
+def check(judge: Judge, folder: Path, before: int) -> int:
+    """Hold what a kill has left against the ledger; returns the images in doubt."""
+    ledger, jobs, images = judge.ledger(), rows_of(folder, "job"), rows_of(folder, "image")
+    known = sum(row["state"] not in ("pending", "rejected") for row in jobs)
+    doubtful = in_doubt(folder)
+
+    assert 0 == ledger["duplicates"]
+    assert ledger["calls"] <= known
+    assert doubtful - before <= LIMIT
+    for image in images:
+        if image["state"] == "stored":
+            assert image["sha256"] == hashlib.sha256((folder / image["path"]).read_bytes()).hexdigest()
+
+    for path in folder.glob("*.png"):
+        assert path.read_bytes().endswith(b"IEND\xaeB\x60\x82")
+
+    return doubtful
+
+
+def finish(judge: Judge, folder: Path, jobs: int) -> Report:
+    """Run to the end, and see that every call is stored, or listed as in doubt."""
+    report = asyncio.run(run(judge.url, folder, jobs))
+    done = [row for row in rows_of(folder, "job") if row["state"] == "done"]
+
+    assert jobs == len(done) + len(report.ambiguous)
+    assert sum(row["weight"] for row in done) == report.images_stored == len(list(folder.glob("*.png")))
+    assert [] == list(folder.glob(".*.part"))
+    check(judge, folder, in_doubt(folder))
+    return report
+
+
+def test_d01_random_kills_cost_nothing_twice(judge: Judge, tmp_path: Path):
+    """However often a batch is killed: what is stored stays, and a kill leaves no more in doubt than was in flight."""
+    rng = random.Random(7)
+    jobs, killed, number, doubts = 60, 0, 0, 0
+    while killed < KILLS:
+        judge.reset()
+        folder, before, is_over = tmp_path / f"run-{number}", 0, False
+        number += 1
+        while killed < KILLS and not is_over:
+            child = start(judge, folder, jobs)
+            try:
+                child.wait(rng.uniform(0.35, 0.9))
+                is_over = True
+            except subprocess.TimeoutExpired:
+                child.kill()
+                killed += 1
+
+            child.communicate()
+
+            before = check(judge, folder, before)
+
+        doubts += len(finish(judge, folder, jobs).ambiguous)
+
+    sys.stdout.write(f"{killed} kills in {number} batches: {doubts} calls in doubt, 0 paid twice, 0 images lost\n")
+
+
+def test_a_kill_at_every_step_costs_nothing_twice(judge: Judge, tmp_path: Path):
+    """Wherever on disk a small batch dies, before or after a step, it goes on from there."""
+    jobs = 5
+    judge.reset()
+    whole = start(judge, tmp_path / "whole", jobs)
+    steps = int(whole.communicate()[0])
+    for step in range(1, steps + 1, STRIDE):
+        judge.reset()
+        folder = tmp_path / str(step)
+        child = start(judge, folder, jobs, step)
+        child.communicate()
+        check(judge, folder, 0)
+        finish(judge, folder, jobs)
+
+    sys.stdout.write(f"{len(range(1, steps + 1, STRIDE))} of {steps} steps\n")

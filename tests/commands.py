@@ -1,0 +1,66 @@
+"""Runs the command line, as a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+COMMAND = [sys.executable, "-m", "ideogram_async.cli.main"]
+
+
+@frozen
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """Parse every line of the output."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+@frozen
+class CommandLine:
+    """Runs commands against a box."""
+
+    folder: Path
+    env: Mapping[str, str]
+
+    def start(self, *words: object, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
+        """Start a process."""
+        return subprocess.Popen(
+            [*COMMAND, *map(str, words)],
+            cwd=self.folder,
+            env=self.env,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(self, *words: object, stdin: str | None = None) -> Ended:
+        """Run a process to its end."""
+        with self.start(*words, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE) as process:
+            out, err = process.communicate(stdin, timeout=30)
+
+        return Ended(process.returncode, out, err)
+
+    def write(self, name: str, *rows: object) -> Path:
+        """Write a file; what is no text becomes JSON."""
+        path = self.folder / name
+        path.write_text("".join(f"{row if isinstance(row, str) else json.dumps(row)}\n" for row in rows))
+        return path
+
+
+def generate(name: str, /, **fields: Any) -> dict[str, Any]:
+    """Make a row of a jobs file."""
+    return {"operation": "generate", "id": name, "prompt": f"a picture of {name}"} | fields
