@@ -12,6 +12,7 @@ COMMANDS = {
     "demo": ("ideogram_async.demo", "make some images against a sandbox; buys nothing"),
     "sandbox": ("ideogram_async.sandbox.command", "serve a sandbox until Ctrl-C"),
 }
+MORE = "All other commands: ideogram-async --help, with the extra: pip install 'ideogram-async[cli]'"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _usage() -> str:
     lines = (f"  {name:<9} {what}" for name, (_, what) in COMMANDS.items())
-    return "\n".join(["usage: python -m ideogram_async COMMAND", "", *lines])
+    return "\n".join(["usage: python -m ideogram_async COMMAND", "", *lines, "", MORE])
 
 
 if __name__ == "__main__":

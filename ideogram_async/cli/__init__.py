@@ -1,0 +1,1 @@
+"""The command line: every operation, batches, and a look around. Needs the extra `cli`."""

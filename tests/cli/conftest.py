@@ -1,0 +1,37 @@
+"""The command line, as a process of its own or within this one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from commands import CommandLine, Ended
+
+from ideogram_async.cli.main import main
+from ideogram_async.sandbox import Sandbox
+
+
+@pytest.fixture
+def cli(tmp_path: Path, ideogram_sandbox: Sandbox) -> CommandLine:
+    """Give a command line that speaks to the box of the test, in a folder of its own."""
+    settings = {"IDEOGRAM_API_KEY": "sandbox", "IDEOGRAM_BASE_URL": ideogram_sandbox.url, "COLUMNS": "100"}
+    paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+    return CommandLine(tmp_path, os.environ | settings | {"PYTHONPATH": os.pathsep.join(filter(None, paths))})
+
+
+@pytest.fixture
+def say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """Give a function that runs a command in this process, without a key, and where nothing listens."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("IDEOGRAM_API_KEY", raising=False)
+    monkeypatch.setenv("IDEOGRAM_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def run(*words: object) -> Ended:
+        code = main([str(word) for word in words])
+        told = capsys.readouterr()
+        return Ended(code, told.out, told.err)
+
+    return run

@@ -1,0 +1,182 @@
+"""Single operations, and the commands around them."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from commands import CommandLine
+
+from ideogram_async import Generate
+from ideogram_async.cli import main as entry
+from ideogram_async.cli.exits import Exit, worst
+from ideogram_async.cli.operations import makers, operations
+from ideogram_async.sandbox import Fault, Sandbox
+
+
+def test_every_operation_is_a_command(say):
+    """Help lists all that the client can do."""
+    pages = {group: say(*group.split(), "--help").out for group in ("", "datasets", "models")}
+
+    assert 23 == len(list(operations()))
+    assert [] == [named.name for named in operations() if f" {named.name} " not in pages[named.group]]
+    assert 15 == len(makers())
+
+
+def test_options_are_those_of_the_class(say):
+    """Names, types and words come from the request class; what is positional there is positional here."""
+    page = say("generate", "--help").out
+
+    assert [] == [n for n in inspect.signature(Generate).parameters if f"--{n.replace('_', '-')[:20]}" not in page]
+    assert "PROMPT --prompt" in page
+    assert "--num-images INT" in page
+    assert "--output -o PATH" in page
+    assert "Width by height in pixels" in page
+
+
+@pytest.mark.parametrize("words", [("genrate",), ("generate",), ("generate", "x", "--seed", "y"), ("batch", "rum")])
+def test_wrong_words(say, words: tuple[str, ...]):
+    """Words that make no sense exit with 2, in a sentence, with the way to help."""
+    ended = say(*words)
+
+    assert (2, "") == (ended.code, ended.out)
+    assert ended.err.startswith("✗ ")
+    assert "--help" in ended.err
+
+
+def test_images_go_to_the_folder(cli: CommandLine, ideogram_sandbox: Sandbox):
+    """`generate` takes words in any case, stores what comes, and says where."""
+    ended = cli("generate", "a fox", "--num-images", "2", "--rendering-speed", "turbo", "-o", "foxes")
+    stored = sorted(path.name for path in (cli.folder / "foxes").iterdir())
+
+    assert (0, "") == (ended.code, ended.err)
+    assert 2 == len(stored)
+    assert all(f"foxes/{name}" in ended.out for name in stored)
+    assert "2 images for 0.06 USD" in ended.out
+    assert 2 == ideogram_sandbox.ledger.billed_images
+
+
+def test_an_answer_as_json(cli: CommandLine):
+    """With `--json` the answer is one object, with the paths of what was stored."""
+    ended = cli("generate", "a fox", "--seed", "7", "-o", "foxes", "--json")
+    [answer] = ended.events
+
+    assert 7 == answer["data"][0]["seed"]
+    assert Path(answer["paths"][0]).name in {path.name for path in (cli.folder / "foxes").iterdir()}
+
+
+def test_files_and_words(cli: CommandLine):
+    """An image that was made can be described, and goes into a data set."""
+    cli("generate", "a fox", "-o", "foxes")
+    image = next((cli.folder / "foxes").iterdir())
+    described, created = cli("describe", image), cli("datasets", "create", "foxes", "--json")
+    uploaded = cli("datasets", "upload-assets", created.events[0]["dataset_id"], image)
+
+    assert (0, 0, 0) == (described.code, created.code, uploaded.code)
+    assert "descriptions:" in described.out
+    assert image.name in uploaded.out
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "words"),
+    [
+        (Fault.status(400, '{"error": "no"}'), 1, "Nothing was paid."),
+        (Fault.close_after_body, 3, "It may have been paid for."),
+        (Fault.garbage_json, 1, "It was paid for."),
+    ],
+)
+def test_errors_tell_of_money(cli: CommandLine, ideogram_sandbox: Sandbox, fault: Fault, code: int, words: str):
+    """An error says what happened, whether it was paid, and what to do; there is no traceback."""
+    ideogram_sandbox.fail("generate", fault=fault)
+
+    ended = cli("generate", "a fox")
+
+    assert (code, "") == (ended.code, ended.out)
+    assert words in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_a_withheld_image(cli: CommandLine, ideogram_sandbox: Sandbox):
+    """An image that is withheld was paid for, and exits with 1."""
+    ideogram_sandbox.fail("generate", fault=Fault.unsafe(1))
+
+    ended = cli("generate", "a fox")
+
+    assert 1 == ended.code
+    assert "withheld as unsafe; it was paid for all the same" in ended.out
+
+
+def test_invalid_fields_are_all_told(cli: CommandLine, ideogram_sandbox: Sandbox):
+    """Every broken rule is listed, nothing is sent, and the exit code is 2."""
+    ended = cli("generate", " ", "--num-images", "9", "--rendering-speed", "SLOW")
+
+    assert 2 == ended.code
+    assert all(f"  {field}: " in ended.err for field in ("prompt", "num_images", "rendering_speed"))
+    assert "Unchecked" not in ended.err
+    assert [] == ideogram_sandbox.requests
+
+
+def test_a_price(say):
+    """`estimate` takes the operation's own options, and sends nothing."""
+    ended = say("estimate", "generate", "a fox", "--num-images", "4")
+
+    assert (0, "") == (ended.code, ended.err)
+    assert ended.out.startswith("0.24 USD\n")
+
+
+def test_the_doctor_is_content(cli: CommandLine, ideogram_sandbox: Sandbox):
+    """`doctor` looks at key, host, clock and disk, shows no key, and posts nothing."""
+    ended = cli("doctor", "--json")
+    [told] = ended.events
+
+    assert (0, "") == (ended.code, ended.err)
+    assert ["key", "host", "clock", "disk", "extras"] == [finding["name"] for finding in told["findings"]]
+    assert ["HEAD"] == [arrival.method for arrival in ideogram_sandbox.requests]
+
+
+def test_the_doctor_finds_something(say):
+    """Without a key, and where nothing listens, `doctor` exits with 1."""
+    ended = say("doctor")
+
+    assert 1 == ended.code
+    assert "IDEOGRAM_API_KEY is not set" in ended.out
+    assert "cannot be reached" in ended.out
+
+
+def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Where the extra is missing, the command says how to get it, and exits with 2."""
+    monkeypatch.setattr(entry, "NEEDED", ("cyclopts_that_is_not_there",))
+
+    assert 2 == entry.main(["generate", "a fox"])
+    assert "pip install 'ideogram-async[cli]'" in capsys.readouterr().err
+
+
+def test_a_reader_that_leaves(cli: CommandLine):
+    """Output that nobody reads any more ends the command without a traceback."""
+    with cli.start("--help") as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        err = process.stderr.read()
+
+    assert "" == err
+
+
+def test_the_other_entry_goes_on_without_the_extra(tmp_path: Path):
+    """`python -m ideogram_async` loads nothing of the extra."""
+    script = "import sys, ideogram_async.__main__ as m; m.main(['--help']); print('cyclopts' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert run.stdout.endswith("False\n")
+
+
+@pytest.mark.parametrize(
+    ("codes", "expected"),
+    [((), 0), ((0, 1), 1), ((1, 3), 3), ((3, 4, 1), 4), ((4, 130), 130), ((130, 2, 4), 2)],
+)
+def test_the_code_that_matters_most_wins(codes: tuple[int, ...], expected: int):
+    """Of several codes the order is 2, 130, 4, 3, 1."""
+    assert expected == worst(Exit(code) for code in codes)
