@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from ideogram_async.batch.feed import Noted
-from ideogram_async.batch.job import JobResult, JobState, StoredImage
+from ideogram_async.batch.job import JobResult, JobState
 from ideogram_async.batch.rows import Entry, ImageRow, JobRow
-from ideogram_async.batch.settled import Settled
+from ideogram_async.batch.settled import Settled, cost_of
 from ideogram_async.errors import IdeogramError, InvalidRequestError
 
 __all__ = ["Results"]
 
-UNPAID = (JobState.PENDING, JobState.REJECTED)
 TOLD_BY_JOURNAL = (JobState.REJECTED, JobState.AMBIGUOUS)
 
 
@@ -22,7 +20,6 @@ class Results:
     """Makes results."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
         self._settled = Settled(folder)
 
     def make(
@@ -39,21 +36,10 @@ class Results:
             index=noted.index,
             request=noted.request,
             state=JobState.REJECTED if is_invalid else row.state,
-            images=tuple(map(self._stored, images)),
+            images=tuple(map(self._settled.image, images)),
             answer=answer,
             error=error,
-            cost_usd=Decimal(0) if row.state in UNPAID else row.usd,
+            # An earlier attempt that may have run is in the report's doubt, not in this one's price.
+            cost_usd=cost_of(row.state, row.usd, resends=0),
             from_journal=noted.row.state is row.state is not JobState.PENDING,
-        )
-
-    def _stored(self, image: ImageRow) -> StoredImage:
-        return StoredImage(
-            path=None if image.path is None else self._folder / image.path,
-            state=image.state,
-            url=image.url,
-            seed=image.seed,
-            prompt=image.prompt,
-            resolution=image.resolution,
-            sha256=image.sha256,
-            size=image.size,
         )

@@ -47,7 +47,7 @@ class Settled:
             index=job.number,
             request=request,
             state=job.state,
-            images=tuple(self._image(image) for image in entry.images),
+            images=tuple(map(self.image, entry.images)),
             error=_error(job, request),
             cost_usd=cost_of(job.state, job.usd, job.resends),
             from_journal=True,
@@ -59,7 +59,8 @@ class Settled:
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise JournalError(f"the request of job {job.key} cannot be read: {error}") from None
 
-    def _image(self, image: ImageRow) -> StoredImage:
+    def image(self, image: ImageRow) -> StoredImage:
+        """Return an image as a result has it."""
         return StoredImage(
             path=None if image.path is None else self._folder / image.path,
             state=image.state,
