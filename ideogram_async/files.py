@@ -165,6 +165,16 @@ def _is_pair(value: object) -> bool:
     return isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str)
 
 
+def listed(value: Any) -> tuple[Any, ...]:
+    """Return what a field holds, one thing or several, as a tuple."""
+    return value if isinstance(value, tuple) else (value,)
+
+
+def is_once_only(value: Any) -> bool:
+    """Whether it is a file that can be read only once, or has to be found first."""
+    return isinstance(value, ImageFile) and not value.is_reopenable
+
+
 def _only_regular(opened: BinaryIO) -> BinaryIO:
     if stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
         return opened

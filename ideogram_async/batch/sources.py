@@ -12,7 +12,7 @@ from ideogram_async.batch.inputs import Inputs
 from ideogram_async.endpoint import Request
 from ideogram_async.errors import InvalidRequestError
 from ideogram_async.exchange.spool import OpenLink, spooled
-from ideogram_async.files import FromJob, ImageFile
+from ideogram_async.files import FromJob, ImageFile, is_once_only, listed
 from ideogram_async.transport.threads import in_thread
 
 __all__ = ["Keeper", "has_files", "has_once_only", "named_in"]
@@ -45,14 +45,14 @@ class Keeper:
         changes: dict[str, Any] = {}
         for field in attrs.fields(cast(Any, type(request))):
             value = getattr(request, field.name)
-            if any(map(_is_once_only, _listed(value))):
-                kept = tuple([await self._kept(field.name, item) for item in _listed(value)])
+            if any(map(_has_to_be_copied, listed(value))):
+                kept = tuple([await self._kept(field.name, item) for item in listed(value)])
                 changes[field.name] = kept if isinstance(value, tuple) else kept[0]
 
         return cast(R, attrs.evolve(cast(Any, request), **changes)) if changes else request
 
     async def _kept(self, field: str, file: ImageFile) -> ImageFile:
-        if not _is_once_only(file):
+        if not _has_to_be_copied(file):
             return file
 
         try:
@@ -69,7 +69,7 @@ def has_files(request: Request[Any]) -> bool:
 
 def has_once_only(request: Request[Any]) -> bool:
     """Say whether a request has a source that would be used up by reading it."""
-    return any(map(_is_once_only, _values(request)))
+    return any(map(_has_to_be_copied, _values(request)))
 
 
 def named_in(request: Request[Any]) -> list[str]:
@@ -80,12 +80,8 @@ def named_in(request: Request[Any]) -> list[str]:
 
 def _values(request: Request[Any]) -> list[Any]:
     values = (getattr(request, field.name) for field in attrs.fields(cast(Any, type(request))))
-    return [item for value in values for item in _listed(value)]
+    return [item for value in values for item in listed(value)]
 
 
-def _is_once_only(value: Any) -> bool:
-    return isinstance(value, ImageFile) and not value.is_reopenable and not isinstance(value.source, FromJob)
-
-
-def _listed(value: Any) -> tuple[Any, ...]:
-    return value if isinstance(value, tuple) else (value,)
+def _has_to_be_copied(value: Any) -> bool:
+    return is_once_only(value) and not isinstance(value.source, FromJob)

@@ -23,7 +23,7 @@ from ideogram_async.errors import (
 from ideogram_async.events import Failed
 from ideogram_async.exchange.spool import spooled
 from ideogram_async.exchange.stack import Stack
-from ideogram_async.files import HasLink, ImageFile
+from ideogram_async.files import HasLink, ImageFile, listed
 from ideogram_async.models.reply import Reply
 from ideogram_async.transport.threads import in_thread
 from ideogram_async.wire.call import Call
@@ -132,11 +132,7 @@ class Exchange:
 
 def _has_files(request: Request[Any]) -> bool:
     values = attrs.astuple(request, recurse=False)  # type: ignore[arg-type]
-    return any(isinstance(item, ImageFile) for value in values for item in _listed(value))
-
-
-def _listed(value: Any) -> tuple[Any, ...]:
-    return value if isinstance(value, tuple) else (value,)
+    return any(isinstance(item, ImageFile) for value in values for item in listed(value))
 
 
 def _closed(call: Call) -> TransportError:

@@ -15,7 +15,7 @@ import attrs
 
 from ideogram_async.endpoint import Request
 from ideogram_async.errors import IdeogramError, InvalidRequestError
-from ideogram_async.files import FromJob, HasLink, ImageFile
+from ideogram_async.files import FromJob, HasLink, ImageFile, is_once_only, listed
 from ideogram_async.transport.threads import in_thread
 
 __all__ = ["OpenLink", "spooled"]
@@ -46,15 +46,7 @@ async def spooled(request: R, open_link: OpenLink, *, max_bytes: int) -> AsyncGe
 
 def _once_only(request: Request[Any]) -> list[tuple[str, Any]]:
     found = [(field.name, getattr(request, field.name)) for field in attrs.fields(cast(Any, type(request)))]
-    return [(name, value) for name, value in found if any(map(_is_once_only, _listed(value)))]
-
-
-def _listed(value: Any) -> tuple[Any, ...]:
-    return value if isinstance(value, tuple) else (value,)
-
-
-def _is_once_only(value: Any) -> bool:
-    return isinstance(value, ImageFile) and not value.is_reopenable
+    return [(name, value) for name, value in found if any(map(is_once_only, listed(value)))]
 
 
 async def _copy(name: str, file: ImageFile, open_link: OpenLink, max_bytes: int, copies: AsyncExitStack) -> ImageFile:
