@@ -220,7 +220,7 @@ async def test_gate_lets_one_probe_through() -> None:
     assert ["holds", "refused"] == calls.started
     assert {(1.0, 3.0)} == draws.bounds
 
-    await asyncio.sleep(30)
+    await asyncio.sleep(2)
 
     assert ["a"] == calls.started[2:]
     assert 1.5 == calls.started_at["a"]
@@ -385,7 +385,7 @@ async def test_older_success_does_not_open_the_gate() -> None:
     for name in ("probe", "rest"):
         await calls.ask(name)
     await calls.accept("b")
-    await asyncio.sleep(60)
+    await asyncio.sleep(3)
     await calls.accept("c")
 
     assert ["a", "b", "c", "probe"] == calls.started
@@ -416,9 +416,9 @@ async def test_queued_leaves_the_gate_out() -> None:
 
 
 @virtual
-async def test_patience_ends_the_probing() -> None:
-    """With a patience, a probe that was not refused for so long counts as accepted."""
-    calls = Calls(limiter := ImageLimiter(10, probe_patience=3.0, rng=Draws(2.0)))
+async def test_probe_that_is_not_refused_counts_as_accepted() -> None:
+    """Refusals come at once: two seconds without one mean that the probe is in progress, and the rest may follow."""
+    calls = Calls(limiter := ImageLimiter(10, rng=Draws(2.0)))
     await calls.ask("holds", 5)
     limiter.note_rejected(None, None)
     await calls.end("holds")
@@ -426,13 +426,13 @@ async def test_patience_ends_the_probing() -> None:
         await calls.ask(name)
     await asyncio.sleep(60)
 
-    assert {"a": 2.0, "b": 5.0, "c": 5.0} == {name: calls.started_at[name] for name in "abc"}
+    assert {"a": 2.0, "b": 4.0, "c": 4.0} == {name: calls.started_at[name] for name in "abc"}
 
 
 @virtual
 async def test_probe_is_judged_once() -> None:
     """A probe that counts as accepted has no say at the next gate, though it may still be running."""
-    calls = Calls(limiter := ImageLimiter(10, probe_patience=3.0, rng=Draws(2.0)))
+    calls = Calls(limiter := ImageLimiter(10, rng=Draws(2.0)))
     await calls.ask("holds", 5)
     await calls.ask("late")
     limiter.note_rejected(None, None)
@@ -445,7 +445,7 @@ async def test_probe_is_judged_once() -> None:
         await calls.ask(name)
     await asyncio.sleep(60)
 
-    assert {"probe": 2.0, "proof": 10.0, "a": 20.0, "b": 23.0} == {
+    assert {"probe": 2.0, "proof": 10.0, "a": 20.0, "b": 22.0} == {
         name: calls.started_at[name] for name in ("probe", "proof", "a", "b")
     }
 
@@ -459,26 +459,22 @@ async def test_probe_of_an_older_epoch_holds_nobody_back() -> None:
     limiter.note_rejected(None, None)
     await calls.end("short")
     await calls.ask("old probe")
-    await asyncio.sleep(2)
+    await asyncio.sleep(2.5)
     limiter.note_rejected(None, None)
     await calls.end("long")
     for name in ("new probe", "rest"):
         await calls.ask(name)
-    await asyncio.sleep(60)
+    await asyncio.sleep(5)
 
     assert ["old probe", "new probe"] == calls.started[2:]
-    assert 6.0 == calls.started_at["new probe"]
+    assert 6.5 == calls.started_at["new probe"]
 
 
-@pytest.mark.parametrize(("patience", "throughput", "refused_percent"), [(float("inf"), 0.84, 7.0), (2.0, 0.93, 9.0)])
-def test_account_shared_with_another_client(
-    patience: float, throughput: float, refused_percent: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_account_shared_with_another_client(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beside a client that it cannot see, the limiter uses most of the free places at the price of few 429s."""
     monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
     tenant = importlib.import_module("tenant")
-    limiter = ImageLimiter(probe_patience=patience, rng=random.Random(3))
-    service = run(tenant.share(limiter, seed=3))
+    service = run(tenant.share(ImageLimiter(rng=random.Random(3)), seed=3))
 
-    assert throughput <= service.throughput <= 1.0
-    assert service.refused_percent <= refused_percent
+    assert 0.93 <= service.throughput <= 1.0
+    assert service.refused_percent <= 9.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import random
 import threading
 from collections.abc import Callable
@@ -76,23 +75,19 @@ class ImageLimiter:
     """The limiter of one client, in memory.
 
     Each event loop counts alone. Among the first 16 calls waiting, the largest that fits goes next; a call that was
-    passed 16 times is passed no more. After a 429 all wait at one gate, one call tries, and the rest follow it.
+    passed 16 times is passed no more. After a 429 all wait at one gate, one call tries, and the rest follow when it is
+    accepted, or not refused within 2 seconds.
 
     Args:
         max_in_flight: Images that may be in progress at once, at least 1.
-        probe_patience: After so many seconds without an answer the call that tries counts as accepted. Without it
-            the rest wait for its images.
         rng: Draws the length of the pauses; `random.Random(0)` makes them repeatable.
     """
 
-    def __init__(
-        self, max_in_flight: int = 10, *, probe_patience: float = math.inf, rng: Uniform | None = None
-    ) -> None:
+    def __init__(self, max_in_flight: int = 10, *, rng: Uniform | None = None) -> None:
         if max_in_flight < 1:
             raise ValueError(f"max_in_flight must be at least 1, not {max_in_flight}")
 
         self._max_in_flight = max_in_flight
-        self._patience = probe_patience
         self._rng = rng or random.Random()
         self._lock = threading.Lock()
         self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Places] = WeakKeyDictionary()
@@ -128,8 +123,7 @@ class ImageLimiter:
         loop = asyncio.get_running_loop()
         places = self._by_loop.get(loop)
         if places is None:
-            congestion = Congestion(self._max_in_flight, self._rng)
-            places = Places(congestion, loop, patience=self._patience)
+            places = Places(Congestion(self._max_in_flight, self._rng), loop)
             with self._lock:
                 self._forget_closed_loops()
                 self._by_loop[loop] = places

@@ -15,16 +15,15 @@ from ideogram_async.models.values import LimiterStatistics
 
 __all__ = ["Places"]
 
+# A refusal comes at once, an image after 5 to 30 seconds: a probe that is out for so long has been let in.
+REFUSAL_SECONDS = 2.0
+
 
 class Places:
-    """Gives places to calls, all that a call needs or none.
+    """Gives places to calls, all that a call needs or none."""
 
-    After `patience` seconds without an answer a probe counts as accepted.
-    """
-
-    def __init__(self, congestion: Congestion, loop: asyncio.AbstractEventLoop, *, patience: float) -> None:
+    def __init__(self, congestion: Congestion, loop: asyncio.AbstractEventLoop) -> None:
         self._congestion = congestion
-        self._patience = patience
         # Weak, and the timer lives only while somebody waits: nothing in here may keep a dead loop alive.
         self._loop = ref(loop)
         self._timer: asyncio.TimerHandle | None = None
@@ -145,7 +144,7 @@ class Places:
         self._holders.add(waiter)
         self._in_flight += waiter.weight
         if self._congestion.is_probing:
-            self._probe, self._trusted_at = waiter, now + self._patience
+            self._probe, self._trusted_at = waiter, now + REFUSAL_SECONDS
 
         waiter.epoch = self._congestion.epoch
         waiter.queued += self._time_in_line(now)
