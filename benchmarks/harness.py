@@ -1,0 +1,128 @@
+"""Lets contenders take turns against one server, each time in a fresh process, and compares their medians.
+
+A contender is a coroutine function of an address and keywords. It does its work once to warm up and once to be
+measured, so that neither imports nor first connections count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+__all__ = ["Contender", "Figures", "compare", "contend", "gather", "keep", "machine", "serving"]
+
+Contender = Callable[..., Coroutine[Any, Any, "dict[str, float] | None"]]
+Figures = dict[str, float]
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results.json"
+LIBRARIES = ("ideogram_async", "aiohttp", "httpx", "requests", "openai")
+
+
+@contextmanager
+def serving(*options: str) -> Iterator[str]:
+    """Start the server, give its address, and end it."""
+    command = [sys.executable, str(HERE / "server.py"), *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            yield server.stdout.readline().strip()
+        finally:
+            server.terminate()
+
+
+async def gather(workers: int, count: int, work: Callable[[int], Coroutine[Any, Any, None]]) -> None:
+    """Do a work so many times, by so many workers that each take the next: the leanest loop there is."""
+    numbers = iter(range(count))
+
+    async def worker() -> None:
+        for number in numbers:
+            await work(number)
+
+    await asyncio.gather(*(worker() for _ in range(workers)))
+
+
+def compare(
+    script: str, contenders: Mapping[str, Contender], url: str, *, rounds: int, **options: object
+) -> dict[str, Figures]:
+    """Let all contenders run once a round, in an order that turns, and return the medians of each."""
+    names, taken = list(contenders), {name: list[Figures]() for name in contenders}
+    for turn in range(rounds):
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            taken[name].append(run_apart(script, name, url, options))
+
+    return {name: {key: median(each[key] for each in all_) for key in all_[0]} for name, all_ in taken.items()}
+
+
+def run_apart(script: str, name: str, url: str, options: Mapping[str, object]) -> Figures:
+    """Run one contender in a fresh process."""
+    command = [sys.executable, script, "--contender", name, "--url", url, "--options", json.dumps(options)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{name} failed:\n{done.stderr}")
+
+    figures: Figures = json.loads(done.stdout)
+    return figures
+
+
+def contend(contenders: Mapping[str, Contender], main: Callable[[int], None], *, rounds: int = 5) -> None:
+    """Be the one contender that the command line names, or compare all of them."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--contender", choices=contenders)
+    parser.add_argument("--url")
+    parser.add_argument("--options", type=json.loads, default={})
+    parser.add_argument("--rounds", type=int, default=rounds)
+    chosen = parser.parse_args()
+    if chosen.contender is None:
+        main(chosen.rounds)
+    else:
+        print(json.dumps(measured(contenders[chosen.contender], chosen.url, chosen.options)))
+
+
+def measured(contender: Contender, url: str, options: dict[str, Any]) -> Figures:
+    """Run a contender, and return its seconds by the clock and of the processor, and the memory it took in MB."""
+
+    async def twice() -> Figures:
+        await contender(url, **options | {"count": max(1, options["count"] // 10)})
+        before, began, worked = resident(), time.perf_counter(), time.process_time()
+        told = await contender(url, **options)
+        wall, processor = time.perf_counter() - began, time.process_time() - worked
+        return {"wall": wall, "cpu": processor, "grown": peak() - before, "peak": peak(), **(told or {})}
+
+    return asyncio.run(twice())
+
+
+def resident() -> float:
+    """Return the resident memory in MB."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
+
+
+def peak() -> float:
+    """Return the most memory that was resident at once, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+
+
+def machine() -> str:
+    """Say on what this runs."""
+    libraries = ", ".join(f"{name} {version(name.replace('_', '-'))}" for name in LIBRARIES)
+    return f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()}; {libraries}"
+
+
+def keep(measure: str, figures: object) -> None:
+    """Write the figures of a measure beside those of the others."""
+    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    kept |= {"machine": machine(), measure: figures}
+    RESULTS.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
