@@ -31,26 +31,28 @@ class RequestBase(Value):
             validate: `False` judges types only, not the rules of the service.
         """
         limits = Limits(max_upload_bytes=max_upload_bytes, loopback=loopback)
-        problems = list(self._judge_fields(limits, validate=validate))
-        if not validate:
-            return problems
+        problems: list[tuple[str, str]] = []
+        wrong: set[str] = set()
+        for name, rule, value in self._ruled():
+            if problem := rule.type_problem(value):
+                wrong.add(name)
+                problems.append((name, problem))
+            elif validate:
+                problems += [(name, broken) for broken in rule.broken(value, limits)]
 
-        # A rule between fields presumes that each of them has the right type.
-        wrong = {name for name, _ in self._judge_fields(limits, validate=False)}
-        return problems + [(name, rule) for name, rule in self._conflicts() if name not in wrong]
+        if validate:
+            # A rule between fields presumes that each of them has the right type.
+            problems += [(name, broken) for name, broken in self._conflicts() if name not in wrong]
 
-    def _judge_fields(self, limits: Limits, *, validate: bool) -> Iterator[tuple[str, str]]:
+        return problems
+
+    def _ruled(self) -> Iterator[tuple[str, Rule, Any]]:
+        """List what was given and has a rule."""
         for field in attrs.fields(type(self)):
             value = getattr(self, field.name)
             rule: Rule | None = field.metadata.get("rule")
-            if rule is None or (value is None and field.default is None):
-                continue
-
-            problem = rule.type_problem(value)
-            if problem:
-                yield field.name, problem
-            elif validate:
-                yield from ((field.name, broken) for broken in rule.broken(value, limits))
+            if rule is not None and (value is not None or field.default is not None):
+                yield field.name, rule, value
 
     def _conflicts(self) -> Iterator[tuple[str, str]]:
         """List the rules between fields that are broken. Each mixin adds its own."""

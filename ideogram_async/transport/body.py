@@ -44,7 +44,13 @@ async def open_body(call: Call) -> AsyncGenerator[aiohttp.FormData | BytesPayloa
         for part in call.form:
             await _add(form, part, handles)
 
-        yield form
+        yield form if handles else await _in_one_piece(form)
+
+
+async def _in_one_piece(form: aiohttp.FormData) -> BytesPayload:
+    """Write out a form of texts: aiohttp would send each of its lines on its own."""
+    writer = form()
+    return BytesPayload(await writer.as_bytes(), content_type=writer.content_type)
 
 
 async def _add(form: aiohttp.FormData, part: Part, handles: _Handles) -> None:
@@ -79,6 +85,9 @@ class _Handles:
 
         for handle in opened:
             handle.close()
+
+    def __bool__(self) -> bool:
+        return bool(self._opened)
 
     def open(self, file: ImageFile) -> tuple[BinaryIO, bytes]:
         """Open a file, in a thread, and look at its first bytes."""
