@@ -12,7 +12,7 @@ import os
 import stat
 from pathlib import Path
 
-__all__ = ["exists", "holds", "make_folder", "sync", "sync_folder"]
+__all__ = ["check_folder", "exists", "holds", "make_folder", "sync", "sync_folder"]
 
 # Some file systems cannot sync a folder, and need not.
 _NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP})
@@ -32,6 +32,18 @@ def make_folder(folder: Path) -> None:
             sync_folder(fd)
         finally:
             os.close(fd)
+
+
+def check_folder(folder: Path) -> None:
+    """Fail as writing in a folder would.
+
+    Raises:
+        OSError: If it is missing or no folder, read only, or not ours to write.
+    """
+    os.close(os.open(folder, os.O_RDONLY | os.O_DIRECTORY))
+    fault = errno.EROFS if os.statvfs(folder).f_flag & os.ST_RDONLY else errno.EACCES
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OSError(fault, os.strerror(fault), str(folder))
 
 
 def sync(fd: int) -> None:

@@ -38,8 +38,8 @@ __all__ = ["Downloads"]
 
 T = TypeVar("T")
 
-_BLOCK = 1 << 20
-"""Bytes gathered before a thread writes them."""
+_BLOCK = 1 << 21
+"""Bytes gathered before a thread writes them: a step into a thread costs as much as writing some 100 KB."""
 
 _OPERATION = "download"
 _ids = count(1)
@@ -113,10 +113,8 @@ class Downloads:
         tasks = self._tasks()
         part = PartFile(target.folder, target.name)
         try:
-            # Before the first GET, so that a folder that cannot be written costs none.
-            await in_thread(part.open)
-            kind = await self._trying(link, call_id, partial(self._fill, part))
-            return await tasks.finish(self._settle(part, target.file_name(kind), call_id))
+            kind, last = await self._trying(link, call_id, partial(self._fill, part))
+            return await tasks.finish(self._settle(part, target.file_name(kind), last, call_id))
         finally:
             if not part.is_over:
                 # In a task of its own too: a second cancellation leaves it running.
@@ -189,24 +187,25 @@ class Downloads:
 
         return bytes(image)
 
-    async def _fill(self, part: PartFile, trial: Trial) -> Format:
-        """Write the image into its part file, in few large blocks."""
+    async def _fill(self, part: PartFile, trial: Trial) -> tuple[Format, list[bytes]]:
+        """Write the image into its part file, in few large blocks, and return the last: an image is one as a rule."""
         if trial.attempt > 1:
             await in_thread(part.restart)
 
         with closing(await self._open(trial)) as stream:
-            block = bytearray()
+            block: list[bytes] = []
+            size = 0
             async for chunk in stream:
-                block += chunk
-                if len(block) >= _BLOCK:
+                block.append(chunk)
+                size += len(chunk)
+                if size >= _BLOCK:
                     await in_thread(partial(part.write, block))
-                    block = bytearray()
+                    block, size = [], 0
 
-        await in_thread(partial(part.write, block))
-        return stream.format
+        return stream.format, block
 
-    async def _settle(self, part: PartFile, name: str, call_id: str) -> Stored:
-        stored = await in_thread(partial(part.commit, name))
+    async def _settle(self, part: PartFile, name: str, last: list[bytes], call_id: str) -> Stored:
+        stored = await in_thread(partial(part.commit, name, last))
         facts = {"path": stored.path, "size": stored.size, "sha256": stored.sha256, "adopted": stored.adopted}
         self._emit(Downloaded, call_id=call_id, operation=_OPERATION, **facts)
         return stored

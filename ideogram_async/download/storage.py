@@ -12,9 +12,10 @@ import os
 import re
 import secrets
 import stat
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 
 from attrs import frozen
 
@@ -50,8 +51,9 @@ def is_part(name: str) -> bool:
 class PartFile:
     """A file that grows as `.<stem>.<random>.part` beside its future place.
 
-    Its methods block. They may be called from several threads: a lock lets one finish before the next begins, so
-    `discard` is safe while a write is still running, and whatever comes after it fails.
+    It is created when there is something to write. Its methods block. They may be called from several threads: a lock
+    lets one finish before the next begins, so `discard` is safe while a write is still running, and whatever comes
+    after it fails.
     """
 
     def __init__(self, folder: Path, stem: str) -> None:
@@ -59,7 +61,7 @@ class PartFile:
         # Shortened, for the longest name that a file may have leaves no room for more.
         short = os.fsencode(stem)[:100].decode(errors="ignore")
         self._name = f".{short}.{secrets.token_hex(8)}.part"
-        self._lock = Lock()
+        self._lock = RLock()
         self._folder_fd: int | None = None
         self._fd: int | None = None
         self._mode = 0o600
@@ -73,7 +75,7 @@ class PartFile:
         return self._is_over
 
     def open(self) -> None:
-        """Create it.
+        """Create it, if it is not there yet.
 
         Raises:
             OSError: If the folder is missing, or nothing can be written there.
@@ -81,6 +83,9 @@ class PartFile:
         with self._lock:
             if self._is_over:
                 raise ValueError(_CLOSED)
+
+            if self._fd is not None:
+                return
 
             self._folder_fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
@@ -92,36 +97,44 @@ class PartFile:
     def restart(self) -> None:
         """Empty it, for another try."""
         with self._lock:
+            if self._fd is None and not self._is_over:
+                return
+
             _, fd = self._opened()
             os.ftruncate(fd, 0)
             os.lseek(fd, 0, os.SEEK_SET)
             self._size = 0
             self._digest = hashlib.sha256()
 
-    def write(self, block: bytes | bytearray) -> None:
+    def write(self, block: Iterable[bytes]) -> None:
         """Append a block, all of it.
 
         Raises:
             OSError: If the disk is full, for instance.
         """
         with self._lock:
+            self.open()
             _, fd = self._opened()
-            rest = memoryview(block)
+            whole = b"".join(block)
+            rest = memoryview(whole)
             while rest:
                 # On a disk that fills up, a part is written without an error; the next write then raises it.
                 rest = rest[os.write(fd, rest) :]
 
-            self._size += len(block)
-            self._digest.update(block)
+            self._size += len(whole)
+            self._digest.update(whole)
 
-    def commit(self, name: str) -> Stored:
-        """Make it durable, and let it stand in its folder as `name`. What stands there already is never touched.
+    def commit(self, name: str, last: Iterable[bytes] = ()) -> Stored:
+        """Append the last block, make it durable, and let it stand in its folder as `name`.
+
+        What stands there already is never touched.
 
         Raises:
             FileConflictError: If something else stands there.
             OSError: If the disk refuses. A failed sync is not repeated: the system may have dropped the data.
         """
         with self._lock:
+            self.write(last)
             folder_fd, fd = self._opened()
             os.fchmod(fd, self._mode)
             sync(fd)

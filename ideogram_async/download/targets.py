@@ -7,7 +7,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from ideogram_async.download.disk import make_folder
+from ideogram_async.download.disk import check_folder, make_folder
 from ideogram_async.download.links import link_id
 from ideogram_async.formats import Format
 
@@ -29,14 +29,16 @@ class Target:
         """Read what a caller gave; blocks. A folder is created, and its image named after the link.
 
         Raises:
-            OSError: If the folder cannot be created.
+            OSError: If the folder cannot be created, or is nowhere to write.
         """
         path = Path(target)
-        if os.fspath(target).endswith("/") or path.is_dir():
+        is_folder = os.fspath(target).endswith("/") or path.is_dir()
+        if is_folder:
             make_folder(path)
-            return cls(path, link_id(link))
 
-        return cls(path.parent, path.name, is_stem=False)
+        made = cls(path, link_id(link)) if is_folder else cls(path.parent, path.name, is_stem=False)
+        check_folder(made.folder)
+        return made
 
     def file_name(self, kind: Format) -> str:
         """Return the file's name, for an image of that format."""

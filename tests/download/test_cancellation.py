@@ -12,6 +12,7 @@ import pytest
 from download.conftest import Stop, Wired, names
 from download.origin import Origin, ok, picture, status
 
+from ideogram_async.download import download
 from ideogram_async.download.download import Downloads
 from ideogram_async.events import Downloaded
 from ideogram_async.transport.policy import Retry
@@ -111,9 +112,17 @@ async def test_while_the_host_is_silent(
 @every_way
 @pytest.mark.parametrize("step", ["mkdir", "open", "write"])
 async def test_while_a_thread_works(
-    wired: Wired, origin: Origin, folder: Path, hold: Callable[[str], Stop], cancel: Cancel, step: str
+    wired: Wired,
+    origin: Origin,
+    folder: Path,
+    hold: Callable[[str], Stop],
+    cancel: Cancel,
+    step: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Cancelled while a thread prepares or writes, a download leaves nothing, although the thread goes on."""
+    # An image of several blocks: the last one is written when the image is put in its place.
+    monkeypatch.setattr(download, "_BLOCK", 1)
     origin.answers = [ok(IMAGE)]
     stop = hold(step)
     await cancel(wired.downloads().download(origin.url(), f"{folder}/new/"), stop.reached.wait(), stop.release)

@@ -23,7 +23,7 @@ def stored_part(folder: Path, data: bytes = DATA) -> PartFile:
     """Begin a part file and write it."""
     part = PartFile(folder, "fox")
     part.open()
-    part.write(data)
+    part.write([data])
     return part
 
 
@@ -82,7 +82,7 @@ def test_restart(folder: Path) -> None:
     """Another try begins with an empty file."""
     part = stored_part(folder, b"half of something longer")
     part.restart()
-    part.write(DATA)
+    part.write([DATA])
     stored = part.commit("fox.png")
 
     assert (DATA, sha256(DATA).hexdigest()) == (stored.path.read_bytes(), stored.sha256)
@@ -127,7 +127,7 @@ def test_late_write(folder: Path) -> None:
     """A thread that comes late writes nothing."""
     part = stored_part(folder)
     part.discard()
-    for step in (part.restart, lambda: part.write(DATA), lambda: part.commit("fox.png")):
+    for step in (part.restart, lambda: part.write([DATA]), lambda: part.commit("fox.png")):
         with pytest.raises(ValueError, match="closed"):
             step()
 
@@ -148,7 +148,7 @@ def test_long_name(folder: Path) -> None:
     name = "ü" * 125 + ".png"
     part = PartFile(folder, name)
     part.open()
-    part.write(DATA)
+    part.write([DATA])
 
     assert DATA == part.commit(name).path.read_bytes()
 
