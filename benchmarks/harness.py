@@ -1,7 +1,7 @@
 """Lets contenders take turns against one server, each time in a fresh process, and compares their medians.
 
-A contender is a coroutine function of an address and keywords. It does its work once to warm up and once to be
-measured, so that neither imports nor first connections count.
+A contender is a coroutine function of an address, a count and keywords. It does a part of its work to warm up before it
+is measured, so that neither imports nor first connections count.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import os
 import platform
 import resource
@@ -22,7 +23,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-__all__ = ["Contender", "Figures", "compare", "contend", "gather", "keep", "machine", "serving"]
+__all__ = ["Contender", "Figures", "compare", "contend", "gather", "keep", "machine", "peak", "serving"]
 
 Contender = Callable[..., Coroutine[Any, Any, "dict[str, float] | None"]]
 Figures = dict[str, float]
@@ -56,9 +57,10 @@ async def gather(workers: int, count: int, work: Callable[[int], Coroutine[Any, 
 
 
 def compare(
-    script: str, contenders: Mapping[str, Contender], url: str, *, rounds: int, **options: object
+    script: str, contenders: Mapping[str, Contender], url: str, *, rounds: int, warm: bool = True, **options: object
 ) -> dict[str, Figures]:
     """Let all contenders run once a round, in an order that turns, and return the medians of each."""
+    options |= {"warm": warm}
     names, taken = list(contenders), {name: list[Figures]() for name in contenders}
     for turn in range(rounds):
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
@@ -95,14 +97,18 @@ def contend(contenders: Mapping[str, Contender], main: Callable[[int], None], *,
 def measured(contender: Contender, url: str, options: dict[str, Any]) -> Figures:
     """Run a contender, and return its seconds by the clock and of the processor, and the memory it took in MB."""
 
-    async def twice() -> Figures:
-        await contender(url, **options | {"count": max(1, options["count"] // 10)})
+    is_warm = options.pop("warm")
+
+    async def work() -> Figures:
+        if is_warm:
+            await contender(url, **options | {"count": math.ceil(options["count"] / 10)})
+
         before, began, worked = resident(), time.perf_counter(), time.process_time()
         told = await contender(url, **options)
         wall, processor = time.perf_counter() - began, time.process_time() - worked
         return {"wall": wall, "cpu": processor, "grown": peak() - before, "peak": peak(), **(told or {})}
 
-    return asyncio.run(twice())
+    return asyncio.run(work())
 
 
 def resident() -> float:
@@ -112,7 +118,9 @@ def resident() -> float:
 
 def peak() -> float:
     """Return the most memory that was resident at once, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    # Not `getrusage`: its mark begins with the one of the process that started this one.
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
 
 
 def machine() -> str:

@@ -118,7 +118,7 @@ class Connection(asyncio.Protocol):
 async def serve(content: Content) -> None:
     """Print the address, and serve until the process is ended."""
     server = await asyncio.get_running_loop().create_server(lambda: Connection(content), "127.0.0.1", 0, backlog=1024)
-    content.url = "http://127.0.0.1:{}".format(server.sockets[0].getsockname()[1])
+    content.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     print(content.url, flush=True)
     await server.serve_forever()
 
