@@ -96,7 +96,6 @@ def contend(contenders: Mapping[str, Contender], main: Callable[[int], None], *,
 
 def measured(contender: Contender, url: str, options: dict[str, Any]) -> Figures:
     """Run a contender, and return its seconds by the clock and of the processor, and the memory it took in MB."""
-
     is_warm = options.pop("warm")
 
     async def work() -> Figures:
