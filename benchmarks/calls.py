@@ -148,4 +148,4 @@ def row(figures: Figures, base: Figures) -> str:
 
 
 if __name__ == "__main__":
-    contend(CONTENDERS, main)
+    contend(CONTENDERS, main, rounds=3)

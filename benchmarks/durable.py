@@ -218,4 +218,4 @@ def row(figures: Figures, base: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    contend(CONTENDERS, main)
+    contend(CONTENDERS, main, rounds=3)

@@ -80,7 +80,7 @@ def run_apart(script: str, name: str, url: str, options: Mapping[str, object]) -
     return figures
 
 
-def contend(contenders: Mapping[str, Contender], main: Callable[[int], None], *, rounds: int = 5) -> None:
+def contend(contenders: Mapping[str, Contender], main: Callable[[int], None], *, rounds: int) -> None:
     """Be the one contender that the command line names, or compare all of them."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--contender", choices=contenders)

@@ -1,7 +1,4 @@
-"""Draws the kept figures for the documentation: what a call and what a durable image cost, as ratios.
-
-python benchmarks/plot.py
-"""
+"""Draws the kept figures for the documentation: what a call and what a durable image cost, as ratios."""
 
 from __future__ import annotations
 

@@ -123,4 +123,4 @@ def main(rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    contend(CONTENDERS, main)
+    contend(CONTENDERS, main, rounds=3)
