@@ -1,6 +1,7 @@
-"""Measures the memory and the open files of a batch of very many jobs against a server that answers at once.
+"""Measures a batch of very many jobs against a service that answers at once: time, memory, open files.
 
-The server stands in a process of its own. Then the folder is resumed.
+Memory is compared between a batch's 1,000th job and its last. Then the same call is made once more: everything is told
+from the journal, and nothing is sent.
 
     python benchmarks/large.py [JOBS]
 """
@@ -8,18 +9,31 @@ The server stands in a process of its own. Then the folder is resumed.
 from __future__ import annotations
 
 import asyncio
-import subprocess
+import gc
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from aiohttp import web
+from attrs import define
+from service import service
 
 from ideogram_async import Generate, Ideogram
 
-CREATED = "2026-01-01T00:00:00Z"
+JOBS = 100_000
+WARM = 1000
+SAMPLE = 500
+
+
+@define
+class Figures:
+    """What was measured."""
+
+    at_first: float = 0.0
+    at_most: float = 0.0
+    files: int = 0
+    seconds: float = 0.0
 
 
 def resident() -> float:
@@ -33,65 +47,41 @@ def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-async def run(url: str, count: int, folder: Path, most: list[int]) -> None:
-    """Run the batch, and note the most files that were open."""
+async def run(url: str, count: int, folder: Path) -> Figures:
+    """Run the batch, and look at it now and then."""
 
     def jobs() -> Iterator[Generate]:
         for n in range(count):
             yield Generate(f"fox {n}")
 
+    figures, seen, began = Figures(), 0, time.perf_counter()
     async with Ideogram("key", base_url=url) as client, client.batch(jobs(), folder) as batch:
-        seen = 0
         async for _ in batch:
             seen += 1
-            if seen % 500 == 0:
-                most[0] = max(most[0], open_files())
+            if seen == WARM:
+                gc.collect()
+                figures.at_first = resident()
+            elif seen % SAMPLE == 0:
+                figures.at_most = max(figures.at_most, resident())
+                figures.files = max(figures.files, open_files())
 
     assert count == seen, batch.report()
-
-
-async def serve() -> None:
-    """Answer until it is ended."""
-    sys.path.append(str(Path(__file__).parents[1] / "tests"))
-    from pictures import picture
-
-    async def generate(request: web.Request) -> web.Response:
-        await request.read()
-        image = {"url": f"{url}/a.png", "is_image_safe": True, "prompt": "", "seed": 1, "resolution": "1024x1024"}
-        return web.json_response({"created": CREATED, "data": [image]})
-
-    async def image(_: web.Request) -> web.Response:
-        return web.Response(body=picture(), content_type="image/png")
-
-    app = web.Application()
-    app.router.add_post("/v1/ideogram-v3/generate", generate)
-    app.router.add_get("/a.png", image)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    print(url, flush=True)
-    await asyncio.Event().wait()
+    figures.seconds = time.perf_counter() - began
+    return figures
 
 
 def main() -> None:
     """Print the figures."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
-    server = subprocess.Popen([sys.executable, __file__, "--serve"], stdout=subprocess.PIPE, text=True)
-    url = server.stdout.readline().strip() if server.stdout else ""
-    with TemporaryDirectory() as warm, TemporaryDirectory() as folder:
-        most = [0]
-        asyncio.run(run(url, 500, Path(warm), most))
-        for what in ("run", "resumed"):
-            before, began = resident(), time.perf_counter()
-            asyncio.run(run(url, count, Path(folder), most))
-            seconds = time.perf_counter() - began
-            print(f"{what:8} {count} jobs: {seconds:.1f} s, memory grew by {resident() - before:.1f} MB")
-
-    print(f"open files: {most[0]} at most")
-    server.terminate()
-    server.communicate()
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else JOBS
+    with TemporaryDirectory() as folder, service() as url:
+        for what in ("first run", "resumed"):
+            figures = asyncio.run(run(url, count, Path(folder)))
+            print(
+                f"{what:10} {count:,} jobs in {figures.seconds:.1f} s, {count / figures.seconds:,.0f} a second;"
+                f" memory grew by {figures.at_most - figures.at_first:.1f} MB after the first {WARM:,},"
+                f" {figures.files} files open at most"
+            )
 
 
 if __name__ == "__main__":
-    asyncio.run(serve()) if "--serve" in sys.argv else main()
+    main()

@@ -1,72 +1,49 @@
-"""Measures how full a batch keeps the places of an account, beside a plain loop with a semaphore.
+"""Measures how full a batch keeps the places of an account, beside a bare client and a plain loop with a semaphore.
 
-A server on loopback, in a process of its own, makes images in 50 to 150 ms a call, 1 to 4 images each, and serves a
-download in 50 ms; 10 images may be in progress. Reported is the whole run against the lower bound, which is the sum of
-weight times time over the limit, and what the connections and the journal's commits take of it.
+A call makes 1 to 4 images in 50 to 150 ms, an image downloads in 50 ms, and 10 images may be in progress. Reported is
+the whole run against the lower bound, which is the sum of weight times time over the limit. What a call adds to its
+time is all that is in its way while it holds its places: the connection, the request, the reply, and two commits of the
+journal. The service stands in a process of its own and answers to some tenths of a millisecond (see `service.py`), for
+its own time would otherwise count as ours.
 
-    python benchmarks/slots.py
+Sizes 1 to 4 do not always fit into 10 places: calls of exactly the drawn times, in the limiter's order, take 1.017. The
+bare client shows what the connections alone add to that, without a journal and without downloads.
+
+    python benchmarks/slots.py [JOBS]
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import random
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 from tempfile import TemporaryDirectory
+from typing import Any
 from unittest.mock import patch
 
-from aiohttp import ClientSession, web
+from aiohttp import ClientSession, FormData, TCPConnector
+from aiohttp.payload import BytesPayload
+from service import service
 
 from ideogram_async import Generate, Ideogram, Job
 from ideogram_async.batch.journal import Journal
+from ideogram_async.batch.pulling import LOOK_AHEAD
 from ideogram_async.events import Answered, Event
+from ideogram_async.limiter.limiter import ImageLimiter
 
 Work = list[tuple[float, int]]
 LIMIT = 10
 DOWNLOAD_SECONDS = 0.05
-JOBS = 400
-
-
-class Server:
-    """Takes its time as the prompt says."""
-
-    def __init__(self, picture: bytes) -> None:
-        self._picture = picture
-
-    async def start(self) -> str:
-        app = web.Application()
-        app.router.add_post("/v1/ideogram-v3/generate", self.generate)
-        app.router.add_get("/{name}", self.image)
-        self._runner = web.AppRunner(app)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        self.url = self._runner.addresses[0][1]
-        return f"http://127.0.0.1:{self.url}"
-
-    async def generate(self, request: web.Request) -> web.Response:
-        form = await request.post()
-        weight = int(str(form["num_images"]))
-        await asyncio.sleep(float(str(form["prompt"])))
-        url = f"http://127.0.0.1:{self.url}/a.png"
-        image = {"url": url, "is_image_safe": True, "prompt": "", "seed": 1, "resolution": "1024x1024"}
-        return web.Response(
-            text=json.dumps({"created": "2026-01-01T00:00:00Z", "data": [image] * weight}),
-            content_type="application/json",
-        )
-
-    async def image(self, _: web.Request) -> web.Response:
-        await asyncio.sleep(DOWNLOAD_SECONDS)
-        return web.Response(body=self._picture, content_type="image/png")
-
+JOBS = 2000
+BY_HAND = 200
+"""Jobs of the plain loop, which is slow."""
 
 elapsed: list[float] = []
+commits: list[float] = []
 
 
 def note(event: Event) -> None:
@@ -81,70 +58,83 @@ async def batch(url: str, work: Work, folder: Path) -> None:
     async with Ideogram("key", base_url=url) as client:
         report = await client.run_batch(jobs, folder, on_event=note)
 
-    assert report.stopped is None
+    assert report.stopped is None, report
+    assert sum(weight for _, weight in work) == report.images_stored, report
+
+
+async def bare(url: str, work: Work, _: Path) -> None:
+    """Send the calls in the same order over bare aiohttp, a connection each, and drop the answers."""
+    limiter, asking = ImageLimiter(LIMIT), asyncio.Semaphore(LIMIT + LOOK_AHEAD)
+
+    async def one(session: ClientSession, seconds: float, weight: int) -> None:
+        form = FormData({"prompt": f"{seconds:.6f}", "num_images": str(weight)}, default_to_multipart=True)()
+        body = BytesPayload(await form.as_bytes(), content_type=form.content_type)
+        async with limiter.acquire(weight), session.post(f"{url}/v1/ideogram-v3/generate", data=body) as response:
+            await response.read()
+
+        asking.release()
+
+    async with (
+        ClientSession(connector=TCPConnector(force_close=True, limit=0)) as session,
+        asyncio.TaskGroup() as group,
+    ):
+        for seconds, weight in work:
+            await asking.acquire()
+            group.create_task(one(session, seconds, weight))
 
 
 async def semaphore(url: str, work: Work, folder: Path) -> None:
-    """Run it as people write it by hand: so many calls at once that their images always fit, downloads included."""
-    places = asyncio.Semaphore(LIMIT // 4)
+    """Run it as people write it by hand: so many calls at once that their images always fit."""
+    places = asyncio.Semaphore(LIMIT // max(weight for _, weight in work))
+
+    async def save(session: ClientSession, url: str, path: Path) -> None:
+        async with session.get(url) as response:
+            path.write_bytes(await response.read())
 
     async def one(session: ClientSession, number: int, seconds: float, weight: int) -> None:
-        async with places:
-            data = {"prompt": f"{seconds:.6f}", "num_images": str(weight)}
-            async with session.post(f"{url}/v1/ideogram-v3/generate", data=data) as response:
-                answer = await response.json()
+        form = FormData({"prompt": f"{seconds:.6f}", "num_images": str(weight)}, default_to_multipart=True)
+        async with places, session.post(f"{url}/v1/ideogram-v3/generate", data=form) as response:
+            answer = await response.json()
 
-            for n, image in enumerate(answer["data"]):
-                async with session.get(image["url"]) as response:
-                    (folder / f"{number}-{n}.png").write_bytes(await response.read())
+        links = [image["url"] for image in answer["data"]]
+        await asyncio.gather(*(save(session, link, folder / f"{number}-{n}.png") for n, link in enumerate(links)))
 
     async with ClientSession() as session:
         await asyncio.gather(*(one(session, number, *job) for number, job in enumerate(work)))
 
 
+def measure(run: Callable[[str, Work, Path], Coroutine[None, None, None]], work: Work) -> None:
+    """Print how long it takes against the lower bound."""
+    bound = sum(seconds * weight for seconds, weight in work) / LIMIT
+    with TemporaryDirectory() as folder, service(download_seconds=DOWNLOAD_SECONDS) as url:
+        began = time.perf_counter()
+        asyncio.run(run(url, work, Path(folder)))
+        seconds = time.perf_counter() - began
+
+    print(f"{run.__name__:10} {len(work):5} jobs in {seconds:6.2f} s   {seconds / bound:.3f} of the bound")
+
+
 def main() -> None:
     """Print both."""
     rng = random.Random(1)
-    work = [(rng.uniform(0.05, 0.15), rng.randint(1, 4)) for _ in range(JOBS)]
-    committing = [0.0, 0]
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else JOBS
+    work = [(rng.uniform(0.05, 0.15), rng.randint(1, 4)) for _ in range(count)]
     commit = Journal._commit
 
-    def timed(self: Journal, *args: object) -> None:
+    def timed(self: Journal, *args: Any) -> None:
         began = time.perf_counter()
-        commit(self, *args)  # type: ignore[arg-type]
-        committing[0] += time.perf_counter() - began
-        committing[1] += 1
+        commit(self, *args)
+        commits.append(time.perf_counter() - began)
 
-    def measure(run: Callable[[str, Work, Path], Coroutine[None, None, None]]) -> None:
-        with TemporaryDirectory() as folder:
-            began = time.perf_counter()
-            asyncio.run(run(url, work, Path(folder)))
-            seconds = time.perf_counter() - began
-
-        bound = sum(seconds * weight for seconds, weight in work) / LIMIT
-        print(f"{run.__name__:10} {seconds:6.2f} s   {seconds / bound:.3f} of the bound")
-
-    server = subprocess.Popen([sys.executable, __file__, "--serve"], stdout=subprocess.PIPE, text=True)
-    url = server.stdout.readline().strip() if server.stdout else ""
     with patch.object(Journal, "_commit", timed):
-        measure(batch)
+        measure(batch, work)
 
-    measure(semaphore)
-    server.terminate()
-    server.communicate()
-    mean = 1000 * fmean(seconds for seconds, _ in work)
-    print(f"a call takes {mean:.1f} ms, and {1000 * fmean(elapsed):.1f} ms with its connection")
-    print(f"the journal's {committing[1]} commits take {1000 * committing[0] / committing[1]:.2f} ms each")
-
-
-async def serve() -> None:
-    """Serve until it is ended."""
-    sys.path.append(str(Path(__file__).parents[1] / "tests"))
-    from pictures import picture
-
-    print(await Server(picture()).start(), flush=True)
-    await asyncio.Event().wait()
+    measure(bare, work)
+    measure(semaphore, work[:BY_HAND])
+    drawn = fmean(seconds for seconds, _ in work)
+    print(f"a call takes {1000 * drawn:.2f} ms, and {1000 * fmean(elapsed):.2f} ms with its connection")
+    print(f"the journal made {len(commits)} commits, {1000 * median(commits):.2f} ms each (median)")
 
 
 if __name__ == "__main__":
-    asyncio.run(serve()) if "--serve" in sys.argv else main()
+    main()

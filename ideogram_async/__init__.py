@@ -82,9 +82,11 @@ if TYPE_CHECKING:
         JobStarted,
         Retrying,
         Sending,
+        Succeeded,
         Throttled,
         Waiting,
     )
+    from ideogram_async.exchange.detached import Detached
     from ideogram_async.files import FromJob, ImageFile
     from ideogram_async.limiter.limiter import Limiter
     from ideogram_async.models import (
@@ -173,6 +175,7 @@ __all__ = [
     "DescribeModelVersion",
     "DescribeResponse",
     "Description",
+    "Detached",
     "DownloadError",
     "Downloaded",
     "Edit",
@@ -251,6 +254,7 @@ __all__ = [
     "StylePresetV3",
     "StyleType",
     "StyleTypeV3",
+    "Succeeded",
     "Throttled",
     "Timeout",
     "TrainDatasetModelResponse",
@@ -283,6 +287,7 @@ __getattr__, __dir__ = attach(
         "batch.job",
         "transport.policy",
         "limiter.limiter",
+        "exchange.detached",
         "batch.report",
         "batch.plan",
         "batch.batch",

@@ -40,6 +40,7 @@ PROMPTS = (
 )
 LATENCY = (0.1, 0.5)
 """Seconds the sandbox takes for a call; the service takes some more."""
+INTERRUPTED = 130
 
 Drawn = ImageGenerationResponseV3 | GenerateImageResponse
 
@@ -84,13 +85,24 @@ class Demo:
         return f"{image.prompt[:56]:<58}{image.upscaled_resolution or image.resolution!s:>10}  seed {image.seed}"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, *, prog: str = "python -m ideogram_async demo") -> int:
     """Run the demo; return an exit code."""
-    parser = argparse.ArgumentParser(prog="python -m ideogram_async demo", description=__doc__)
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument(
         "--folder", type=Path, default=Path("images"), help="where the images go (default: %(default)s)"
     )
-    asyncio.run(_show(parser.parse_args(argv).folder))
+    folder: Path = parser.parse_args(argv).folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"{folder} cannot be a folder for images: {error.strerror}")
+
+    try:
+        asyncio.run(_show(folder))
+    except KeyboardInterrupt:
+        print("\nInterrupted; nothing was paid, for it is a sandbox.")
+        return INTERRUPTED
+
     return 0
 
 

@@ -1,6 +1,7 @@
 """What happens to a call, told while it happens.
 
-`Ideogram(on_event=...)` gets these values in order. They hold no key, no prompt, and no link that still opens.
+`Ideogram(on_event=...)` gets these values in order. A call ends with `Succeeded` or `Failed`, and with one of them
+only. They hold no key and no link that still opens; the prompt is veiled, and shows only where it is asked for.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from attrs import field, frozen
 
 from ideogram_async.errors import Billed, Phase
+from ideogram_async.secret import Veiled
 
 __all__ = [
     "Answered",
@@ -24,6 +26,7 @@ __all__ = [
     "JobStarted",
     "Retrying",
     "Sending",
+    "Succeeded",
     "Throttled",
     "Waiting",
 ]
@@ -50,6 +53,12 @@ class Waiting(Event):
 
     weight: int
     """Images that it will have in progress."""
+    images: int = 0
+    """Images that it is to make; 0 for one that makes none, a description say."""
+    model: str | None = None
+    """The model that it asks for, where it names one."""
+    prompt: Veiled | None = None
+    """What to draw, where it says so: `prompt.reveal()`."""
 
 
 @frozen(kw_only=True)
@@ -90,6 +99,16 @@ class Throttled(Event):
     """Seconds, where the service asks for some."""
     max_in_flight: int | None
     """The limit that the service told."""
+
+
+@frozen(kw_only=True)
+class Succeeded(Event):
+    """The call has ended with an answer."""
+
+    billed: Billed
+    """`YES` for a call that costs money."""
+    images: int
+    """Images that it was to make, withheld ones included."""
 
 
 @frozen(kw_only=True)

@@ -1,4 +1,4 @@
-"""A key that hides itself.
+"""A key that hides itself, and words that do.
 
 Two classes, because two readers must be kept apart. People and their tools read `repr`, `str`, pickles and the
 locals of a traceback: they see `***`. aiohttp must read the characters, and keeps them in frames of its own: it gets
@@ -8,9 +8,9 @@ a string whose `repr` hides them.
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Self
 
-__all__ = ["MaskedStr", "Secret"]
+__all__ = ["MaskedStr", "Secret", "Veiled"]
 
 MASK = "***"
 
@@ -61,3 +61,36 @@ class Secret:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Secret, (MASK,)
+
+
+class Veiled(str):
+    """Words that are nobody's business, a prompt say: `reveal` gives them away, and everybody else reads `***`.
+
+    A string, so that whatever writes strings down writes the mask.
+    """
+
+    __slots__ = ("_words",)
+    _words: str
+
+    def __new__(cls, words: str) -> Self:
+        """Hide the words."""
+        made = super().__new__(cls, MASK)
+        made._words = words
+        return made
+
+    def reveal(self) -> str:
+        """Return the words."""
+        return self._words
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Veiled) and self._words == other._words
+
+    def __ne__(self, other: object) -> bool:
+        # A string has one of its own, which would compare the masks.
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self._words)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Veiled, (MASK,)

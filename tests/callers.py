@@ -61,6 +61,10 @@ class Calls:
     def cancel(self, name: str) -> None:
         self._tasks[name].cancel()
 
+    def cancel_all(self) -> None:
+        for name in self._tasks:
+            self.cancel(name)
+
 
 async def settle() -> None:
     """Let everything happen that can happen without time."""

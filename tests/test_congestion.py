@@ -11,6 +11,7 @@ import pytest
 from callers import Calls, Draws, numbers, settle
 from virtual import run, virtual
 
+from ideogram_async.limiter.congestion import Congestion
 from ideogram_async.limiter.limiter import ImageLimiter
 
 # ---- 429: the limit
@@ -478,3 +479,16 @@ def test_account_shared_with_another_client(monkeypatch: pytest.MonkeyPatch) -> 
 
     assert 0.93 <= service.throughput <= 1.0
     assert service.refused_percent <= 9.0
+
+
+def test_what_others_have_found_out_is_taken_over() -> None:
+    """A limit that was found out elsewhere is taken over, and grows no further than its ceiling."""
+    congestion = Congestion(10, Draws())
+    congestion.adopt(limit=3.0, ceiling=4, epoch=7)
+
+    assert (3.0, 7) == (congestion.limit, congestion.epoch)
+
+    for _ in range(9):
+        congestion.accept(0.0, epoch=7, weight=1)
+
+    assert 4.0 == congestion.limit

@@ -26,7 +26,7 @@ LEVELS = (
     ("exchange",),
     ("batch", "gallery"),
     ("namespaces", "settings", "client"),
-    ("sandbox", "cli", "demo", "__main__"),
+    ("sandbox", "cli", "demo", "integrations", "__main__"),
 )
 LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 # What `from ideogram_async import X` loads is as high as the client.
@@ -34,7 +34,8 @@ LEVEL_OF["ideogram_async"] = LEVEL_OF["client"]
 MODULES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
 
 PUBLIC = {
-    "client": "Ideogram Retry Timeout Limiter ImageFile Reply Price LimiterStatistics ColorPaletteMember Unchecked",
+    "client": """
+        Ideogram Detached Retry Timeout Limiter ImageFile Reply Price LimiterStatistics ColorPaletteMember Unchecked""",
     "requests": """
         Generate GenerateTransparent Inpaint Remix Reframe ReplaceBackground RemoveBackground LayerizeText Edit Upscale
         Describe LegacyGenerate LegacyEditV3 LegacyEdit LegacyRemix LegacyReframe ListDatasets CreateDataset GetDataset
@@ -55,8 +56,8 @@ PUBLIC = {
         RateLimitError ServerError DecodeError DownloadError LinkExpiredError TruncatedImageError NotAnImageError
         ImageTooLargeError HostRefusedError WithheldImageError FileConflictError""",
     "events": """
-        Event Waiting Sending Answered Retrying Throttled Failed Downloaded JobStarted JobFinished BatchStopped
-        BatchFinished""",
+        Event Waiting Sending Answered Retrying Throttled Succeeded Failed Downloaded JobStarted JobFinished
+        BatchStopped BatchFinished""",
     "batch": """
         Batch FromJob ImageState Job JobResult JobState Plan Report StoredImage BatchError BatchLockedError
         JobConflictError JournalError""",

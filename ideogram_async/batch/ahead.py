@@ -8,22 +8,55 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ideogram_async.batch import rows
 from ideogram_async.batch.halt import Halt, is_fatal
 from ideogram_async.batch.job import JobState
 from ideogram_async.batch.journal import Journal
+from ideogram_async.batch.rows import JobRow
 from ideogram_async.errors import BatchError, Phase
 from ideogram_async.models.reply import Reply
 from ideogram_async.wire.call import Call, Send
 
-__all__ = ["journaled"]
+__all__ = ["Record", "journaled"]
 
 THROTTLED = 429
 
 
-def journaled(send: Send, journal: Journal, key: str, halt: Halt, scope: asyncio.Timeout) -> Send:
+class Record:
+    """A job's line in the journal, as the one who sends it writes it."""
+
+    def __init__(self, journal: Journal, row: JobRow) -> None:
+        self._journal = journal
+        self._row = row
+        self._is_sure = True
+
+    async def begin(self, before: JobState) -> None:
+        """Note that it is about to leave."""
+        self._is_sure = False
+        await self._journal.run(partial(rows.begin, key=self._row.key, before=before), urgent=True)
+
+    async def settle(self, before: JobState, after: JobState, **facts: Any) -> None:
+        """Note what has come of that."""
+        self._is_sure = False
+        step = partial(rows.settle, key=self._row.key, before=before, after=after, **facts)
+        self._note(await self._journal.run(step, urgent=True))
+
+    async def row(self) -> JobRow:
+        """Return the job as it now is. What could not be noted, on a full disk say, will be in doubt."""
+        if not self._is_sure:
+            self._note(await self._journal.run(partial(rows.find, key=self._row.key)))
+
+        is_lost = self._row.state is JobState.SENDING
+        return evolve(self._row, state=JobState.AMBIGUOUS) if is_lost else self._row
+
+    def _note(self, row: JobRow | None) -> None:
+        self._row = row or self._row
+        self._is_sure = True
+
+
+def journaled(send: Send, record: Record, halt: Halt, scope: asyncio.Timeout) -> Send:
     """Wrap the last layer for one job. Its place of the limit is held until the reply is on disk.
 
     A batch that stops ends the scope, but nothing that is on its way.
@@ -34,7 +67,7 @@ def journaled(send: Send, journal: Journal, key: str, halt: Halt, scope: asyncio
             return await send_once(call)
 
     async def send_once(call: Call) -> Reply:
-        attempt = _Attempt(journal, key, call, JobState.AMBIGUOUS if call.trail.in_doubt else JobState.PENDING)
+        attempt = _Attempt(record, call, JobState.AMBIGUOUS if call.trail.in_doubt else JobState.PENDING)
         await attempt.begin()
         try:
             reply = await send(call)
@@ -56,14 +89,13 @@ def journaled(send: Send, journal: Journal, key: str, halt: Halt, scope: asyncio
 
 @frozen
 class _Attempt:
-    journal: Journal
-    key: str
+    record: Record
     call: Call
     before: JobState
 
     async def begin(self) -> None:
         try:
-            await self.journal.run(partial(rows.begin, key=self.key, before=self.before))
+            await self.record.begin(self.before)
         except asyncio.CancelledError:
             # It is noted all the same, and nothing has left.
             with suppress(BatchError, OSError):
@@ -93,4 +125,4 @@ class _Attempt:
         return JobState.PENDING if reply.status == THROTTLED or is_fatal(reply.status) else JobState.REJECTED
 
     async def _settle(self, after: JobState, **facts: Any) -> None:
-        await self.journal.run(partial(rows.settle, key=self.key, before=self.before, after=after, **facts))
+        await self.record.settle(self.before, after, **facts)

@@ -28,6 +28,10 @@ class Chain:
         self._office = office
         self._under_way: dict[str, asyncio.Event] = {}
 
+    def is_under_way(self, key: str) -> bool:
+        """Say whether that job has begun, and has not ended."""
+        return key in self._under_way
+
     def begin(self, key: str) -> asyncio.Event | None:
         """Note that a job is under way: a later one may name it. Returns the end of the same job, if it came before."""
         former = self._under_way.get(key)
@@ -46,7 +50,7 @@ class Chain:
 
     def awaited(self, request: Request[Any]) -> list[asyncio.Event]:
         """List the ends of the jobs under way that a request names."""
-        keys = (key_of("", id=name, occurrence=0) for name in named_in(request))
+        keys = (key_of("", id=earlier.id, occurrence=0) for _, earlier in named_in(request))
         return [event for key in keys if (event := self._under_way.get(key)) is not None]
 
     async def resolve(self, request: Request[Any]) -> Request[Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -32,7 +31,7 @@ from ideogram_async.errors import (
 )
 from ideogram_async.wire.decode import links_in
 
-__all__ = ["Collector", "images_in", "relink_missing"]
+__all__ = ["Collector", "images_in"]
 
 STATES: dict[type[DownloadError], ImageState] = {
     FileConflictError: ImageState.CONFLICT,
@@ -59,29 +58,15 @@ def images_in(key: str, answer: Any, raw: bytes) -> list[ImageRow]:
     ]
 
 
-def relink_missing(database: sqlite3.Connection, key: str, folder: Path) -> list[ImageRow]:
-    """List a job's images. One whose file somebody has deleted is to be collected again, while its link lives."""
-    images = rows.images_of(database, key)
-    for number, image in enumerate(images):
-        if image.state is ImageState.STORED and image.url and image.path and not (folder / image.path).exists():
-            images[number] = attrs.evolve(image, state=ImageState.LINKED, path=None, sha256=None, size=None)
-            rows.store(database, images[number], ImageState.STORED)
-
-    return images
-
-
 class Collector:
-    """Downloads the images of jobs, so many at a time, and notes what became of each."""
+    """Downloads the images of jobs, and notes what became of each."""
 
-    def __init__(
-        self, journal: Journal, downloads: Downloads, folder: Path, names: Names, halt: Halt, *, max_downloads: int
-    ) -> None:
+    def __init__(self, journal: Journal, downloads: Downloads, folder: Path, names: Names, halt: Halt) -> None:
         self._halt = halt
         self._journal = journal
         self._downloads = downloads
         self._folder = folder
         self._names = names
-        self._places = asyncio.Semaphore(max_downloads)
 
     async def collect(self, job: JobRow, images: list[ImageRow]) -> list[ImageRow]:
         """Store what is linked, and return all images as they then are.
@@ -92,25 +77,23 @@ class Collector:
             return images
 
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._store(job, image)) for image in images]
+            tasks = [group.create_task(self._store(job, image, images)) for image in images]
 
         return [task.result() for task in tasks]
 
-    async def _store(self, job: JobRow, image: ImageRow) -> ImageRow:
+    async def _store(self, job: JobRow, image: ImageRow, images: list[ImageRow]) -> ImageRow:
         if image.state is not ImageState.LINKED or image.url is None:
             return image
 
         stem = self._names.stem(
             id=job.id, key=job.key, number=job.number, index=image.number, prompt=image.prompt, seed=image.seed
         )
-        async with self._places:
-            after = await self._fetch(image, Target(self._folder, stem))
-
+        after = await self._fetch(image, Target(self._folder, stem))
         if after is image:
             return image
 
         try:
-            await self._journal.run(partial(rows.store, row=after, before=ImageState.LINKED))
+            await self._journal.run(partial(rows.keep, images=images, row=after))
         except OSError as error:
             # It may stand there all the same; the next run will find it.
             self._halt.stop(f"{error.strerror or error}: {self._folder}")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ideogram_async.batch.atomic import replacing
+from ideogram_async.batch.atomic import clear_away, replacing
 from ideogram_async.batch.rows import Entry, ImageRow, JobRow
 from ideogram_async.batch.settled import cost_of
 from ideogram_async.download.links import scrub
@@ -43,6 +43,7 @@ NOT_IN_A_LINE = re.compile(r"[\x7f-\x9f\u2028\u2029]")
 
 def export_csv(entries: Iterable[Entry], path: Path) -> Path:
     """Write a row an image; the file appears whole. Blocks."""
+    clear_away(path.parent)
     with replacing(path) as file:
         text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="")
         table = csv.writer(text)
@@ -58,6 +59,7 @@ def export_csv(entries: Iterable[Entry], path: Path) -> Path:
 
 def export_jsonl(entries: Iterable[Entry], path: Path) -> Path:
     """Write a line a job; the file appears whole. Blocks."""
+    clear_away(path.parent)
     with replacing(path) as file:
         for entry in entries:
             line = json.dumps(_told(entry), ensure_ascii=False)

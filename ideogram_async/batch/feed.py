@@ -1,48 +1,30 @@
-"""Jobs as they are pulled from the input, one after the other, and noted before they are anybody's business."""
+"""Jobs are noted in the journal before they are anybody's business."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable
-from contextlib import aclosing
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ideogram_async.batch import rows
 from ideogram_async.batch.identity import fingerprint_of, key_of, pack, unpack
 from ideogram_async.batch.job import Job, JobState
+from ideogram_async.batch.noting import Found, images_to_have, note
 from ideogram_async.batch.office import Office
-from ideogram_async.batch.rows import JobRow
-from ideogram_async.batch.sources import Keeper, has_files
+from ideogram_async.batch.pulling import Jobs, pulled
+from ideogram_async.batch.rows import ImageRow, JobRow
+from ideogram_async.batch.sources import Keeper
 from ideogram_async.endpoint import Request
 from ideogram_async.errors import InvalidRequestError
-from ideogram_async.errors.batch import JobConflictError
+from ideogram_async.exchange.spool import has_files
 from ideogram_async.exchange.stack import Stack
-from ideogram_async.models.images import (
-    GenerateImageResponse,
-    ImageGenerationResponseV3,
-    LayerizeTextResponse,
-    RemoveBackgroundResponse,
-    V1EditImagesResponse,
-)
 from ideogram_async.prices import PriceTable
 from ideogram_async.transport.threads import in_thread
 from ideogram_async.wire.encode import weight_of
 
 __all__ = ["Feed", "Jobs", "Noted", "pulled"]
-
-PAGE = 64
-"""Jobs of an earlier run that are taken up at once."""
-DRAWN = (
-    GenerateImageResponse,
-    ImageGenerationResponseV3,
-    LayerizeTextResponse,
-    RemoveBackgroundResponse,
-    V1EditImagesResponse,
-)
-Jobs: TypeAlias = Iterable[Job | Request[Any]] | AsyncIterable[Job | Request[Any]]
 
 
 @frozen
@@ -53,6 +35,8 @@ class Noted:
     request: Request[Any]
     index: int
     """Its place in the input."""
+    images: Sequence[ImageRow] = ()
+    """What an earlier run, or the same job before, has left."""
     problem: InvalidRequestError | None = None
     is_repeat: bool = False
     """Whether the same job came before in this run."""
@@ -66,23 +50,51 @@ class Feed:
         self._prices = prices
         self._stack = stack
         self._keeper = Keeper(office.inputs, stack.downloads.stream, stack.shared.max_upload_bytes)
-        # Eight bytes stand for a content: the count is per run, and a million jobs cost some megabytes.
-        self._seen: Counter[int] = Counter()
 
-    async def note(self, job: Job, index: int) -> Noted:
-        """Find the job in the journal, or add it as pending. One that breaks rules is not added.
+    async def note(self, jobs: list[Job], index: int) -> list[Noted]:
+        """Find jobs in the journal, or add them as pending. One that breaks rules is not added.
+
+        Returns:
+            The jobs up to one whose id stands for another request, which is left out.
 
         Raises:
-            JobConflictError: If its id stands for another request.
             OSError: If the folder cannot be written.
         """
-        try:
-            await self.check(job.request)
-            request = await self._keeper.keep(job.request)
-            if request is not job.request:
-                await self.check(request)
+        drafts = [await self._draft(job, index + number) for number, job in enumerate(jobs)]
+        sound = [draft.row for draft in drafts if draft.problem is None]
+        step = partial(note, drafts=sound, folder=self._office.folder)
+        found = iter(await self._office.journal.run(step) if sound else [])
+        return list(_joined(drafts, found))
 
-            row = await self._row(job, request, index)
+    async def check(self, request: Request[Any]) -> None:
+        """Ask the rules of the service, in a thread, for they look into files.
+
+        Raises:
+            InvalidRequestError: If one is broken.
+        """
+        await in_thread(partial(self._check, request))
+
+    def recall(self, row: JobRow, index: int, images: Sequence[ImageRow] = ()) -> Noted:
+        """Take up a job of an earlier run."""
+        return Noted(row, unpack(row.request, self._office.inputs), index, images)
+
+    async def images_of(self, row: JobRow) -> list[ImageRow]:
+        """List a job's images; those whose files are gone are to be collected again."""
+        step = partial(images_to_have, jobs=[row], folder=self._office.folder)
+        return (await self._office.journal.run(step))[row.key]
+
+    async def look_again(self, noted: Noted) -> Noted:
+        """See what has become of a job that came before in this run."""
+        row = await self._office.journal.run(partial(rows.find, key=noted.row.key)) or noted.row
+        return evolve(noted, row=row, images=await self.images_of(row), is_repeat=True)
+
+    async def _draft(self, job: Job, index: int) -> Noted:
+        try:
+            if has_files(job.request):
+                return await self._draft_with_files(job, index)
+
+            self._check(job.request)
+            return Noted(self._row(job, job.request, index), job.request, index)
         except InvalidRequestError as error:
             return _refused(job, index, error)
         except UnicodeEncodeError:
@@ -90,57 +102,28 @@ class Feed:
             problem = InvalidRequestError([("request", "holds text that cannot be encoded")], subject="job")
             return _refused(job, index, problem)
 
-        known = await self._office.journal.run(partial(rows.find_or_add, row=row))
-        if known.fingerprint != row.fingerprint:
-            raise JobConflictError(f"the id {job.id!r} stands for another request in {self._office.folder}")
+    async def _draft_with_files(self, job: Job, index: int) -> Noted:
+        await self.check(job.request)
+        request = await self._keeper.keep(job.request)
+        if request is not job.request:
+            await self.check(request)
 
-        return Noted(known, request, index)
+        return Noted(await in_thread(partial(self._row, job, request, index)), request, index)
 
-    async def check(self, request: Request[Any]) -> None:
-        """Ask the rules of the service.
-
-        Raises:
-            InvalidRequestError: If one is broken.
-        """
-        ask = partial(
-            request.problems,
+    def _check(self, request: Request[Any]) -> None:
+        problems = request.problems(
             max_upload_bytes=self._stack.shared.max_upload_bytes,
             loopback=self._stack.shared.hosts.loopback,
             validate=self._stack.view.validate,
         )
-        problems = await in_thread(ask) if has_files(request) else ask()
         if problems:
             raise InvalidRequestError(problems, subject=type(request).__name__)
 
-    def recall(self, row: JobRow, index: int) -> Noted:
-        """Take up a job of an earlier run."""
-        return Noted(row, unpack(row.request, self._office.inputs), index)
-
-    async def noted(self, jobs: AsyncGenerator[Job]) -> AsyncGenerator[Noted]:
-        """Note one job after the other."""
-        index = 0
-        async with aclosing(jobs):
-            async for job in jobs:
-                yield await self.note(job, index)
-                index += 1
-
-    async def left(self) -> AsyncGenerator[Noted]:
-        """Go over what earlier runs have left to be sent."""
-        index, after, states = 0, -1, (JobState.PENDING, JobState.AMBIGUOUS)
-        while found := await self._office.journal.run(partial(rows.next_in, states=states, after=after, size=PAGE)):
-            for row in found:
-                yield self.recall(row, index)
-                index += 1
-
-            after = found[-1].number
-
-    async def _row(self, job: Job, request: Request[Any], index: int) -> JobRow:
-        write = partial(pack, request, self._office.inputs)
-        packed = await in_thread(write) if has_files(request) else write()
+    def _row(self, job: Job, request: Request[Any], index: int) -> JobRow:
+        packed = pack(request, self._office.inputs)
         fingerprint = fingerprint_of(packed)
-        occurrence = self._count(fingerprint) if job.id is None else 0
         return JobRow(
-            key=key_of(fingerprint, id=job.id, occurrence=occurrence),
+            key=key_of(fingerprint, id=job.id, occurrence=0),
             number=index,
             id=job.id,
             operation=str(request.endpoint),
@@ -151,29 +134,15 @@ class Feed:
             state=JobState.PENDING,
         )
 
-    def _count(self, fingerprint: str) -> int:
-        brief = int(fingerprint[:16], 16)
-        self._seen[brief] += 1
-        return self._seen[brief] - 1
 
-
-async def pulled(jobs: Jobs) -> AsyncGenerator[Job]:
-    """Go over the input lazily. A plain iterable is asked in a thread, for it may block."""
-    if isinstance(jobs, AsyncIterable):
-        async for item in jobs:
-            yield _as_job(item)
-
-        return
-
-    source, end = iter(jobs), object()
-    if isinstance(jobs, list | tuple):
-        for item in jobs:
-            yield _as_job(item)
-
-        return
-
-    while (item := await in_thread(partial(next, source, end))) is not end:
-        yield _as_job(item)
+def _joined(drafts: list[Noted], found: Iterator[Found]) -> Iterator[Noted]:
+    for draft in drafts:
+        if draft.problem is not None:
+            yield draft
+        elif (known := next(found, None)) is not None:
+            yield Noted(known.row, draft.request, draft.index, known.images, is_repeat=known.is_repeat)
+        else:
+            return
 
 
 def _refused(job: Job, index: int, error: InvalidRequestError) -> Noted:
@@ -190,14 +159,3 @@ def _refused(job: Job, index: int, error: InvalidRequestError) -> Noted:
         state=JobState.PENDING,
     )
     return Noted(row, job.request, index, problem=error)
-
-
-def _as_job(item: Any) -> Job:
-    request = item.request if isinstance(item, Job) else item
-    if not hasattr(request, "endpoint"):
-        raise TypeError(f"a batch takes jobs and requests, not {type(request).__name__}")
-
-    if request.endpoint.answer not in DRAWN:
-        raise TypeError(f"a batch takes requests that make images, not {type(request).__name__}")
-
-    return item if isinstance(item, Job) else Job(item)

@@ -1,6 +1,7 @@
 """The folder of a batch, looked at from outside: what it holds, what it cost, and what is left to decide.
 
-Nothing here uses the network. Reading needs no lock and writes nothing to the journal, so a batch may be at work.
+Nothing here uses the network. Reading writes nothing to the journal, so a batch may be at work. What the journal has
+as on its way is ambiguous if no process holds the folder: nobody is left to hear the answer.
 """
 
 from __future__ import annotations
@@ -10,9 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from ideogram_async.batch import rows
 from ideogram_async.batch.job import JobResult, JobState
-from ideogram_async.batch.reading import entries, look
+from ideogram_async.batch.reading import entries, sums
 from ideogram_async.batch.report import Report
 from ideogram_async.batch.settled import Settled, summed
 
@@ -35,14 +35,13 @@ class Folder:
     def report(self) -> Report:
         """Sum up all jobs of the folder, of every run.
 
-        Money in doubt is that of ambiguous jobs, of jobs that are on their way (or were, when their process died), and
-        of earlier attempts of jobs that were sent again. Time, throttling and a reason to stop belong to one run, and
-        are not told.
+        Money in doubt is that of ambiguous jobs, of jobs that are on their way, and of earlier attempts of jobs that
+        were sent again. Time, throttling and a reason to stop belong to one run, and are not told.
 
         Raises:
             JournalError: If the journal is not there, or cannot be trusted.
         """
-        jobs, images = look(self.path, rows.sums)
+        jobs, images = sums(self.path)
         told = (JobState.REJECTED, JobState.AMBIGUOUS, JobState.ANSWERED, JobState.PARTIAL)
         is_told = any(group.state in told for group in jobs)
         return summed(jobs, images, [result for result in self.results() if result.state in told] if is_told else [])

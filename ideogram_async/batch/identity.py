@@ -22,6 +22,8 @@ from ideogram_async.requests.palette import ColorPaletteMember, Palette
 
 __all__ = ["fingerprint_of", "key_of", "pack", "unpack"]
 
+_writer = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
 
 def pack(request: Request[Any], inputs: Inputs) -> str:
     """Write a request down, as JSON. Reads every file, so it blocks; what is no path is copied to the folder.
@@ -47,16 +49,23 @@ def unpack(packed: str, inputs: Inputs) -> Request[Any]:
 
 def fingerprint_of(packed: str) -> str:
     """Return the hash of what a request would send: of files their content, not their place."""
-    return hashlib.sha256(_canonical(_without_places(json.loads(packed))).encode()).hexdigest()
+    # In a text the quotes would be escaped.
+    sent = _canonical(_without_places(json.loads(packed))) if '"file":' in packed else packed
+    return hashlib.sha256(sent.encode()).hexdigest()
 
 
 def key_of(fingerprint: str, *, id: str | None, occurrence: int) -> str:
     """Return a job's key: of the user's id, or of the content and how often it came before. 20 letters and digits."""
     name = f"id {id}" if id is not None else f"content {fingerprint} {occurrence}"
-    return base64.b32encode(hashlib.sha256(name.encode()).digest()).decode().lower()[:20]
+    # Five bytes become eight letters; what is cut off need not be written.
+    return base64.b32encode(hashlib.sha256(name.encode()).digest()[:15]).decode().lower()[:20]
 
 
 def _packed(value: Any, inputs: Inputs) -> Any:
+    if type(value) in (str, int):
+        # Most are, and there may be very many.
+        return value
+
     match value:
         case ImageFile(source=FromJob() as earlier):
             return {"job": earlier.id, "index": earlier.index}
@@ -106,4 +115,4 @@ def _without_places(value: Any) -> Any:
 
 
 def _canonical(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return _writer.encode(value)

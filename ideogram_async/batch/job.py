@@ -100,6 +100,6 @@ class JobResult:
     """What the service answered, decoded."""
     error: IdeogramError | None = None
     cost_usd: Decimal | None = None
-    """What it cost, or may have cost; `None` where the price is not known."""
+    """What it cost, or may have cost, earlier attempts in doubt included; `None` where the price is not known."""
     from_journal: bool = False
     """Whether it was settled in an earlier run."""

@@ -1,7 +1,10 @@
 """The journal: what was sent, answered and stored, on disk before anything is built on it.
 
-SQLite on one thread of its own. A step is a plain function of the connection; steps that meet share a commit, each in
-a savepoint, so that one that fails takes nothing with it. A caller that is cancelled leaves its step to be done.
+SQLite on one thread of its own. A step is a plain function of the connection, and steps that meet share a commit. If
+one fails, all are undone and each is done for itself, so that it takes nothing with it. A caller that is cancelled
+leaves its step to be done.
+
+There are two lines: what holds places of the account's limit meanwhile is urgent, and goes first.
 """
 
 from __future__ import annotations
@@ -9,16 +12,15 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import queue
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Self, TypeAlias, TypeVar
 
-from attrs import frozen
+from attrs import define
 
 from ideogram_async.batch.schema import is_full, prepare
 from ideogram_async.errors.batch import JournalError
@@ -27,14 +29,26 @@ __all__ = ["Journal", "Step"]
 
 T = TypeVar("T")
 Step: TypeAlias = Callable[[sqlite3.Connection], T]
-MOST_STEPS = 256
+MOST_STEPS = 64
 """How many steps share a commit at most."""
 
 
-@frozen(eq=False)
+@define(eq=False)
 class _Entry:
     step: Step[Any]
-    done: Future[Any]
+    done: asyncio.Future[Any]
+    result: Any = None
+    error: BaseException | None = None
+
+    def tell(self) -> None:
+        if self.done.done():
+            # The caller was cancelled.
+            return
+
+        if self.error is None:
+            self.done.set_result(self.result)
+        else:
+            self.done.set_exception(self.error)
 
 
 class Journal:
@@ -43,10 +57,14 @@ class Journal:
     def __init__(self, path: Path, *, origin: str, on_end: Callable[[], None] = lambda: None) -> None:
         self._path = path
         self._on_end = on_end
-        self._is_over = False
         self._origin = origin
-        self._entries: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
-        self._opened: Future[None] = Future()
+        self._urgent: deque[_Entry] = deque()
+        self._others: deque[_Entry] = deque()
+        self._is_ending = False
+        self._is_over = False
+        self._changed = threading.Condition()
+        self._failed: BaseException | None = None
+        self._opened = threading.Event()
         # A journal that nobody closes must not keep the process; what was committed is safe.
         self._thread = threading.Thread(target=self._work, name="ideogram_async journal", daemon=True)
         self.commits = 0
@@ -67,11 +85,14 @@ class Journal:
         """
         journal = cls(path, origin=origin, on_end=on_end)
         journal._thread.start()
-        journal._opened.result()
+        journal._opened.wait()
+        if journal._failed is not None:
+            raise journal._failed
+
         return journal
 
-    async def run(self, step: Step[T]) -> T:
-        """Do a step, and return its result when it is on disk.
+    async def run(self, step: Step[T], *, urgent: bool = False) -> T:
+        """Do a step, and return its result when it is on disk. Urgent ones go first.
 
         A cancellation is passed on at once; the step is done all the same.
 
@@ -79,12 +100,15 @@ class Journal:
             OSError: If the disk is full.
             JournalError: If the journal is closed, or cannot be written for another reason.
         """
-        done: Future[T] = Future()
-        self._entries.put(_Entry(step, done))
-        if self._is_over:
-            self._refuse_the_rest()
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        with self._changed:
+            if self._is_over:
+                raise self._closed()
 
-        return await asyncio.shield(asyncio.wrap_future(done))
+            (self._urgent if urgent else self._others).append(_Entry(step, done))
+            self._changed.notify()
+
+        return await done
 
     def close(self) -> None:
         """Finish what is under way, and close. Blocks; twice is fine."""
@@ -93,95 +117,87 @@ class Journal:
 
     def let_go(self) -> None:
         """Have it closed when what is under way is finished, and wait for nothing."""
-        self._entries.put(None)
+        with self._changed:
+            self._is_ending = True
+            self._changed.notify()
 
     def _work(self) -> None:
         try:
             database = prepare(self._path, self._origin)
         except BaseException as error:
-            self._opened.set_exception(error)
+            self._failed = error
             return
+        finally:
+            self._opened.set()
 
-        self._opened.set_result(None)
         try:
             with closing(database):
                 while entries := self._next():
                     self._commit(database, entries)
                     self.commits += 1
+                    _tell(entries)
         finally:
-            self._is_over = True
-            self._refuse_the_rest()
+            self._end()
             self._on_end()
-
-    def _refuse_the_rest(self) -> None:
-        with suppress(queue.Empty):
-            while True:
-                entry = self._entries.get_nowait()
-                if entry is not None:
-                    entry.done.set_exception(JournalError(f"{self._path} is closed"))
 
     def _next(self) -> list[_Entry]:
         """Wait for a step, and take what else is there; nothing at the end."""
-        entries: list[_Entry] = []
-        with suppress(queue.Empty):
-            while len(entries) < MOST_STEPS:
-                entry = self._entries.get(block=not entries)
-                if entry is None:
-                    # Seen again when what came before it is done.
-                    if entries:
-                        self._entries.put(None)
+        with self._changed:
+            while not (self._urgent or self._others or self._is_ending):
+                self._changed.wait()
 
-                    break
+            line = self._urgent or self._others
+            return [line.popleft() for _ in range(min(len(line), MOST_STEPS))]
 
-                entries.append(entry)
+    def _end(self) -> None:
+        with self._changed:
+            self._is_over = True
+            left = [*self._urgent, *self._others]
 
-        return entries
+        for entry in left:
+            entry.error = self._closed()
+
+        _tell(left)
 
     def _commit(self, database: sqlite3.Connection, entries: list[_Entry]) -> None:
-        outcomes: list[tuple[Any, BaseException | None]]
         try:
             database.execute("BEGIN IMMEDIATE")
-            outcomes = [_try(database, entry.step) for entry in entries]
+            for entry in entries:
+                entry.result = entry.step(database)
+
             database.execute("COMMIT")
         except BaseException as error:
             with suppress(sqlite3.Error):
                 database.execute("ROLLBACK")
 
-            if len(entries) > 1:
-                # Each for itself: one that only reads, or needs less room, may still be done.
-                for entry in entries:
-                    self._commit(database, [entry])
-
+            if len(entries) == 1:
+                entries[0].error = self._failure(error)
                 return
 
-            failure = self._failure(error)
-            outcomes = [(None, failure)] * len(entries)
+            # Each for itself: one that only reads, or needs less room, may still be done.
+            for entry in entries:
+                self._commit(database, [entry])
 
-        for entry, (result, failed) in zip(entries, outcomes, strict=True):
-            if failed is None:
-                entry.done.set_result(result)
-            else:
-                entry.done.set_exception(failed)
-
-    def _failure(self, error: BaseException) -> Exception:
+    def _failure(self, error: BaseException) -> BaseException:
         if is_full(error):
             return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
 
-        return JournalError(f"{self._path} cannot be written: {error}")
+        if isinstance(error, sqlite3.Error):
+            return JournalError(f"{self._path} cannot be written: {error}")
+
+        return error
+
+    def _closed(self) -> JournalError:
+        return JournalError(f"{self._path} is closed")
 
 
-def _try(database: sqlite3.Connection, step: Step[Any]) -> tuple[Any, BaseException | None]:
-    """Do a step in a savepoint: what it began is undone if it fails, and the others stand."""
-    database.execute("SAVEPOINT step")
-    try:
-        result = step(database)
-    except sqlite3.OperationalError:
-        # The disk, not the step: nothing of this commit can be trusted.
-        raise
-    except BaseException as error:
-        database.execute("ROLLBACK TO step")
-        database.execute("RELEASE step")
-        return None, error
+def _tell(entries: list[_Entry]) -> None:
+    """Wake the callers, in their loop. One that is gone, or whose loop is, needs no word."""
 
-    database.execute("RELEASE step")
-    return result, None
+    def tell() -> None:
+        for entry in entries:
+            entry.tell()
+
+    if entries:
+        with suppress(RuntimeError):
+            entries[0].done.get_loop().call_soon_threadsafe(tell)

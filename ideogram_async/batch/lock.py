@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import platform
+import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
@@ -12,7 +14,10 @@ from weakref import WeakSet
 
 from ideogram_async.errors.batch import BatchLockedError
 
-__all__ = ["FolderLock"]
+__all__ = ["FolderLock", "is_taken"]
+
+PATIENCE = (0.002, 0.02, 0.1)
+"""Seconds between two tries: who only looks whether a folder is taken holds it for a moment, too."""
 
 _held: WeakSet[FolderLock] = WeakSet()
 
@@ -35,12 +40,10 @@ class FolderLock:
             BatchLockedError: If another process holds it; the error says which.
         """
         handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not _taken(handle):
             owner = os.read(handle, 200).decode(errors="replace").strip()
             os.close(handle)
-            raise BatchLockedError(f"{self._path.parent.parent} is in use by {owner or 'another process'}") from None
+            raise BatchLockedError(f"{self._path.parent.parent} is in use by {owner or 'another process'}")
 
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"process {os.getpid()} on {platform.node()} since {_now()}\n".encode(), 0)
@@ -54,6 +57,36 @@ class FolderLock:
         _held.discard(self)
         if handle >= 0:
             os.close(handle)
+
+
+def is_taken(path: Path) -> bool:
+    """Say whether a process holds the folder of that lock; where nothing can be told, one may."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        return not isinstance(error, FileNotFoundError)
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+
+    return False
+
+
+def _taken(handle: int) -> bool:
+    """Take the lock; `False` if another process keeps it."""
+    for pause in (*PATIENCE, None):
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+
+        if pause is not None:
+            time.sleep(pause)
+
+    return False
 
 
 def _now() -> str:

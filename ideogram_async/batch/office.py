@@ -8,6 +8,7 @@ from pathlib import Path
 
 from attrs import frozen
 
+from ideogram_async.batch.atomic import clear_away
 from ideogram_async.batch.inputs import Inputs
 from ideogram_async.batch.journal import Journal
 from ideogram_async.batch.lock import FolderLock
@@ -47,6 +48,7 @@ class Office:
             for part in (*_stale(folder), *hidden.glob("inputs/*.part")):
                 part.unlink()
 
+            clear_away(folder)
             journal = Journal.open(hidden / "journal.sqlite3", origin=origin, on_end=lock.release)
         except BaseException:
             lock.release()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Iterable, Iterator
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from ideogram_async.batch.inputs import Inputs
 from ideogram_async.batch.job import Job
 from ideogram_async.batch.sources import has_once_only, named_in
 from ideogram_async.endpoint import Request
+from ideogram_async.exchange.spool import has_files
 from ideogram_async.prices import PriceTable
 from ideogram_async.transport.threads import in_thread
 from ideogram_async.wire.encode import weight_of
@@ -26,6 +27,7 @@ __all__ = ["Plan", "make_plan"]
 
 # Seconds that an image takes, as third parties have measured; the slowest is taken where the speed is not known.
 SECONDS = {"FLASH": 3.0, "TURBO": 6.0, "DEFAULT": 12.0, "QUALITY": 20.0}
+SLOWEST = max(SECONDS.values())
 
 
 @frozen(kw_only=True)
@@ -55,46 +57,74 @@ async def make_plan(
     loopback: bool,
 ) -> Plan:
     """Go over all jobs. Reads every file that they send."""
-    seen: Counter[str] = Counter()
-    ids: set[str] = set()
-    problems: list[tuple[int, str, str]] = []
-    count = images = unpriced = 0
-    usd, seconds = Decimal(0), 0.0
     with TemporaryDirectory() as folder:
-        inputs = Inputs(Path(folder))
+        planner = _Planner(prices, Inputs(Path(folder)), max_upload_bytes, loopback)
         async for job in pulled(jobs):
-            request = job.request
-            ask = partial(request.problems, max_upload_bytes=max_upload_bytes, loopback=loopback)
-            found = await in_thread(ask)
-            if job.id is not None and job.id in ids:
-                found = [*found, ("id", f"{job.id!r} stands for an earlier job")]
+            await planner.add(job)
 
-            strangers = [name for name in named_in(request) if name not in ids]
-            found = [
-                *found,
-                *(("image", f"names the job {name!r}, and no earlier job has that id") for name in strangers),
-            ]
-            problems += [(count, field, rule) for field, rule in found]
-            if not found and not has_once_only(request):
-                seen[fingerprint_of(await in_thread(partial(pack, request, inputs)))] += 1
+    return planner.plan(limit)
 
-            price = prices.estimate(request).usd
-            usd, unpriced = usd + (price or 0), unpriced + (price is None)
-            if not found:
-                images += weight_of(request)
-                seconds += weight_of(request) * SECONDS.get(
-                    str(getattr(request, "rendering_speed", None) or "DEFAULT"), 20.0
-                )
 
-            ids |= {job.id} if job.id is not None else set()
-            count += 1
+class _Planner:
+    """Counts jobs, and keeps of each its id, and of its content a few letters that tell it from others."""
 
-    return Plan(
-        jobs=count,
-        images=images,
-        usd=usd,
-        unpriced=unpriced,
-        duplicates=seen.total() - len(seen),
-        problems=tuple(problems),
-        seconds_at_limit=seconds / limit,
-    )
+    def __init__(self, prices: PriceTable, inputs: Inputs, max_upload_bytes: int, loopback: bool) -> None:
+        self._prices = prices
+        self._inputs = inputs
+        self._limits: dict[str, Any] = {"max_upload_bytes": max_upload_bytes, "loopback": loopback}
+        self._ids: set[str] = set()
+        self._contents: Counter[str] = Counter()
+        self._problems: list[tuple[int, str, str]] = []
+        self._jobs = self._images = self._unpriced = 0
+        self._usd = Decimal(0)
+        self._seconds = 0.0
+
+    async def add(self, job: Job) -> None:
+        """Judge a job, and count it."""
+        found = [*await self._broken(job.request), *self._misnamed(job)]
+        self._problems += [(self._jobs, field, rule) for field, rule in found]
+        self._jobs += 1
+        if job.id is not None:
+            self._ids.add(job.id)
+
+        price = self._prices.estimate(job.request).usd
+        self._unpriced += price is None
+        self._usd += price or 0
+        if not found:
+            await self._count(job.request)
+
+    def plan(self, limit: int) -> Plan:
+        """Sum up; the limit says how many images are made at once."""
+        return Plan(
+            jobs=self._jobs,
+            images=self._images,
+            usd=self._usd,
+            unpriced=self._unpriced,
+            duplicates=self._contents.total() - len(self._contents),
+            problems=tuple(self._problems),
+            seconds_at_limit=self._seconds / limit,
+        )
+
+    async def _broken(self, request: Request[Any]) -> list[tuple[str, str]]:
+        ask = partial(request.problems, **self._limits)
+        return await in_thread(ask) if has_files(request) else ask()
+
+    def _misnamed(self, job: Job) -> Iterator[tuple[str, str]]:
+        if job.id is not None and job.id in self._ids:
+            yield "id", f"{job.id!r} stands for an earlier job"
+
+        for field, earlier in named_in(job.request):
+            if earlier.id not in self._ids:
+                yield field, f"names the job {earlier.id!r}, and no earlier job has that id"
+
+    async def _count(self, request: Request[Any]) -> None:
+        weight = weight_of(request)
+        speed = str(getattr(request, "rendering_speed", None) or "DEFAULT")
+        self._images += weight
+        self._seconds += weight * SECONDS.get(speed, SLOWEST)
+        if has_once_only(request):
+            return
+
+        write = partial(pack, request, self._inputs)
+        packed = await in_thread(write) if has_files(request) else write()
+        self._contents[fingerprint_of(packed)[:16]] += 1

@@ -1,22 +1,28 @@
-"""The journal as others may read it: no lock, no write, some pages at a time, whoever is at work in the folder."""
+"""The journal as others may read it: no write, some pages at a time, whoever is at work in the folder."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
+import attrs
+
 from ideogram_async.batch import rows
+from ideogram_async.batch.job import ImageState, JobState
+from ideogram_async.batch.lock import is_taken
 from ideogram_async.batch.office import HIDDEN
-from ideogram_async.batch.rows import Entry
+from ideogram_async.batch.rows import Entry, JobRow, Sum
 from ideogram_async.batch.schema import APPLICATION_ID, MIGRATIONS
 from ideogram_async.errors.batch import JournalError
 
-__all__ = ["entries", "journal_of", "look"]
+__all__ = ["entries", "entry_of", "journal_of", "look", "sums"]
 
 T = TypeVar("T")
+Known = TypeVar("Known", JobRow, Sum)
 PAGE = 500
 """Jobs that are read at a time. Between two pages nothing is held open, so that a slow reader hinders no writer."""
 
@@ -28,10 +34,13 @@ def journal_of(folder: Path) -> Path:
         JournalError: If it has none.
     """
     path = folder / HIDDEN / "journal.sqlite3"
-    if not path.is_file():
-        raise JournalError(f"{folder} is no folder of a batch: {path} is not there")
+    if path.is_file():
+        return path
 
-    return path
+    what = "is not there" if not folder.exists() else f"has no {HIDDEN}/{path.name}" if folder.is_dir() else "is a file"
+    error = JournalError(f"{folder} is no folder of a batch: it {what}")
+    error.advice = "Name the folder that a batch was run into."
+    raise error
 
 
 def look(folder: Path, step: Callable[[sqlite3.Connection], T]) -> T:
@@ -57,12 +66,62 @@ def entries(folder: Path) -> Iterator[Entry]:
         JournalError: If the journal cannot be trusted.
     """
     last = -1
-    while page := look(folder, lambda database, after=last: rows.page(database, after, PAGE)):  # type: ignore[misc]
+    while page := _page(folder, last):
         for entry in page:
             _check_paths(entry)
             yield entry
 
         last = page[-1].job.number
+
+
+def entry_of(folder: Path, key: str) -> Entry | None:
+    """Return the job of that key with its images, if the journal knows it.
+
+    Raises:
+        JournalError: If the journal cannot be trusted.
+    """
+
+    def step(database: sqlite3.Connection) -> Entry | None:
+        job = rows.find(database, key=key)
+        return None if job is None else Entry(job, rows.images_of(database, key))
+
+    return look(folder, step)
+
+
+def sums(folder: Path) -> tuple[list[Sum], dict[ImageState, int]]:
+    """Count jobs by state, price and resends, and images by state.
+
+    Raises:
+        JournalError: If the journal cannot be trusted.
+    """
+    groups, images = look(folder, rows.sums)
+    if _has_lost_its_sender(folder, groups):
+        groups, images = look(folder, rows.sums)
+        groups = [_doubtful(group) for group in groups]
+
+    return groups, images
+
+
+def _page(folder: Path, after: int) -> list[Entry]:
+    step = partial(rows.page, after=after, size=PAGE)
+    page = look(folder, step)
+    if not _has_lost_its_sender(folder, [entry.job for entry in page]):
+        return page
+
+    return [attrs.evolve(entry, job=_doubtful(entry.job)) for entry in look(folder, step)]
+
+
+def _has_lost_its_sender(folder: Path, found: Iterable[JobRow | Sum]) -> bool:
+    """Say whether something is noted as on its way, and nobody is there to hear the answer.
+
+    It has to be read once more then: whoever was there may have settled it before leaving.
+    """
+    is_sending = any(it.state is JobState.SENDING for it in found)
+    return is_sending and not is_taken(folder / HIDDEN / "lock")
+
+
+def _doubtful(it: Known) -> Known:
+    return attrs.evolve(it, state=JobState.AMBIGUOUS) if it.state is JobState.SENDING else it
 
 
 def _opened(path: Path) -> sqlite3.Connection:

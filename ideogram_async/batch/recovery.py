@@ -14,7 +14,7 @@ from ideogram_async.batch.halt import Halt
 from ideogram_async.batch.job import JobResult, JobState
 from ideogram_async.batch.office import Office
 from ideogram_async.batch.rows import Entry, JobRow
-from ideogram_async.batch.settled import FREE, Settled, cost_of
+from ideogram_async.batch.settled import Settled, certain_of, cost_of
 
 __all__ = ["Past", "recover", "take_over"]
 
@@ -38,7 +38,7 @@ async def take_over(office: Office) -> Past:
     await office.journal.run(rows.doubt_what_was_sending)
     groups, _ = await office.journal.run(rows.sums)
     spent = sum((cost_of(it.state, it.usd, it.resends) or Decimal(0)) * it.jobs for it in groups)
-    certain = sum((it.usd or Decimal(0)) * it.jobs for it in groups if it.state not in (*FREE, JobState.AMBIGUOUS))
+    certain = sum(certain_of(it.state, it.usd) * it.jobs for it in groups)
     settled = Settled(office.folder)
     ambiguous = [settled.result(Entry(row, [])) async for row in _rows(office, JobState.AMBIGUOUS)]
     return Past(Decimal(spent), Decimal(spent) - Decimal(certain), ambiguous)

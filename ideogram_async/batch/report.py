@@ -28,7 +28,7 @@ class Report:
     spent_usd: Decimal
     """What is certainly paid."""
     in_doubt_usd: Decimal
-    """What may have been paid: the ambiguous jobs."""
+    """What may have been paid: the ambiguous jobs, and earlier attempts of jobs that were sent again."""
     throttled: int
     """Refusals with 429; they cost nothing."""
     elapsed: float
@@ -64,8 +64,8 @@ class Tally:
         self.failures: list[JobResult] = []
         self._ambiguous = {result.key: result for result in left}
 
-    def add(self, result: JobResult) -> None:
-        """Count a job that is settled."""
+    def add(self, result: JobResult, *, certain: Decimal) -> None:
+        """Count a job that is settled, and how much of its cost is certain."""
         self._ambiguous.pop(result.key, None)
         if result.state is JobState.AMBIGUOUS:
             self._ambiguous[result.key] = result
@@ -73,7 +73,7 @@ class Tally:
 
         self.states[result.state] += 1
         self.images.update(image.state for image in result.images)
-        self.spent += result.cost_usd or Decimal(0)
+        self.spent += certain
         if result.state is not JobState.DONE:
             self.failures.append(result)
 

@@ -23,6 +23,8 @@ __all__ = ["resolve"]
 
 WAYS = ("lost", "retry", "adopt")
 UNKNOWN_SEED = -1
+MOST_NAMED = 5
+"""Jobs that an error names."""
 
 
 def resolve(folder: Path, id: str, how: str, url: str | None) -> Entry:
@@ -53,10 +55,10 @@ def _decide(database: sqlite3.Connection, folder: Path, id: str, how: str, url: 
     rows.doubt_what_was_sending(database)
     job = rows.find(database, id=id) or rows.find(database, key=id)
     if job is None:
-        raise BatchError(f"{folder} has no job {id!r}")
+        raise _refused(database, f"{folder} has no job {id!r}")
 
     if job.state is not JobState.AMBIGUOUS:
-        raise BatchError(f"job {id!r} is {job.state}: only an ambiguous job is to be decided")
+        raise _refused(database, f"job {id!r} is {job.state}: only an ambiguous job is to be decided")
 
     match how:
         case "lost":
@@ -67,6 +69,14 @@ def _decide(database: sqlite3.Connection, folder: Path, id: str, how: str, url: 
             _adopt(database, job, url or "")
 
     return Entry(rows.find(database, key=job.key) or job, rows.images_of(database, job.key))
+
+
+def _refused(database: sqlite3.Connection, words: str) -> BatchError:
+    left = [repr(job.id or job.key) for job in rows.next_in(database, (JobState.AMBIGUOUS,), -1, MOST_NAMED + 1)]
+    named = ", ".join(left[:MOST_NAMED]) + (", and others" if len(left) > MOST_NAMED else "")
+    error = BatchError(words)
+    error.advice = f"To be decided: {named}." if left else "Nothing is left to be decided there."
+    return error
 
 
 def _give_up(database: sqlite3.Connection, job: JobRow) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,11 @@ class Results:
         self._settled = Settled(folder)
 
     def make(
-        self, noted: Noted, row: JobRow, images: list[ImageRow], answer: Any, error: IdeogramError | None
+        self, noted: Noted, row: JobRow, images: Sequence[ImageRow], answer: Any, error: IdeogramError | None
     ) -> JobResult:
         """Make the result of a job as it now is."""
         if error is None and row.state in TOLD_BY_JOURNAL:
-            error = self._settled.result(Entry(row, images)).error
+            error = self._settled.result(Entry(row, [*images])).error
 
         is_invalid = isinstance(error, InvalidRequestError) and row.state is JobState.PENDING
         return JobResult(
@@ -39,7 +40,6 @@ class Results:
             images=tuple(map(self._settled.image, images)),
             answer=answer,
             error=error,
-            # An earlier attempt that may have run is in the report's doubt, not in this one's price.
-            cost_usd=cost_of(row.state, row.usd, resends=0),
+            cost_usd=cost_of(row.state, row.usd, row.resends),
             from_journal=noted.row.state is row.state is not JobState.PENDING,
         )

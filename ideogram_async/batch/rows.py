@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from attrs import evolve, frozen
-
 from ideogram_async.batch.job import ImageState, JobState
+from ideogram_async.batch.records import (
+    IMAGE,
+    JOB,
+    Entry,
+    ImageRow,
+    JobRow,
+    Sum,
+    read_image,
+    read_job,
+    values_of,
+)
 from ideogram_async.errors.batch import JournalError
 
 __all__ = [
@@ -21,9 +30,11 @@ __all__ = [
     "add",
     "begin",
     "find",
-    "find_or_add",
+    "finish",
     "images_of",
+    "images_of_all",
     "jobs_in",
+    "keep",
     "link",
     "move",
     "next_in",
@@ -34,99 +45,26 @@ __all__ = [
 ]
 
 
-@frozen(kw_only=True)
-class JobRow:
-    """A job as the journal knows it."""
-
-    key: str
-    number: int
-    id: str | None
-    operation: str
-    request: str
-    fingerprint: str
-    weight: int
-    usd: Decimal | None
-    state: JobState
-    status: int | None = None
-    raw: bytes | None = None
-    headers: str | None = None
-    error: str | None = None
-    resends: int = 0
-
-
-@frozen(kw_only=True)
-class ImageRow:
-    """An image as the journal knows it."""
-
-    key: str
-    number: int
-    state: ImageState
-    url: str | None = None
-    seed: int | None = None
-    prompt: str | None = None
-    resolution: str | None = None
-    path: str | None = None
-    sha256: str | None = None
-    size: int | None = None
-
-
-@frozen
-class Entry:
-    """A job with its images."""
-
-    job: JobRow
-    images: list[ImageRow]
-
-
-@frozen
-class Sum:
-    """How many jobs are alike in what counts for the bill."""
-
-    state: JobState
-    usd: Decimal | None
-    resends: int
-    jobs: int
-
-
-JOB = "key, number, id, operation, request, fingerprint, weight, usd, state, status, raw, headers, error, resends"
-IMAGE = "key, number, state, url, seed, prompt, resolution, path, sha256, size"
-
-
 def add(database: sqlite3.Connection, rows: Iterable[JobRow]) -> None:
     """Note jobs that are about to be sent some day."""
     database.executemany(
         f"INSERT INTO job ({JOB}, updated_at) VALUES ({', '.join('?' * 15)})",
-        [(*_values(row, JOB), _now()) for row in rows],
+        [(*values_of(row, JOB), _now()) for row in rows],
     )
-
-
-def find_or_add(database: sqlite3.Connection, row: JobRow) -> JobRow:
-    """Return the job of that key as it is known, or add it. What was never sent costs what it costs today."""
-    known = find(database, key=row.key)
-    if known is not None and known.state is JobState.PENDING and known.usd != row.usd:
-        database.execute("UPDATE job SET usd = ? WHERE key = ?", (_values(row, "usd")[0], row.key))
-        return evolve(known, usd=row.usd)
-
-    if known is not None:
-        return known
-
-    (count,) = database.execute("SELECT coalesce(max(number), -1) + 1 FROM job").fetchone()
-    added = evolve(row, number=count)
-    add(database, [added])
-    return added
 
 
 def find(database: sqlite3.Connection, *, key: str | None = None, id: str | None = None) -> JobRow | None:
     """Look a job up by its key, or by the id that the user gave."""
-    row = database.execute(f"SELECT {JOB} FROM job WHERE key = ? OR id = ?", (key, id)).fetchone()
-    return _job(row) if row else None
+    by, name = ("id", id) if key is None else ("key", key)
+    row = database.execute(f"SELECT {JOB} FROM job WHERE {by} = ?", (name,)).fetchone()
+    return read_job(row) if row else None
 
 
 def jobs_in(database: sqlite3.Connection, *states: JobState) -> Iterator[JobRow]:
     """Go over the jobs in these states, in the order in which they came."""
     marks = ", ".join("?" * len(states))
     for row in database.execute(f"SELECT {JOB} FROM job WHERE state IN ({marks}) ORDER BY number", states):
-        yield _job(row)
+        yield read_job(row)
 
 
 def move(database: sqlite3.Connection, key: str, before: JobState, after: JobState, **facts: Any) -> None:
@@ -153,11 +91,16 @@ def begin(database: sqlite3.Connection, key: str, before: JobState) -> None:
 
 def settle(
     database: sqlite3.Connection, key: str, before: JobState, after: JobState, *, may_have_run: bool, **facts: Any
-) -> None:
-    """Note what has come of an attempt that began in the state `before`. One that did not run was no resend."""
+) -> JobRow | None:
+    """Note what has come of an attempt that began in the state `before`, and return the job as it then is.
+
+    An attempt that did not run was no resend.
+    """
     move(database, key, JobState.SENDING, after, **facts)
     if before is JobState.AMBIGUOUS and not may_have_run:
         _count_resend(database, key, -1)
+
+    return find(database, key=key)
 
 
 def _count_resend(database: sqlite3.Connection, key: str, by: int) -> None:
@@ -177,7 +120,7 @@ def next_in(database: sqlite3.Connection, states: tuple[JobState, ...], after: i
     found = database.execute(
         f"SELECT {JOB} FROM job WHERE state IN ({marks}) AND number > ? ORDER BY number LIMIT ?", (*states, after, size)
     )
-    return [_job(row) for row in found]
+    return [read_job(row) for row in found]
 
 
 def page(database: sqlite3.Connection, after: int, size: int) -> list[Entry]:
@@ -187,7 +130,7 @@ def page(database: sqlite3.Connection, after: int, size: int) -> list[Entry]:
     found = database.execute(
         f"SELECT {brief} FROM job WHERE number > ? ORDER BY number LIMIT ?", (*told, after, size)
     ).fetchall()
-    entries = {job.key: Entry(job, []) for job in map(_job, found)}
+    entries = {job.key: Entry(job, []) for job in map(read_job, found)}
     for key in entries:
         entries[key].images.extend(images_of(database, key))
 
@@ -207,14 +150,25 @@ def sums(database: sqlite3.Connection) -> tuple[list[Sum], dict[ImageState, int]
 def link(database: sqlite3.Connection, rows: Iterable[ImageRow]) -> None:
     """Note the images of an answer."""
     database.executemany(
-        f"INSERT OR IGNORE INTO image ({IMAGE}) VALUES ({', '.join('?' * 10)})", [_values(row, IMAGE) for row in rows]
+        f"INSERT OR IGNORE INTO image ({IMAGE}) VALUES ({', '.join('?' * 10)})", [values_of(row, IMAGE) for row in rows]
     )
 
 
 def images_of(database: sqlite3.Connection, key: str) -> list[ImageRow]:
     """List a job's images."""
     rows = database.execute(f"SELECT {IMAGE} FROM image WHERE key = ? ORDER BY number", (key,))
-    return [_image(row) for row in rows]
+    return [read_image(row) for row in rows]
+
+
+def images_of_all(database: sqlite3.Connection, keys: Sequence[str]) -> dict[str, list[ImageRow]]:
+    """List the images of jobs."""
+    found: dict[str, list[ImageRow]] = {key: [] for key in keys}
+    marks = ", ".join("?" * len(keys))
+    wanted = f"SELECT {IMAGE} FROM image WHERE key IN ({marks}) ORDER BY key, number"
+    for row in database.execute(wanted, keys):
+        found[row[0]].append(read_image(row))
+
+    return found
 
 
 def store(database: sqlite3.Connection, row: ImageRow, before: ImageState) -> None:
@@ -234,22 +188,17 @@ def store(database: sqlite3.Connection, row: ImageRow, before: ImageState) -> No
         raise JournalError(f"image {row.number} of job {row.key} is not {before}, so it cannot become {row.state}")
 
 
-def _values(row: JobRow | ImageRow, columns: str) -> tuple[Any, ...]:
-    values = (getattr(row, name) for name in columns.split(", "))
-    return tuple(str(value) if isinstance(value, Decimal) else value for value in values)
+def keep(database: sqlite3.Connection, images: Iterable[ImageRow], row: ImageRow) -> None:
+    """Note the images of an answer, unless they are known, and what has become of one that was linked."""
+    link(database, images)
+    store(database, row, ImageState.LINKED)
 
 
-def _job(row: tuple[Any, ...]) -> JobRow:
-    facts: dict[str, Any] = dict(zip(JOB.split(", "), row, strict=True))
-    facts["state"] = JobState(facts["state"])
-    facts["usd"] = None if facts["usd"] is None else Decimal(facts["usd"])
-    return JobRow(**facts)
-
-
-def _image(row: tuple[Any, ...]) -> ImageRow:
-    facts: dict[str, Any] = dict(zip(IMAGE.split(", "), row, strict=True))
-    facts["state"] = ImageState(facts["state"])
-    return ImageRow(**facts)
+def finish(database: sqlite3.Connection, row: JobRow, images: Iterable[ImageRow], after: JobState) -> None:
+    """Note what is known of an answer's images, and that nothing is left to do for the job, if that is so."""
+    link(database, images)
+    if after is not row.state:
+        move(database, row.key, row.state, after)
 
 
 def _now() -> str:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
+from ideogram_async.download.disk import sync_folder
 from ideogram_async.errors.batch import JournalError
 
 __all__ = ["APPLICATION_ID", "MIGRATIONS", "is_full", "prepare"]
@@ -60,26 +63,14 @@ def prepare(path: Path, origin: str) -> sqlite3.Connection:
         JournalError: If it is damaged, not ours, of a newer version, or of another service. Nothing was changed.
         OSError: If the disk is full, for instance.
     """
-    is_new = not path.exists()
-    path.touch(mode=0o600)
-    # `isolation_level=None`: transactions begin and end where we say so.
-    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
-    try:
-        if not is_new:
-            _inspect(database, path)
+    if not path.exists():
+        _make(path, origin)
 
+    with _opening(path) as database:
+        _inspect(database, path)
         _configure(database)
         _migrate(database)
         _claim(database, path, origin)
-    except sqlite3.DatabaseError as error:
-        database.close()
-        if is_full(error):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
-
-        raise JournalError(f"{path} is damaged, or no journal: {error}") from None
-    except BaseException:
-        database.close()
-        raise
 
     return database
 
@@ -90,7 +81,47 @@ def is_full(error: BaseException) -> bool:
     return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", None) in full
 
 
+@contextmanager
+def _opening(path: Path) -> Generator[sqlite3.Connection]:
+    """Open a file, and close it again if what is done with it fails."""
+    # `isolation_level=None`: transactions begin and end where we say so.
+    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+    try:
+        yield database
+    except sqlite3.DatabaseError as error:
+        database.close()
+        if is_full(error):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
+
+        raise JournalError(f"{path} is damaged, or no journal: {error}") from None
+    except BaseException:
+        database.close()
+        raise
+
+
+def _make(path: Path, origin: str) -> None:
+    """Make a journal beside its place, and put it there when it is whole: an empty one there has lost what it held."""
+    growing = path.with_name(f"{path.name}.new")
+    growing.unlink(missing_ok=True)
+    growing.touch(mode=0o600)
+    with _opening(growing) as database:
+        database.execute("PRAGMA synchronous = FULL")
+        _migrate(database)
+        _claim(database, path, origin)
+
+    database.close()
+    growing.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        sync_folder(folder)
+    finally:
+        os.close(folder)
+
+
 def _inspect(database: sqlite3.Connection, path: Path) -> None:
+    if not path.stat().st_size:
+        raise JournalError(f"{path} is damaged: it is empty")
+
     version = _pragma(database, "user_version")
     if _pragma(database, "application_id") != APPLICATION_ID and version + _tables(database) > 0:
         raise JournalError(f"{path} is a database of another program")
@@ -112,8 +143,12 @@ def _configure(database: sqlite3.Connection) -> None:
         "checkpoint_fullfsync = ON",
         "foreign_keys = ON",
         "trusted_schema = OFF",
+        "temp_store = MEMORY",
     ):
         database.execute(f"PRAGMA {setting}")
+
+    # What this connection has seen of its input: nothing that another run would want to know.
+    database.execute("CREATE TEMP TABLE seen (key TEXT PRIMARY KEY, times INTEGER NOT NULL) STRICT, WITHOUT ROWID")
 
 
 def _migrate(database: sqlite3.Connection) -> None:

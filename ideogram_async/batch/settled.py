@@ -19,7 +19,7 @@ from ideogram_async.endpoint import Request
 from ideogram_async.errors import AmbiguousError, IdeogramError, Phase
 from ideogram_async.errors.batch import JournalError
 
-__all__ = ["Settled", "cost_of", "summed"]
+__all__ = ["Settled", "certain_of", "cost_of", "summed"]
 
 FREE = (JobState.PENDING, JobState.REJECTED)
 DOUBTFUL = (JobState.AMBIGUOUS, JobState.SENDING)
@@ -74,21 +74,24 @@ class Settled:
 
 
 def cost_of(state: JobState, usd: Decimal | None, resends: int) -> Decimal | None:
-    """Return what a job has cost at most: each time that it may have run counts."""
+    """Return what a job has cost at most: every attempt that may have run counts."""
     times = resends + (state not in FREE)
     return Decimal(0) if not times else None if usd is None else usd * times
+
+
+def certain_of(state: JobState, usd: Decimal | None) -> Decimal:
+    """Return how much of that is certain: the attempt that was answered. The earlier ones stay in doubt."""
+    return Decimal(0) if usd is None or state in (*FREE, *DOUBTFUL) else usd
 
 
 def summed(jobs: Iterable[Sum], images: dict[ImageState, int], told: Iterable[JobResult]) -> Report:
     """Sum up a folder: what is counted, and the jobs that are told one by one."""
     by_state: Counter[JobState] = Counter()
-    spent = in_doubt = Decimal(0)
+    spent = most = Decimal(0)
     for group in jobs:
         by_state[group.state] += group.jobs
-        usd = (group.usd or Decimal(0)) * group.jobs
-        spent += 0 if group.state in (*FREE, *DOUBTFUL) else usd
-        times = group.resends + (group.state in DOUBTFUL)
-        in_doubt += usd * times if times else 0
+        spent += certain_of(group.state, group.usd) * group.jobs
+        most += (cost_of(group.state, group.usd, group.resends) or 0) * group.jobs
 
     results = list(told)
     return Report(
@@ -98,7 +101,7 @@ def summed(jobs: Iterable[Sum], images: dict[ImageState, int], told: Iterable[Jo
         images_withheld=images.get(ImageState.WITHHELD, 0),
         images_lost=sum(images.get(state, 0) for state in LOST),
         spent_usd=spent,
-        in_doubt_usd=in_doubt,
+        in_doubt_usd=most - spent,
         throttled=0,
         elapsed=0.0,
         stopped=None,

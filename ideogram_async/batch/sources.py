@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -15,7 +16,7 @@ from ideogram_async.exchange.spool import OpenLink, spooled
 from ideogram_async.files import FromJob, ImageFile, is_once_only, listed
 from ideogram_async.transport.threads import in_thread
 
-__all__ = ["Keeper", "has_files", "has_once_only", "named_in"]
+__all__ = ["Keeper", "has_once_only", "named_in"]
 
 R = TypeVar("R", bound=Request[Any])
 
@@ -62,20 +63,17 @@ class Keeper:
             raise InvalidRequestError([(field, rule) for _, rule in error.problems]) from None
 
 
-def has_files(request: Request[Any]) -> bool:
-    """Say whether a request sends files, so that a disk is read for it."""
-    return any(isinstance(item, ImageFile) for item in _values(request))
-
-
 def has_once_only(request: Request[Any]) -> bool:
     """Say whether a request has a source that would be used up by reading it."""
     return any(map(_has_to_be_copied, _values(request)))
 
 
-def named_in(request: Request[Any]) -> list[str]:
-    """List the ids of the jobs whose images a request takes."""
-    found = (item.source for item in _values(request) if isinstance(item, ImageFile))
-    return [source.id for source in found if isinstance(source, FromJob)]
+def named_in(request: Request[Any]) -> Iterator[tuple[str, FromJob]]:
+    """Go over the images of other jobs that a request takes, each with its field."""
+    for field in attrs.fields(cast(Any, type(request))):
+        for item in listed(getattr(request, field.name)):
+            if isinstance(item, ImageFile) and isinstance(item.source, FromJob):
+                yield field.name, item.source
 
 
 def _values(request: Request[Any]) -> list[Any]:

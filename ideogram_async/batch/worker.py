@@ -11,9 +11,9 @@ from typing import Any
 import attrs
 
 from ideogram_async.batch import rows
-from ideogram_async.batch.ahead import journaled
+from ideogram_async.batch.ahead import Record, journaled
 from ideogram_async.batch.chain import Chain
-from ideogram_async.batch.collecting import Collector, images_in, relink_missing
+from ideogram_async.batch.collecting import Collector, images_in
 from ideogram_async.batch.feed import Feed, Noted
 from ideogram_async.batch.halt import Halt, HaltedError
 from ideogram_async.batch.job import ImageState, JobResult, JobState
@@ -22,9 +22,10 @@ from ideogram_async.batch.office import Office
 from ideogram_async.batch.results import Results
 from ideogram_async.batch.rows import ImageRow, JobRow
 from ideogram_async.batch.sidecar import write_sidecars
-from ideogram_async.batch.sources import has_files
 from ideogram_async.endpoint import Request
 from ideogram_async.errors import BatchError, DecodeError, IdeogramError, InvalidRequestError
+from ideogram_async.events import JobStarted
+from ideogram_async.exchange.spool import has_files
 from ideogram_async.exchange.stack import Stack
 from ideogram_async.models.reply import Reply
 from ideogram_async.transport.threads import in_thread
@@ -34,6 +35,7 @@ from ideogram_async.wire.encode import encode
 __all__ = ["Worker"]
 
 PAID = (JobState.ANSWERED, JobState.DONE, JobState.PARTIAL)
+SETTLED = (JobState.DONE, JobState.PARTIAL, JobState.REJECTED, JobState.AMBIGUOUS)
 
 
 class Worker:
@@ -72,6 +74,8 @@ class Worker:
         if error is not None or not self._may_be_sent(row):
             return row, error
 
+        facts = {"job_id": row.id or row.key, "weight": row.weight}
+        self._stack.emit(JobStarted, call_id=row.key, operation=row.operation, **facts)
         try:
             request = await self._make_ready(noted)
         except InvalidRequestError as problem:
@@ -90,12 +94,10 @@ class Worker:
         if row.state is JobState.PENDING and error is None:
             return None
 
-        answer, images = None, await self._journal.run(partial(relink_missing, key=row.key, folder=self._office.folder))
+        answer, images = None, [*noted.images]
         if row.state is JobState.ANSWERED:
             answer, error = self._read(noted, row)
-            if not images:
-                images = images_in(row.key, answer, row.raw or b"")
-                await self._journal.run(partial(rows.link, rows=images))
+            images = images or images_in(row.key, answer, row.raw or b"")
 
         if row.state in PAID:
             images = await self._collector.collect(row, images)
@@ -103,12 +105,23 @@ class Worker:
 
         return self._results.make(noted, row, images, answer, error)
 
+    def told(self, noted: Noted) -> JobResult | None:
+        """Return the result of a job for which nothing is left to do; `None` for any other."""
+        row, images = noted.row, noted.images
+        is_settled = row.state in SETTLED and all(image.state is not ImageState.LINKED for image in images)
+        if noted.problem is None and (not is_settled or self._is_second(row)):
+            return None
+
+        return self._results.make(noted, row, images, None, noted.problem)
+
     def _may_be_sent(self, row: JobRow) -> bool:
         if self._halt.reason is not None:
             return False
 
-        is_second = row.state is JobState.AMBIGUOUS and self._retry_ambiguous and not row.resends
-        return row.state is JobState.PENDING or is_second
+        return row.state is JobState.PENDING or self._is_second(row)
+
+    def _is_second(self, row: JobRow) -> bool:
+        return row.state is JobState.AMBIGUOUS and self._retry_ambiguous and not row.resends
 
     async def _make_ready(self, noted: Noted) -> Request[Any]:
         """Find the images of earlier jobs, and look once more at what lies on disk: this job alone is refused."""
@@ -134,11 +147,12 @@ class Worker:
     async def _send(self, known: JobRow, request: Request[Any], usd: Decimal) -> tuple[JobRow, IdeogramError | None]:
         call = encode(request)
         call.trail.in_doubt = known.state is JobState.AMBIGUOUS
+        record = Record(self._journal, known)
         row = known
         error: IdeogramError | None = None
         try:
             async with self._halt.waiting() as scope:
-                reply = await self._stack.layered_with(self._on_record(known.key, scope), self._retry)(call)
+                reply = await self._stack.layered_with(self._on_record(record, scope), self._retry)(call)
                 error = None if reply.is_success else status_error(call, reply)
         except HaltedError:
             pass
@@ -150,18 +164,13 @@ class Worker:
             self._halt.stop(f"{failure.strerror or failure}: {self._office.folder}")
         finally:
             # Also when the batch is cancelled: the journal tells what this call may have cost.
-            row = await self._known(known)
+            row = await record.row()
             await self._book(known, row, usd, error)
 
         return row, error
 
-    def _on_record(self, key: str, scope: asyncio.Timeout) -> Any:
-        return lambda send: journaled(send, self._journal, key, self._halt, scope)
-
-    async def _known(self, known: JobRow) -> JobRow:
-        """Look the job up. What could not be noted, on a full disk say, will be in doubt for the next run as well."""
-        row = await self._journal.run(partial(rows.find, key=known.key)) or known
-        return attrs.evolve(row, state=JobState.AMBIGUOUS) if row.state is JobState.SENDING else row
+    def _on_record(self, record: Record, scope: asyncio.Timeout) -> Any:
+        return lambda send: journaled(send, record, self._halt, scope)
 
     async def _book(self, before: JobRow, row: JobRow, usd: Decimal, error: IdeogramError | None) -> None:
         is_refused_resend = before.state is row.state is JobState.AMBIGUOUS and before.resends == row.resends
@@ -197,16 +206,13 @@ class Worker:
 
     async def _finish(self, row: JobRow, images: list[ImageRow], *, is_readable: bool) -> JobRow:
         """Settle a job none of whose images can change any more. One that cannot be read stays open."""
-        if not is_readable or any(image.state is ImageState.LINKED for image in images):
-            return row
+        after = row.state
+        if is_readable and all(image.state is not ImageState.LINKED for image in images):
+            is_whole = bool(images) and all(image.state is ImageState.STORED for image in images)
+            after = JobState.DONE if is_whole else JobState.PARTIAL
 
-        is_whole = bool(images) and all(image.state is ImageState.STORED for image in images)
-        after = JobState.DONE if is_whole else JobState.PARTIAL
-        if after is row.state:
-            return row
-
-        if self._sidecars:
+        if self._sidecars and after is not row.state:
             await in_thread(partial(write_sidecars, self._office.folder, row, images))
 
-        await self._journal.run(partial(rows.move, key=row.key, before=row.state, after=after))
+        await self._journal.run(partial(rows.finish, row=row, images=images, after=after))
         return attrs.evolve(row, state=after)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +10,47 @@ from rich.text import Text
 
 from ideogram_async.cli.plain import plain
 from ideogram_async.cli.say import console, count, money, safe
+from ideogram_async.models.values import Price
 
-__all__ = ["tell_answer"]
+__all__ = ["tell_answer", "tell_paths"]
 
 WITHHELD = "withheld as unsafe; it was paid for all the same"
 
 
-def tell_answer(answer: Any, paths: Sequence[Path | None], usd: Decimal | None) -> None:
-    """Say what came: images one a line, descriptions as text, everything else field by field."""
-    target = console()
-    if type(answer).__module__ == "ideogram_async.models.images":
-        images = list(_images(answer))
-        for n, (link, facts) in enumerate(images):
-            target.print(_image_line(n, link, paths[n] if n < len(paths) else None, facts, is_kept=bool(paths)))
+def tell_answer(answer: Any, paths: Sequence[Path | None], price: Price | None) -> None:
+    """Say what came: images one a line, descriptions as text, everything else field by field.
 
-        made = count(len(images), "image")
-        target.print(Text(f"  {made} for {money(usd)}" if usd is not None else f"  {made}; no price is known", "dim"))
+    Args:
+        answer: What came.
+        paths: Where its images are; empty if they were not to be stored.
+        price: What they cost, where that is to be told.
+    """
+    target = console()
+    if type(answer).__module__ != "ideogram_async.models.images":
+        for line in _lines(plain(answer)):
+            target.print(Text(safe(line)))
+
         return
 
-    for line in _lines(plain(answer)):
-        target.print(Text(safe(line)))
+    images = list(_images(answer))
+    _tell_images(images, paths)
+    if price is not None:
+        made = count(len(images), "image")
+        told = f"{made} for {money(price.usd)}" if price.usd is not None else f"{made}; no price is known"
+        target.print(Text(f"  {told}", "dim"))
+
+
+def tell_paths(paths: Sequence[Path | None]) -> None:
+    """Say what was stored, where nothing else is known of it."""
+    for n, path in enumerate(paths):
+        if path is not None:
+            console().print(_image_line(n, str(path), path, "", is_kept=True), soft_wrap=True)
+
+
+def _tell_images(images: Sequence[tuple[str | None, str]], paths: Sequence[Path | None]) -> None:
+    for n, (link, facts) in enumerate(images):
+        line = _image_line(n, link, paths[n] if n < len(paths) else None, facts, is_kept=bool(paths))
+        console().print(line, soft_wrap=True)
 
 
 def _images(answer: Any) -> Iterator[tuple[str | None, str]]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from inspect import Parameter as Option
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts import App, CycloptsError, Group, UnusedCliTokensError
 
 from ideogram_async._version import __version__
 from ideogram_async.cli import batches, doctor, local
@@ -16,38 +15,31 @@ from ideogram_async.cli.call import send
 from ideogram_async.cli.estimate import estimate
 from ideogram_async.cli.exits import Exit, of_error
 from ideogram_async.cli.operations import Named, operations
-from ideogram_async.cli.options import FOR_MACHINES, OUTPUT, command_of
-from ideogram_async.cli.say import UsageError, say_error, say_usage
-from ideogram_async.errors import IdeogramError
+from ideogram_async.cli.options import FOLDER, JSON, command_of
+from ideogram_async.cli.trouble import UsageError, say_error, say_trouble
+from ideogram_async.cli.waiting import wait
+from ideogram_async.errors import Billed, IdeogramError
 
 __all__ = ["run"]
 
 WORDS = """Ideogram's image API from the command line. Nothing is paid twice by accident.
 
-The key comes from IDEOGRAM_API_KEY. `batch run FILE FOLDER --sandbox` and `demo` need none."""
-ENDING = """Exit codes: 0 all is well · 1 some failed or were withheld · 2 wrong usage, nothing spent · \
-3 something may have been paid for · 4 stopped early, the same command goes on · 130 interrupted twice"""
-JSON = Option(
-    "json",
-    Option.KEYWORD_ONLY,
-    default=False,
-    annotation=Annotated[bool, Parameter(help=FOR_MACHINES, negative=(), group=OUTPUT, show_default=False)],
-)
-FOLDER = Option(
-    "output",
-    Option.KEYWORD_ONLY,
-    default=None,
-    annotation=Annotated[
-        Path | None,
-        Parameter(
-            name=["--output", "-o"], help="The folder for the images; without it their links are shown.", group=OUTPUT
-        ),
-    ],
-)
+The key comes from `IDEOGRAM_API_KEY`; `batch run FILE FOLDER --sandbox` and `demo` need none. `IDEOGRAM_TIMEOUT` sets
+the seconds that one attempt may take (300), `IDEOGRAM_BASE_URL` another address of the service. A word that is newer
+than this program is written `unchecked:WORD`, and sent as it is."""
+ENDING = """Exit codes:
+
+- `0` all is well
+- `1` some jobs failed, or images were withheld or lost
+- `2` the command makes no sense; nothing was spent on it
+- `3` something may have been paid for, and is yours to decide
+- `4` a batch stopped early; the same command goes on
+- `130` interrupted; a batch only by the second Ctrl-C"""
 CURRENT = Group("Operations", sort_key=1)
 TRAINING = Group("Training", sort_key=2)
 LEGACY = Group("Operations of older models", sort_key=3)
 TOOLS = Group("Tools", sort_key=4)
+ABOUT = Group("About", sort_key=5)
 GROUPS = {"datasets": "Sets of images to train on.", "models": "Custom models."}
 
 
@@ -57,47 +49,56 @@ def run(argv: list[str]) -> int:
     try:
         code = make_app(argv)(argv, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        say_usage(f"{error}\nTry: ideogram-async {_near(argv)}--help", as_json=as_json)
+        say_trouble(_misunderstood(error), f"See: ideogram-async {_near(argv)}--help", as_json=as_json)
         return Exit.USAGE
     except UsageError as error:
-        say_usage(str(error), as_json=as_json)
+        say_trouble(str(error), error.advice, as_json=as_json)
         return Exit.USAGE
     except IdeogramError as error:
         say_error(error, as_json=as_json)
         return of_error(error)
+    except KeyboardInterrupt:
+        say_trouble("Interrupted.", "Nothing was sent.", as_json=as_json, name="Interrupted")
+        return Exit.INTERRUPTED
     except BrokenPipeError:
         raise
-    except OSError as error:
-        say_usage(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), as_json=as_json)
-        return Exit.FAILED
-
     except Exception as error:
-        say_usage(f"{type(error).__name__}: {error}\nThis is a fault of the program itself.", as_json=as_json)
-        return Exit.FAILED
+        return _say_fault(error, as_json=as_json)
 
     return int(code or Exit.OK)
 
 
+def _misunderstood(error: CycloptsError) -> str:
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        return f"There is no place for {', '.join(map(repr, error.unused_tokens))}."
+
+    return str(error)
+
+
+def _say_fault(error: Exception, *, as_json: bool) -> Exit:
+    """Say what nobody has foreseen: what it left behind cannot be known here."""
+    if isinstance(error, OSError):
+        message, advice = f"{error.filename or 'The system'}: {error.strerror or error}", ""
+    else:
+        message, advice = f"{type(error).__name__}: {error}", "This is a fault of the program itself; please report it."
+
+    say_trouble(message, advice, as_json=as_json, name=type(error).__name__, billed=Billed.UNKNOWN)
+    return Exit.FAILED
+
+
 def make_app(argv: list[str]) -> App:
     """Make the app. Only the operations that the words may mean get their options, for that takes a while."""
-    app = App(name="ideogram-async", help=WORDS, help_epilogue=ENDING, version=__version__)
-    many = Group("Many images, and their price", sort_key=0)
-    priced = App(name="estimate", help="Say what an operation will cost, by a dated table. Sends nothing.", group=many)
-    app.command(batches.app(many))
-    app.command(priced)
-    groups = {"": app} | {name: App(name=name, help=words, group=TRAINING) for name, words in GROUPS.items()}
-    for named in operations():
-        is_asked = named.name in argv
-        options = [FOLDER, JSON] if named.makes_images else [JSON]
-        target = groups[named.group]
-        section: dict[str, Any] = {"group": LEGACY if named.is_legacy else CURRENT} if target is app else {}
-        target.command(_command(named, send, options, is_asked=is_asked), name=named.name, **section)
-        if named.request.endpoint.charged and target is app:
-            priced.command(_command(named, estimate, [JSON], is_asked=is_asked), name=named.name)
-
-    for name in GROUPS:
-        app.command(groups[name])
-
+    app = App(
+        name="ideogram-async",
+        help=WORDS,
+        help_epilogue=ENDING,
+        version=__version__,
+        suppress_keyboard_interrupt=False,
+    )
+    # Not among the commands that people look for.
+    app["--help"].group = app["--version"].group = ABOUT
+    _add_batches(app, argv)
+    _add_operations(app, argv)
     app.command(doctor.doctor, group=TOOLS)
     for command in (local.demo, local.sandbox):
         # Their options are their own, help included.
@@ -106,19 +107,45 @@ def make_app(argv: list[str]) -> App:
     return app
 
 
-def _command(named: Named, act: Callable[..., int], more: list[Option], *, is_asked: bool) -> Callable[..., Any]:
-    if is_asked:
-        return command_of(named.request, named.words, act, more)
+def _add_operations(app: App, argv: list[str]) -> None:
+    groups = {"": app} | {name: App(name=name, help=words, group=TRAINING) for name, words in GROUPS.items()}
+    for named in operations():
+        options = [FOLDER, JSON] if named.makes_images else [JSON]
+        target = groups[named.group]
+        section: dict[str, Any] = {"group": LEGACY if named.is_legacy else CURRENT} if target is app else {}
+        target.command(_command(named, named.words, send, options, argv), name=named.name, **section)
+
+    groups["models"].command(wait)
+    for name in GROUPS:
+        app.command(groups[name])
+
+
+def _add_batches(app: App, argv: list[str]) -> None:
+    many = Group("Many images, and their price", sort_key=0)
+    priced = App(name="estimate", help="Say what an operation will cost, by a dated table. Sends nothing.", group=many)
+    app.command(batches.app(many))
+    app.command(priced)
+    for named in operations():
+        if named.request.endpoint.charged and not named.group:
+            words = f"Say what `{named.name}` will cost, by a dated table. Sends nothing."
+            priced.command(_command(named, words, estimate, [JSON], argv), name=named.name)
+
+
+def _command(
+    named: Named, words: str, act: Callable[..., int], more: list[Option], argv: list[str]
+) -> Callable[..., Any]:
+    if named.name in argv:
+        return command_of(named.request, words, act, more)
 
     def unasked() -> None: ...
 
-    unasked.__doc__ = named.words
+    unasked.__doc__ = words
     return unasked
 
 
 def _near(argv: list[str]) -> str:
     """Name the command whose help may say more."""
-    known = {named.name for named in operations()} | {*GROUPS, "batch", "estimate", "doctor"}
+    known = {named.name for named in operations()} | {*GROUPS, "batch", "estimate", "doctor", "wait"}
     words = []
     for word in argv[:2]:
         if word not in known and word not in batches.NAMES:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any, cast
-
-import attrs
+from collections.abc import Iterator
+from typing import Any
 
 from ideogram_async.batch.job import Job
 from ideogram_async.batch.plan import Plan
+from ideogram_async.batch.sources import named_in
 from ideogram_async.cli.jobs import JobsFile, Problem
-from ideogram_async.cli.say import UsageError
+from ideogram_async.cli.trouble import UsageError
 from ideogram_async.client import Ideogram
-from ideogram_async.files import FromJob, ImageFile
 from ideogram_async.requests import LayerizeText
 from ideogram_async.wire.encode import weight_of
 
@@ -29,11 +27,12 @@ async def first_pass(client: Ideogram, file: JobsFile) -> tuple[Plan, list[Probl
     try:
         plan = await client.plan(_chained(file, problems))
     except OSError as error:
-        raise UsageError(f"{error.filename or file.path} cannot be read: {error.strerror or error}") from None
+        where = error.filename or file.path
+        raise UsageError(f"{where} cannot be read: {error.strerror or error}", "Name the file with the jobs.") from None
 
     problems += [Problem(file.lines[place], field, rule) for place, field, rule in plan.problems]
     if not plan.jobs and not problems:
-        problems.append(Problem(1, "", "holds no job, nor does any other"))
+        problems.append(Problem(1, "", "the file holds no job"))
 
     return plan, sorted(problems, key=lambda problem: problem.line)
 
@@ -51,7 +50,7 @@ def _chained(file: JobsFile, problems: list[Problem]) -> Iterator[Job]:
 
 
 def _faults(job: Job, made: dict[str, int]) -> Iterator[tuple[str, str]]:
-    for field, earlier in _named(job.request):
+    for field, earlier in named_in(job.request):
         count = made.get(earlier.id)
         if count is not None and earlier.index >= count:
             yield field, f"names image {earlier.index} of job {earlier.id!r}, which makes {count}, counted from 0"
@@ -60,11 +59,3 @@ def _faults(job: Job, made: dict[str, int]) -> Iterator[tuple[str, str]]:
 def _count(request: Any) -> int:
     # The text-free image, and the one with its text.
     return 2 if isinstance(request, LayerizeText) else weight_of(request)
-
-
-def _named(request: Any) -> Iterable[tuple[str, FromJob]]:
-    for field in attrs.fields(cast(Any, type(request))):
-        value = getattr(request, field.name)
-        for file in value if isinstance(value, tuple) else (value,):
-            if isinstance(file, ImageFile) and isinstance(file.source, FromJob):
-                yield field.name, file.source

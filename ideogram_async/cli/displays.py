@@ -8,11 +8,12 @@ from typing import Protocol
 from rich.text import Text
 
 from ideogram_async.batch.job import JobResult, JobState
-from ideogram_async.cli.lines import SIGNS, job_line, kind_of, why
+from ideogram_async.cli.lines import job_line, kind_of, why
 from ideogram_async.cli.meter import Meter
 from ideogram_async.cli.plain import plain
-from ideogram_async.cli.say import console, money, safe, say_json, tell_error
-from ideogram_async.events import Event, JobFinished
+from ideogram_async.cli.say import console, say_json
+from ideogram_async.cli.trouble import tell_error
+from ideogram_async.events import Event
 
 __all__ = ["Display", "JsonLines", "PlainLines", "tell_result"]
 
@@ -33,7 +34,7 @@ class Display(Protocol):
         ...
 
     def draining(self) -> None:
-        """Nothing more is sent: results are no longer taken, events go on."""
+        """Nothing more is sent; what is on its way is finished."""
         ...
 
     def refresh(self) -> None:
@@ -72,8 +73,6 @@ class PlainLines:
 
     def event(self, event: Event) -> None:
         self.meter.note(event)
-        if self.is_draining and isinstance(event, JobFinished):
-            self.say(_drained_line(event))
 
     def result(self, result: JobResult) -> None:
         is_short = self.meter.total is not None and self.meter.total <= MOST_LINES
@@ -110,10 +109,3 @@ def tell_result(result: JobResult) -> dict[str, object]:
         "why": why(result) or None,
         "error": None if result.error is None else tell_error(result.error),
     }
-
-
-def _drained_line(event: JobFinished) -> Text:
-    sign, colour = SIGNS[JobState(event.state)]
-    return Text.assemble(
-        (f"{sign} ", colour), (safe(event.job_id), "bold"), f"  {event.state}  {money(event.cost_usd)}"
-    )

@@ -7,8 +7,9 @@ from typing import Any
 from rich.text import Text
 
 from ideogram_async.cli.exits import Exit
-from ideogram_async.cli.say import console, money, say_json, worded
+from ideogram_async.cli.say import console, money, safe, say_json
 from ideogram_async.cli.settings import client_without_key
+from ideogram_async.cli.wording import worded
 
 __all__ = ["estimate"]
 
@@ -29,6 +30,6 @@ def estimate(request: Any, *, json: bool = False) -> int:
             target.print(Text(f"  as of {price.as_of}, {price.source}", "dim"))
 
         for field, rule in problems:
-            target.print(Text(f"  {field}: {worded(rule)}", "yellow"))
+            target.print(Text(f"  {field}: {safe(worded(rule))}", "yellow"))
 
     return Exit.USAGE if problems else Exit.OK

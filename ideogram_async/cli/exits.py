@@ -43,7 +43,7 @@ def of_report(report: Report) -> Exit:
     has_failed = bool(report.failures or report.images_withheld or report.images_lost)
     found = {
         Exit.FAILED: has_failed,
-        Exit.AMBIGUOUS: bool(report.ambiguous or report.in_doubt_usd),
+        Exit.AMBIGUOUS: bool(report.ambiguous),
         Exit.STOPPED: report.stopped is not None,
     }
     return worst(code for code, is_so in found.items() if is_so)

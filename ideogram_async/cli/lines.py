@@ -9,10 +9,11 @@ from rich.text import Text
 
 from ideogram_async.batch.job import ImageState, JobResult, JobState
 from ideogram_async.cli.say import count, money, safe
-from ideogram_async.errors import APIStatusError, SafetyError
+from ideogram_async.cli.wording import worded
+from ideogram_async.errors import APIStatusError, DecodeError, SafetyError
 from ideogram_async.files import FromJob
 
-__all__ = ["ID_WIDTH", "SIGNS", "job_line", "kind_of", "why"]
+__all__ = ["ID_WIDTH", "SIGNS", "brief", "job_line", "kind_of", "why"]
 
 SIGNS = {
     JobState.DONE: ("✓", "green"),
@@ -22,6 +23,12 @@ SIGNS = {
     JobState.AMBIGUOUS: ("?", "magenta"),
     JobState.PENDING: ("·", "dim"),
     JobState.SENDING: ("→", "cyan"),
+}
+STATES = {ImageState.LINKED: "still to be collected", ImageState.TOO_LARGE: "too large"}
+WAITING = {
+    JobState.PENDING: "not sent; the next run sends it",
+    JobState.ANSWERED: "paid for; the next run looks for its images",
+    JobState.PARTIAL: "paid for, and without images",
 }
 ID_WIDTH = 16
 KIND_WIDTH = 20
@@ -69,15 +76,19 @@ def why(result: JobResult) -> str:
         case JobState.AMBIGUOUS:
             return "may have run, and may have been paid for"
         case _ if result.error is not None:
-            return _brief(result.error, str(result.request.endpoint))
+            return brief(result.error, str(result.request.endpoint))
         case _:
             return _what_became(result)
 
 
-def _brief(error: Exception, operation: str) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+def brief(error: Exception, operation: str) -> str:
+    """Say in a line what an error is about."""
+    lines = [line.strip() for line in worded(str(error)).splitlines() if line.strip()]
     if isinstance(error, SafetyError) and not lines:
         return "did not pass the safety check"
+
+    if isinstance(error, DecodeError):
+        return "the answer cannot be read: " + "; ".join(lines[1:] or lines)
 
     if not isinstance(error, APIStatusError) and len(lines) > 1:
         return "; ".join(lines[1:])
@@ -86,6 +97,9 @@ def _brief(error: Exception, operation: str) -> str:
 
 
 def _what_became(result: JobResult) -> str:
-    states = [str(image.state).replace("_", " ") for image in result.images if image.state is not ImageState.STORED]
-    told = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
-    return f"{told} of {count(len(result.images), 'image')}, paid all the same" if told else str(result.state)
+    states = [image.state for image in result.images if image.state is not ImageState.STORED]
+    if states:
+        told = ", ".join(f"{states.count(state)} {STATES.get(state, state)}" for state in dict.fromkeys(states))
+        return f"{told} of {count(len(result.images), 'image')}, paid all the same"
+
+    return WAITING.get(result.state, str(result.state))

@@ -47,7 +47,7 @@ class LivePanel(PlainLines):
         if total is None:
             return Text(f"{count(finished, 'job')} settled, {self.meter.under_way} under way", "bold")
 
-        left = self.meter.seconds_left
+        left = None if self.is_draining else self.meter.seconds_left
         told = f"{finished:,}/{count(total, 'job')}"
         grid = Table.grid(padding=(0, 1), expand=True)
         grid.add_column(ratio=1)

@@ -15,11 +15,11 @@ def demo(*words: Words) -> int:
     """Make some images against a sandbox; buys nothing."""
     from ideogram_async.demo import main
 
-    return main(words)
+    return main(words, prog="ideogram-async demo")
 
 
 def sandbox(*words: Words) -> int:
     """Serve a sandbox until Ctrl-C: a local stand-in that behaves and bills alike, and costs nothing."""
     from ideogram_async.sandbox.command import main
 
-    return main(words)
+    return main(words, prog="ideogram-async sandbox")

@@ -9,9 +9,6 @@ from ideogram_async.events import Downloaded, Event, JobFinished, JobStarted
 
 __all__ = ["Meter"]
 
-SETTLED_BEFORE = 0.02
-"""Jobs that an earlier run has settled take less time than this, in seconds, and say nothing about those to come."""
-
 
 class Meter:
     """Counts what happens.
@@ -29,7 +26,7 @@ class Meter:
         self.in_doubt = Decimal(0)
         self._sent = 0
         self._began = time.monotonic()
-        self._started: dict[str, float] = {}
+        self._started: set[str] = set()
 
     @property
     def under_way(self) -> int:
@@ -58,7 +55,7 @@ class Meter:
         """Count an event."""
         match event:
             case JobStarted():
-                self._started[event.call_id] = time.monotonic()
+                self._started.add(event.call_id)
             case JobFinished():
                 self._finish(event)
             case Downloaded(adopted=False):
@@ -67,9 +64,10 @@ class Meter:
                 pass
 
     def _finish(self, event: JobFinished) -> None:
-        seconds = time.monotonic() - self._started.pop(event.call_id, 0.0)
         self.finished += 1
-        self._sent += seconds > SETTLED_BEFORE
+        # Jobs that an earlier run has settled say nothing about those to come.
+        self._sent += event.call_id in self._started
+        self._started.discard(event.call_id)
         if event.state == "ambiguous":
             self.in_doubt += event.cost_usd or 0
         else:

@@ -8,6 +8,8 @@ from typing import Any
 
 from attrs import frozen
 
+from ideogram_async.cli.fields import fields_of
+from ideogram_async.cli.wording import told
 from ideogram_async.client import Ideogram
 from ideogram_async.namespaces import Datasets, Legacy, Models
 from ideogram_async.operations import Operation
@@ -40,7 +42,7 @@ class Named:
     @property
     def words(self) -> str:
         """What it does; the page of its rules stands below."""
-        return inspect.getdoc(self.request) or ""
+        return told(inspect.getdoc(self.request) or "", fields_of(self.request))
 
 
 def operations() -> Iterator[Named]:

@@ -10,10 +10,12 @@ from typing import Annotated, Any
 import attrs
 from cyclopts import Parameter
 
-from ideogram_async.cli.fields import Kind, fields_of, from_text, from_texts, kind_of
+from ideogram_async.cli.fields import Kind, fields_of, kind_of
+from ideogram_async.cli.values import from_text, from_texts
+from ideogram_async.cli.wording import told
 from ideogram_async.operations import field_docs
 
-__all__ = ["FOR_MACHINES", "OUTPUT", "Json", "command_of", "request_of"]
+__all__ = ["FOLDER", "JSON", "Json", "command_of", "request_of"]
 
 TYPES: dict[Kind, Any] = {
     Kind.TEXT: str,
@@ -24,16 +26,29 @@ TYPES: dict[Kind, Any] = {
     Kind.FILES: list[Path],
     Kind.PALETTE: list[str],
 }
-# How a list is written here; the words of the class tell what it holds.
-HINTS = {
-    Kind.TEXTS: "Once for each.",
-    Kind.FILES: "Once for each.",
-    Kind.PALETTE: "Here: `EMBER`, or `#FF5733`, or `#FF5733:0.6` with its weight; once for each.",
-}
+ONCE_EACH = "Given once for each."
+LISTS = (Kind.TEXTS, Kind.FILES, Kind.PALETTE)
 OUTPUT = "Output"
 FOR_MACHINES = "Write JSON, for machines."
 Json = Annotated[bool, Parameter(help=FOR_MACHINES, negative=(), show_default=False)]
 """The switch `--json`."""
+JSON = inspect.Parameter(
+    "json",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=False,
+    annotation=Annotated[bool, Parameter(help=FOR_MACHINES, negative=(), group=OUTPUT, show_default=False)],
+)
+FOLDER = inspect.Parameter(
+    "output",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=None,
+    annotation=Annotated[
+        Path | None,
+        Parameter(
+            name=["--output", "-o"], help="The folder for the images; without it their links are shown.", group=OUTPUT
+        ),
+    ],
+)
 
 
 def command_of(
@@ -47,14 +62,14 @@ def command_of(
         act: Called with the request and with what `more` was given.
         more: Options that are no fields of the class.
     """
-    docs = field_docs(request)
-    own = [_parameter(name, field, docs.get(name, "")) for name, field in fields_of(request).items()]
+    docs, fields = field_docs(request), fields_of(request)
+    own = [_parameter(name, field, told(docs.get(name, ""), fields)) for name, field in fields.items()]
     names = {parameter.name for parameter in more}
 
     def command(*args: Any, **kwargs: Any) -> int:
         given = inspect.signature(command).bind(*args, **kwargs).arguments
-        fields = {name: value for name, value in given.items() if name not in names and value is not None}
-        return act(request_of(request, fields), **{name: value for name, value in given.items() if name in names})
+        asked = {name: value for name, value in given.items() if name in fields and value is not None}
+        return act(request_of(request, asked), **{name: value for name, value in given.items() if name in names})
 
     signature = inspect.Signature([*own, *more])
     command.__dict__["__signature__"] = signature
@@ -81,12 +96,12 @@ def _value(field: Any, value: Any) -> Any:
 
 def _parameter(name: str, field: Any, words: str) -> inspect.Parameter:
     kind = kind_of(field)
-    told = " ".join([*words.split(), HINTS.get(kind, "")]).strip()
-    is_list = kind in HINTS
+    is_list = kind in LISTS
+    said = " ".join([*words.split(), ONCE_EACH if is_list and field.kw_only else ""]).strip()
     typed = TYPES[kind] if field.default is attrs.NOTHING else TYPES[kind] | None
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY if field.kw_only else inspect.Parameter.POSITIONAL_OR_KEYWORD,
         default=inspect.Parameter.empty if field.default is attrs.NOTHING else None,
-        annotation=Annotated[typed, Parameter(help=told, negative=() if is_list else None)],
+        annotation=Annotated[typed, Parameter(help=said, negative=() if is_list else None)],
     )

@@ -11,9 +11,11 @@ from ideogram_async.batch.plan import Plan
 from ideogram_async.cli.check import first_pass
 from ideogram_async.cli.exits import Exit
 from ideogram_async.cli.jobs import JobsFile, Problem
+from ideogram_async.cli.pages import busy
 from ideogram_async.cli.plain import plain
-from ideogram_async.cli.say import console, count, labelled, money, safe, say_json, span, worded
+from ideogram_async.cli.say import console, count, labelled, money, safe, say_json, span
 from ideogram_async.cli.settings import client_without_key
+from ideogram_async.cli.wording import worded
 
 __all__ = ["plan_file", "say_problems"]
 
@@ -23,14 +25,16 @@ MOST_PROBLEMS = 20
 async def plan_file(file: JobsFile, *, as_json: bool) -> Exit:
     """Go over a file, and tell what it would do; every fault has its line."""
     client = client_without_key()
-    plan, problems = await first_pass(client, file)
+    with busy(f"Checking {file.path}", as_json=as_json):
+        plan, problems = await first_pass(client, file)
+
     if as_json:
         told = plain(plan) | {"problems": plain(problems)}
         say_json({"event": "Plan", "file": file.path, **told})
         return Exit.USAGE if problems else Exit.OK
 
     places = int(client.limiter.statistics().limit)
-    for line in _summary(plan, file, places):
+    for line in _summary(plan, file, places) if plan.jobs else ():
         console().print(line)
 
     if problems:
@@ -54,10 +58,13 @@ def say_problems(
     target.print(Text.assemble(("✗ ", "bold red"), (words, "bold")))
     for problem in problems[:MOST_PROBLEMS]:
         place = (f"  line {problem.line:<4} ", "dim")
-        target.print(Text.assemble(place, (safe(problem.field), "bold"), f" {safe(worded(problem.rule))}".rstrip()))
+        field = (f"{safe(problem.field)} ", "bold") if problem.field else ""
+        target.print(Text.assemble(place, field, safe(worded(problem.rule))))
 
-    if len(problems) > MOST_PROBLEMS:
-        target.print(Text(f"  and {len(problems) - MOST_PROBLEMS} more", "dim"))
+    more = (
+        f"and {len(problems) - MOST_PROBLEMS:,} more, all told with --json; " if len(problems) > MOST_PROBLEMS else ""
+    )
+    target.print(Text(f"  {more}correct them, and run it again", "dim"))
 
 
 def _summary(plan: Plan, file: JobsFile, places: int) -> list[Text]:
@@ -69,6 +76,7 @@ def _summary(plan: Plan, file: JobsFile, places: int) -> list[Text]:
         labelled("time", f"about {span(plan.seconds_at_limit)}, with {places} images in progress"),
     ]
     if plan.duplicates:
-        lines.append(labelled("twice", f"{count(plan.duplicates, 'job')} of what an earlier one asks for", "yellow"))
+        told = f"{count(plan.duplicates, 'job')} of the same content as an earlier one; each is paid for"
+        lines.append(labelled("twice", told, "yellow"))
 
     return lines

@@ -1,4 +1,4 @@
-"""`batch run`: the first pass, the run, the report and the page."""
+"""`batch run`: the first pass over the file, the run, and what comes of it."""
 
 from __future__ import annotations
 
@@ -8,129 +8,100 @@ from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-import attrs
+from attrs import define
 
-from ideogram_async.batch.folder import Folder
-from ideogram_async.batch.report import Report
+from ideogram_async.cli.asked import Asked
 from ideogram_async.cli.check import first_pass
-from ideogram_async.cli.exits import Exit, of_error, of_report, worst
-from ideogram_async.cli.jobs import InvalidJobsError, JobsFile, jobs_of_stdin
+from ideogram_async.cli.ending import Ending
+from ideogram_async.cli.exits import Exit
+from ideogram_async.cli.jobs import JobsFile, jobs_of_stdin
+from ideogram_async.cli.pages import busy, can_draw
 from ideogram_async.cli.plan import say_problems
-from ideogram_async.cli.running import Options, Outcome, run_through
-from ideogram_async.cli.say import UsageError, say_error, say_usage
+from ideogram_async.cli.running import Outcome, run_through
 from ideogram_async.cli.settings import client_of_environment
-from ideogram_async.cli.summary import say_report, tell_report
+from ideogram_async.cli.trouble import UsageError, say_trouble
 from ideogram_async.client import Ideogram
-from ideogram_async.errors import BatchError, IdeogramError
+from ideogram_async.errors import Billed
 
-__all__ = ["can_draw", "make_gallery", "run"]
+__all__ = ["can_draw", "run"]
 
 STDIN = Path("-")
 LATENCY = (0.2, 0.8)
 """Seconds that the sandbox takes for a call; the service takes some more."""
+EXTRA = "Install them: pip install 'ideogram-async[cli]'"
 
 
-def run(file: Path, folder: Path, options: Options, *, sandbox: bool, gallery: bool, as_json: bool) -> int:
+def run(file: Path, folder: Path, asked: Asked, *, sandbox: bool, gallery: bool, as_json: bool) -> int:
     """Run the file's jobs into the folder, and return the exit code."""
     if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file; a batch needs a folder")
+        raise UsageError(f"{folder} is a file; a batch needs a folder", "Name another folder.")
 
     if gallery and not can_draw():
-        raise UsageError("The gallery needs jinja2 and Pillow: pip install 'ideogram-async[cli]'; nothing was sent")
+        raise UsageError("The gallery needs jinja2 and Pillow.", EXTRA)
 
-    return asyncio.run(_run(file, folder, options, sandbox=sandbox, gallery=gallery, as_json=as_json))
-
-
-def make_gallery(folder: Path) -> Path:
-    """Make the page.
-
-    Raises:
-        UsageError: If what draws it is not installed.
-    """
-    if not can_draw():
-        raise UsageError("The gallery needs jinja2 and Pillow: pip install 'ideogram-async[cli]'")
-
-    return Folder(folder).gallery()
-
-
-def can_draw() -> bool:
-    """Whether what draws the page is installed."""
-    return find_spec("jinja2") is not None and find_spec("PIL") is not None
-
-
-def _page(folder: Path) -> Path | None:
-    """Make the page if that can be done: what was paid for is told whatever comes of it."""
+    work = _Work(file, folder, asked, sandbox=sandbox, as_json=as_json)
     try:
-        return make_gallery(folder)
-    except OSError as error:
-        say_usage(f"The gallery cannot be written: {error.strerror or error}")
-        return None
+        outcome = asyncio.run(work.through())
+        if outcome is None:
+            return Exit.USAGE
+
+        return Ending(folder, sandbox=sandbox, as_json=as_json).tell(outcome, with_page=gallery)
+    except KeyboardInterrupt:
+        if not work.has_begun:
+            raise
+
+        advice = f"What became of it: ideogram-async batch status {folder}"
+        say_trouble("Interrupted.", advice, as_json=as_json, name="Interrupted", billed=Billed.UNKNOWN)
+        return Exit.INTERRUPTED
 
 
-async def _run(file: Path, folder: Path, options: Options, *, sandbox: bool, gallery: bool, as_json: bool) -> Exit:
-    async with _client(sandbox=sandbox) as client:
-        jobs, total = (jobs_of_stdin() if file == STDIN else JobsFile(file)), None
-        if isinstance(jobs, JobsFile):
-            plan, problems = await first_pass(client, jobs)
-            total = plan.jobs
+@define
+class _Work:
+    """A jobs file on its way into a folder."""
+
+    file: Path
+    folder: Path
+    asked: Asked
+    sandbox: bool
+    as_json: bool
+    has_begun: bool = False
+    """Whether something may have been sent."""
+
+    async def through(self) -> Outcome | None:
+        """Check the file as a whole, then run it; `None` if it has faults, which have been told then."""
+        async with _client(sandbox=self.sandbox) as client:
+            if self.file == STDIN:
+                return await self._run(client, None)
+
+            jobs = JobsFile(self.file)
+            with busy(f"Checking {self.file}", as_json=self.as_json):
+                plan, problems = await first_pass(client, jobs)
+
             if problems:
-                say_problems(str(file), problems, as_json=as_json)
-                return Exit.USAGE
+                say_problems(str(self.file), problems, as_json=self.as_json)
+                return None
 
+            return await self._run(client, jobs, total=plan.jobs)
+
+    async def _run(self, client: Ideogram, jobs: JobsFile | None, total: int | None = None) -> Outcome:
+        source = jobs_of_stdin() if jobs is None else jobs.read()
+        self.has_begun = True
         try:
-            source = jobs.read() if isinstance(jobs, JobsFile) else jobs
-            outcome = await run_through(client, source, folder, options, total=total, as_json=as_json)
+            return await run_through(client, source, self.folder, self.asked, total=total, as_json=self.as_json)
         except ValueError as error:
-            raise UsageError(str(error)) from None
+            raise UsageError(_optioned(str(error)), "Correct the option.") from None
         except OSError as error:
-            raise UsageError(f"{folder} cannot be used: {error.strerror or error}") from None
-
-    return _end(outcome, folder, total, sandbox=sandbox, gallery=gallery, as_json=as_json)
-
-
-def _end(outcome: Outcome, folder: Path, total: int | None, *, sandbox: bool, gallery: bool, as_json: bool) -> Exit:
-    is_given_up = outcome.interrupts > 1
-    report = _of_folder(folder, outcome.report) if is_given_up else outcome.report
-    page = _page(folder) if gallery and report.images_stored and not is_given_up else None
-    codes = [of_report(report)] + [Exit.INTERRUPTED] * is_given_up
-    if outcome.error is not None:
-        report = attrs.evolve(report, stopped="by what is told above")
-        codes.append(_say_input_error(outcome.error, as_json=as_json))
-
-    code = worst(codes)
-    if as_json:
-        tell_report(report, folder, page, code)
-    else:
-        note = "in the sandbox only" if sandbox else ""
-        say_report(report, folder, total=None if is_given_up else total, page=page, note=note)
-
-    return code
+            words = f"{self.folder} cannot be used: {error.strerror or error}"
+            raise UsageError(words, "Make room there, or name another folder.") from None
 
 
-def _of_folder(folder: Path, report: Report) -> Report:
-    """Ask the journal: results of what was given up were told to nobody."""
-    try:
-        found = Folder(folder).report()
-    except BatchError:
-        return report
+def _optioned(words: str) -> str:
+    """Name an option as it is written here; the template of names fails in words of Python."""
+    for name in ("max_cost_usd", "max_downloads", "names"):
+        if name in words:
+            return words.replace(f"'{name}'", name).replace(name, "--" + name.replace("_", "-"))
 
-    return attrs.evolve(found, stopped="interrupted twice", elapsed=report.elapsed, throttled=report.throttled)
-
-
-def _say_input_error(error: Exception, *, as_json: bool) -> Exit:
-    match error:
-        case InvalidJobsError():
-            say_problems(error.name, error.problems, as_json=as_json, so_far="what came before is kept")
-            return Exit.USAGE
-        case IdeogramError():
-            say_error(error, as_json=as_json)
-            return of_error(error)
-        case OSError():
-            say_usage(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), as_json=as_json)
-            return Exit.USAGE
-        case _:
-            say_usage(f"{type(error).__name__}: {error}", as_json=as_json)
-            return Exit.FAILED
+    return f"--names: {words}"
 
 
 @asynccontextmanager
@@ -145,7 +116,7 @@ async def _client(*, sandbox: bool) -> AsyncGenerator[Ideogram]:
     from ideogram_async.sandbox import Sandbox
 
     if find_spec("PIL") is None:
-        raise UsageError("The sandbox draws with Pillow: pip install 'ideogram-async[cli]'")
+        raise UsageError("The sandbox draws with Pillow.", EXTRA)
 
     async with Sandbox(latency=LATENCY) as box, Ideogram("sandbox", base_url=box.url) as client:
         yield client

@@ -1,4 +1,4 @@
-"""A batch from its first job to its exit code, whatever comes in between."""
+"""A batch from its first job to its last result, whatever comes in between."""
 
 from __future__ import annotations
 
@@ -13,28 +13,18 @@ import attrs
 from ideogram_async.batch.batch import Batch
 from ideogram_async.batch.feed import Jobs
 from ideogram_async.batch.report import Report
+from ideogram_async.cli.asked import Asked
 from ideogram_async.cli.displays import Display, JsonLines, PlainLines
 from ideogram_async.cli.interrupts import Interrupts
 from ideogram_async.cli.live import LivePanel
 from ideogram_async.cli.meter import Meter
+from ideogram_async.cli.untold import Untold
 from ideogram_async.client import Ideogram
 
-__all__ = ["Options", "Outcome", "run_through"]
+__all__ = ["Outcome", "run_through"]
 
 TICK = 0.125
 """Seconds between two pictures."""
-
-
-@attrs.frozen(kw_only=True)
-class Options:
-    """What `batch run` was asked for, as far as the batch itself is concerned."""
-
-    max_cost_usd: str | None
-    retry_ambiguous: bool
-    names: str | None
-    ordered: bool
-    sidecars: bool
-    max_downloads: int
 
 
 @attrs.frozen(kw_only=True)
@@ -42,6 +32,8 @@ class Outcome:
     """How a run has ended."""
 
     report: Report
+    total: int | None
+    """Jobs of the input, where that is known."""
     interrupts: int
     """How often Ctrl-C was pressed: once lets things finish, twice does not."""
     error: Exception | None
@@ -49,7 +41,7 @@ class Outcome:
 
 
 async def run_through(
-    client: Ideogram, jobs: Jobs, folder: Path, options: Options, *, total: int | None, as_json: bool
+    client: Ideogram, jobs: Jobs, folder: Path, asked: Asked, *, total: int | None, as_json: bool
 ) -> Outcome:
     """Run a batch, and show it.
 
@@ -59,19 +51,21 @@ async def run_through(
         ValueError: If an option makes no sense.
     """
     async with _display(client, total, as_json=as_json) as display:
-        batch = client.batch(jobs, folder, on_event=display.event, **attrs.asdict(options))
-        run = Run(batch, display)
+        untold = Untold(folder, display)
+        batch = client.batch(jobs, folder, on_event=untold.event, **attrs.asdict(asked))
+        run = Run(batch, display, untold)
         await run.through()
 
-    return run.outcome()
+    return run.outcome(total)
 
 
 class Run:
     """A batch, and what Ctrl-C does to it."""
 
-    def __init__(self, batch: Batch, display: Display) -> None:
+    def __init__(self, batch: Batch, display: Display, untold: Untold) -> None:
         self._batch = batch
         self._display = display
+        self._untold = untold
         self._interrupts = Interrupts(first=self._drain, second=self._give_up)
         self._whole: asyncio.Task[object] | None = None
         self._taking: asyncio.Task[None] | None = None
@@ -88,7 +82,7 @@ class Run:
 
             self._whole.uncancel()
 
-    def outcome(self) -> Outcome:
+    def outcome(self, total: int | None) -> Outcome:
         """Say how it ended."""
         report, count = self._batch.report(), self._interrupts.count
         if count:
@@ -96,7 +90,8 @@ class Run:
 
         taking = self._taking
         error = taking.exception() if taking is not None and taking.done() and not taking.cancelled() else None
-        return Outcome(report=report, interrupts=count, error=error if isinstance(error, Exception) else None)
+        known = error if isinstance(error, Exception) else None
+        return Outcome(report=report, total=total, interrupts=count, error=known)
 
     async def _take_all(self) -> None:
         async with self._batch:
@@ -109,12 +104,14 @@ class Run:
 
     async def _take(self) -> None:
         async for result in self._batch:
-            self._display.result(result)
+            self._untold.result(result)
 
     def _drain(self) -> None:
         self._display.draining()
         if self._taking is not None:
             self._taking.cancel()
+
+        self._untold.tell_all()
 
     def _give_up(self) -> None:
         if self._whole is not None:

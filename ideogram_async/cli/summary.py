@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
-from rich.cells import set_cell_size
-from rich.table import Table
 from rich.text import Text
 
-from ideogram_async.batch.job import JobResult, JobState
+from ideogram_async.batch.job import JobState
 from ideogram_async.batch.report import Report
 from ideogram_async.cli.displays import tell_result
-from ideogram_async.cli.lines import ID_WIDTH, SIGNS, why
+from ideogram_async.cli.failures import say_doubts, say_failures
 from ideogram_async.cli.say import console, labelled, money, safe, say_json, span
 
 __all__ = ["say_report", "tell_report"]
 
-MOST_FAILURES = 10
 SHORT = 10.0
 ORDER = (
     JobState.DONE,
@@ -52,17 +51,15 @@ def say_report(
     """
     target = console()
     target.print()
-    for result in report.failures[:MOST_FAILURES]:
-        _say_failure(result)
-
-    if (more := len(report.failures) - MOST_FAILURES) > 0:
-        target.print(Text(f"  and {more} more: ideogram-async batch export {folder} jobs.csv", "dim"))
-
-    _say_doubts(report.ambiguous, folder)
+    say_failures(report, folder)
+    say_doubts(report.ambiguous, folder)
     if report.failures or report.ambiguous:
         target.print()
 
-    for line in _summary(report, folder, total, page, note, took=took):
+    for line in _summary(report, total, note, took=took):
+        target.print(line, soft_wrap=True)
+
+    for line in _places(report, folder, page):
         target.print(line, soft_wrap=True)
 
 
@@ -71,7 +68,7 @@ def tell_report(report: Report, folder: Path, page: Path | None, code: int) -> N
     told: dict[str, Any] = {
         "event": "Report",
         "folder": folder.resolve(),
-        "gallery": page,
+        "gallery": None if page is None else page.resolve(),
         "jobs": report.jobs,
         "by_state": report.by_state,
         "images_stored": report.images_stored,
@@ -89,63 +86,45 @@ def tell_report(report: Report, folder: Path, page: Path | None, code: int) -> N
     say_json(told)
 
 
-def _say_failure(result: JobResult) -> None:
-    sign, colour = SIGNS[result.state]
-    _say_beside(sign, colour, result.id, Text(safe(why(result))))
-    if result.error is not None:
-        paid = "Nothing was paid" if not result.cost_usd else f"{money(result.cost_usd)} paid"
-        _say_beside("", "", "", Text(f"{paid}. {result.error.advice}", "dim"))
-
-
-def _say_doubts(doubts: Sequence[JobResult], folder: Path) -> None:
-    for result in doubts[:MOST_FAILURES]:
-        _say_beside(*SIGNS[JobState.AMBIGUOUS], result.id, Text(f"{money(result.cost_usd)} in doubt: it may have run"))
-
-    if doubts:
-        more = f"{len(doubts) - MOST_FAILURES} more. " if len(doubts) > MOST_FAILURES else ""
-        choice = f"ideogram-async batch resolve {folder} {safe(doubts[0].id)} lost|retry|adopt"
-        _say_beside("", "", "", Text(f"{more}Decide with: {choice}", "dim"))
-
-
-def _say_beside(sign: str, colour: str, id: str, words: Text) -> None:
-    """Put words beside a job's id; a terminal wraps them there, a pipe gets them whole."""
-    target = console()
-    name = set_cell_size(safe(id), ID_WIDTH)
-    if not target.is_terminal:
-        target.print(Text.assemble((f"{sign:<1} ", colour), (name, "bold"), " ", words))
-        return
-
-    grid = Table.grid(padding=(0, 1, 0, 0))
-    grid.add_column(width=1)
-    grid.add_column(width=ID_WIDTH, no_wrap=True)
-    grid.add_column(ratio=1)
-    grid.add_row(Text(sign, colour), Text(name, "bold"), words)
-    target.print(grid)
-
-
-def _summary(
-    report: Report, folder: Path, total: int | None, page: Path | None, note: str, *, took: bool
-) -> Iterator[Text]:
-    images = [f"{report.images_stored:,} stored"]
-    images += [f"{report.images_withheld:,} withheld"] if report.images_withheld else []
-    images += [f"{report.images_lost:,} lost"] if report.images_lost else []
-    spent = [money(report.spent_usd)]
-    spent += [f"{money(report.in_doubt_usd)} in doubt"] if report.in_doubt_usd else []
-    spent += [note] if note else []
+def _summary(report: Report, total: int | None, note: str, *, took: bool) -> Iterator[Text]:
     is_well = not (report.failures or report.ambiguous or report.stopped)
     yield labelled("jobs", _jobs(report, total), "bold green" if is_well else "bold yellow")
-    yield labelled("images", ", ".join(images))
-    yield labelled("spent", " · ".join(spent))
+    yield labelled("images", _images(report))
+    yield labelled("spent", " · ".join(filter(None, (money(report.spent_usd), _in_doubt(report), note))))
     if took:
         throttled = f", {report.throttled} refused with 429 and sent again" if report.throttled else ""
         yield labelled("time", f"{_time(report.elapsed)}{throttled}")
 
+
+def _places(report: Report, folder: Path, page: Path | None) -> Iterator[Text]:
     yield labelled("folder", safe(folder.resolve()))
     if page is not None:
         yield labelled("gallery", safe(page.resolve()), "bold")
 
     if report.stopped:
-        yield labelled("stopped", f"{safe(report.stopped)}; run it again to go on", "bold yellow")
+        is_full = report.stopped.startswith(os.strerror(ENOSPC))
+        go_on = "make room, and run it again to go on" if is_full else "run it again to go on"
+        yield labelled("stopped", f"{safe(report.stopped)}; {go_on}", "bold yellow")
+
+
+def _images(report: Report) -> str:
+    told = [f"{report.images_stored:,} stored"]
+    told += [f"{report.images_withheld:,} withheld"] if report.images_withheld else []
+    told += [f"{report.images_lost:,} lost"] if report.images_lost else []
+    return ", ".join(told)
+
+
+def _in_doubt(report: Report) -> str:
+    """Say what may have been paid, and by what, where the lines above do not."""
+    if not report.in_doubt_usd:
+        return ""
+
+    told = f"{money(report.in_doubt_usd)} in doubt"
+    if report.ambiguous:
+        return told
+
+    is_sending = bool(report.by_state.get(JobState.SENDING))
+    return f"{told}, {'by what is on its way' if is_sending else 'by earlier attempts of jobs that were sent again'}"
 
 
 def _time(seconds: float) -> str:

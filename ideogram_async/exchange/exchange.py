@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any, TypeVar
-
-import attrs
 
 from ideogram_async.download.images import ImageStream, Opening
 from ideogram_async.endpoint import Request
 from ideogram_async.errors import (
     AmbiguousError,
-    Billed,
     DownloadError,
     IdeogramError,
     InvalidRequestError,
@@ -20,12 +19,14 @@ from ideogram_async.errors import (
     Phase,
     TransportError,
 )
-from ideogram_async.events import Failed
-from ideogram_async.exchange.spool import spooled
+from ideogram_async.exchange.detached import Detached, OnDone
+from ideogram_async.exchange.sessions import Local
+from ideogram_async.exchange.spool import has_files, spooled
 from ideogram_async.exchange.stack import Stack
-from ideogram_async.files import HasLink, ImageFile, listed
+from ideogram_async.files import HasLink
 from ideogram_async.models.reply import Reply
 from ideogram_async.transport.threads import in_thread
+from ideogram_async.transport.told import tell_failure, tell_success
 from ideogram_async.wire.call import Call
 from ideogram_async.wire.decode import check, decode
 from ideogram_async.wire.encode import encode
@@ -33,6 +34,8 @@ from ideogram_async.wire.encode import encode
 __all__ = ["Exchange"]
 
 T = TypeVar("T")
+MOST_PER_PLACE = 10
+"""Detached calls for each place of the limiter: more would wait for minutes, and nobody for them."""
 
 
 class Exchange:
@@ -45,16 +48,22 @@ class Exchange:
 
     async def send(self, request: Request[T]) -> T:
         """Send any request, and return its answer."""
-        if isinstance(request, type) or not hasattr(request, "endpoint"):
-            raise TypeError(f"send takes a request such as Generate(...), not {type(request).__name__}")
+        async with self._encoded(request) as call:
+            return await self._run(call, _reading(call, request))
 
-        await self._check(request)
-        async with spooled(request, self.stream, max_bytes=self.stack.shared.max_upload_bytes) as ready:
-            if ready is not request:
-                await self._check(ready)
+    async def detach(self, request: Request[T], on_done: OnDone[T] | None) -> Detached[T]:
+        """Send any request in a task of the loop's own, once it is checked and its files are copied."""
+        async with AsyncExitStack() as files:
+            call = await files.enter_async_context(self._encoded(request))
+            local = await self._sessions.open()
+            self._admit(call, len(local.detached))
+            detached = Detached(request)
+            work = partial(self._finish, call, _reading(call, request), local, files.pop_all())
+            local.detached.start(detached.run(work, on_done))
 
-            call = encode(ready)
-            return await self._run(call, lambda reply: decode(call, reply, request.endpoint.answer))
+        # Its first step: a task that is cancelled before that would never know what it was for.
+        await asyncio.sleep(0)
+        return detached
 
     async def raw(self, call: Call) -> Reply:
         """Send a call that the library has no request for, and return the reply."""
@@ -79,6 +88,39 @@ class Exchange:
 
         return Opening(opening)
 
+    @asynccontextmanager
+    async def _encoded(self, request: Request[Any]) -> AsyncGenerator[Call]:
+        """Check a request, copy what can be read once only, and make a call of it."""
+        if isinstance(request, type) or not hasattr(request, "endpoint"):
+            raise TypeError(f"send takes a request such as Generate(...), not {type(request).__name__}")
+
+        await self._check(request)
+        async with spooled(request, self.stream, max_bytes=self.stack.shared.max_upload_bytes) as ready:
+            if ready is not request:
+                await self._check(ready)
+
+            yield encode(ready)
+
+    def _admit(self, call: Call, others: int) -> None:
+        most = MOST_PER_PLACE * int(self.stack.shared.limiter.statistics().limit)
+        if others >= most:
+            words = f"{call.operation}: {others} detached calls are on their way or in line; nothing was sent"
+            raise NotSentError(words, phase=Phase.QUEUED)
+
+    async def _finish(self, call: Call, read: Callable[[Reply], T], local: Local, files: AsyncExitStack) -> T:
+        """Run a detached call. Nobody cancels its task but a loop that ends, and even then it says what it may cost."""
+        async with files:
+            try:
+                return await self._run(call, read, local)
+            except asyncio.CancelledError:
+                failure = _closed(call)
+
+        task = asyncio.current_task()
+        if task is not None:
+            task.uncancel()
+
+        raise failure
+
     async def _check(self, request: Request[Any]) -> None:
         def problems() -> list[tuple[str, str]]:
             return request.problems(
@@ -88,20 +130,28 @@ class Exchange:
             )
 
         # Files are looked into, and a disk may be slow.
-        found = await in_thread(problems) if _has_files(request) else problems()
+        found = await in_thread(problems) if has_files(request) else problems()
         if found:
             raise InvalidRequestError(found, subject=type(request).__name__)
 
-    async def _run(self, call: Call, read: Callable[[Reply], T]) -> T:
+    async def _run(self, call: Call, read: Callable[[Reply], T], local: Local | None = None) -> T:
         try:
-            return read(await self._unless_closed(lambda: self.stack.send(call), lambda: _closed(call)))
+            answer = read(await self._unless_closed(lambda: self.stack.send(call), lambda: _closed(call), local))
         except BaseException as error:
-            self._tell(call, error)
+            tell_failure(self.stack.emit, call, error)
             raise
 
-    async def _unless_closed(self, work: Callable[[], Awaitable[T]], closed: Callable[[], IdeogramError]) -> T:
-        """Run it in the caller's task, where `Sessions.close` can end it."""
-        local = await self._sessions.open()
+        tell_success(self.stack.emit, call)
+        return answer
+
+    async def _unless_closed(
+        self, work: Callable[[], Awaitable[T]], closed: Callable[[], IdeogramError], local: Local | None = None
+    ) -> T:
+        """Run it in the caller's task, where `Sessions.close` can end it. What belongs to a `Local` ends with that."""
+        local = local or await self._sessions.open()
+        if local.is_closing:
+            raise closed()
+
         scope = asyncio.timeout(None)
         try:
             async with local.call(scope):
@@ -112,27 +162,9 @@ class Exchange:
 
         raise closed()
 
-    def _tell(self, call: Call, error: BaseException) -> None:
-        if isinstance(error, IdeogramError):
-            billed, message = error.billed, str(error)
-        else:
-            may_have_run = call.charged and call.trail.may_have_run()
-            billed, message = Billed.UNKNOWN if may_have_run else Billed.NO, ""
 
-        self.stack.emit(
-            Failed,
-            call_id=call.trail.call_id,
-            operation=call.operation,
-            error=type(error).__name__,
-            message=message,
-            billed=billed,
-            phase=call.trail.phase,
-        )
-
-
-def _has_files(request: Request[Any]) -> bool:
-    values = attrs.astuple(request, recurse=False)  # type: ignore[arg-type]
-    return any(isinstance(item, ImageFile) for value in values for item in listed(value))
+def _reading(call: Call, request: Request[T]) -> Callable[[Reply], T]:
+    return lambda reply: decode(call, reply, request.endpoint.answer)
 
 
 def _closed(call: Call) -> TransportError:

@@ -28,7 +28,7 @@ SessionFactory: TypeAlias = Callable[..., aiohttp.ClientSession]
 USER_AGENT = "ideogram_async"
 IMAGE_CONNECTIONS = 16
 PATIENCE = 5.0
-"""Seconds that a listener has to end when the client is closed."""
+"""Seconds that a listener, or whoever takes the result of a detached call, has to end when the client is closed."""
 
 
 @frozen(kw_only=True)
@@ -50,12 +50,16 @@ class Local:
     images: aiohttp.ClientSession
     tasks: Tasks = field(factory=Tasks)
     """Work that has to be finished."""
+    detached: Tasks = field(factory=Tasks)
+    """Calls that nobody has to wait for."""
     listeners: Tasks = field(factory=Tasks)
     """Listeners that are still at it."""
     collecting: asyncio.Semaphore = field(factory=lambda: asyncio.Semaphore(IMAGE_CONNECTIONS))
     """Places of the images that are being collected: more would only wait for a connection, with open files."""
     streams: WeakSet[ImageStream] = field(factory=WeakSet)
     """Images that are open."""
+    pools: set[aiohttp.ClientSession] = field(factory=set)
+    """Sessions of batches, which download as many images at once as each was told."""
     is_closing: bool = field(default=False, init=False)
     _scopes: set[asyncio.Timeout] = field(factory=set, init=False)
     _ended: asyncio.Event = field(factory=asyncio.Event, init=False)
@@ -89,18 +93,25 @@ class Local:
                 stream.close()
 
             await self.tasks.join()
+            await self.detached.end(PATIENCE)
             await self.listeners.end(PATIENCE)
         finally:
             # Also when whoever closes is cancelled.
             try:
                 await self.api.close()
             finally:
-                await self.images.close()
+                for session in (self.images, *self.pools):
+                    await session.close()
+
+    async def drop(self, pool: aiohttp.ClientSession) -> None:
+        """Close a session for images that nobody needs any more."""
+        self.pools.discard(pool)
+        await pool.close()
 
     def abandon(self) -> None:
         """Let go of the sessions of a loop that has ended and can run nothing any more, without a complaint."""
-        self.api.detach()
-        self.images.detach()
+        for session in (self.api, self.images, *self.pools):
+            session.detach()
 
 
 class Sessions:
@@ -143,11 +154,27 @@ class Sessions:
 
         return local
 
-    async def close(self) -> None:
-        """Close the running loop's parts. A later call opens new ones."""
+    def pool(self, local: Local, connections: int) -> aiohttp.ClientSession:
+        """Make another session for images, with so many connections. `Local.drop` closes it."""
+        session = self._session("images", connections)
+        local.pools.add(session)
+        return session
+
+    async def close(self, grace: float) -> None:
+        """Close the running loop's parts, detached calls after so many seconds. A later call opens new ones."""
         loop = asyncio.get_running_loop()
         local = self._locals.get(loop)
         if local is None or local.is_closing:
+            return
+
+        try:
+            await local.detached.wait(grace)
+        finally:
+            # Also when whoever closes is cancelled.
+            await self._close(loop, local)
+
+    async def _close(self, loop: asyncio.AbstractEventLoop, local: Local) -> None:
+        if local.is_closing:
             return
 
         keeper = self._keepers.pop(loop)
@@ -164,20 +191,20 @@ class Sessions:
                 local.abandon()
 
     def _make(self) -> Local:
-        api = self._session("api")
+        api = self._session("api", 0)
         try:
             # Added here, not passed on: a factory that loses it would make every sent call look unsent.
             if tracing() not in api.trace_configs:
                 api.trace_configs.append(tracing())
 
-            return Local(api, self._session("images"))
+            return Local(api, self._session("images", IMAGE_CONNECTIONS))
         except BaseException:
             api.detach()
             raise
 
-    def _session(self, purpose: Purpose) -> aiohttp.ClientSession:
+    def _session(self, purpose: Purpose, connections: int) -> aiohttp.ClientSession:
         make = self._options.factory or _plain_session
-        session = make(purpose, **self._settings(purpose))
+        session = make(purpose, **self._settings(purpose, connections))
         if not isinstance(session, aiohttp.ClientSession):
             if inspect.iscoroutine(session):
                 session.close()
@@ -186,10 +213,10 @@ class Sessions:
 
         return session
 
-    def _settings(self, purpose: Purpose) -> dict[str, Any]:
+    def _settings(self, purpose: Purpose, connections: int) -> dict[str, Any]:
         options = self._options
         return {
-            "connector": _api_connector(options) if purpose == "api" else _image_connector(options),
+            "connector": _api_connector(options) if purpose == "api" else _image_connector(options, connections),
             "cookie_jar": aiohttp.DummyCookieJar(),
             "headers": {"User-Agent": USER_AGENT},
             "trust_env": options.trust_env,
@@ -221,9 +248,9 @@ def _api_connector(options: SessionOptions) -> aiohttp.TCPConnector:
     return aiohttp.TCPConnector(limit=0, force_close=True, socket_factory=_live_socket)
 
 
-def _image_connector(options: SessionOptions) -> aiohttp.TCPConnector:
+def _image_connector(options: SessionOptions, connections: int) -> aiohttp.TCPConnector:
     resolver = PublicResolver(loopback=options.loopback, exempt=_proxy_hosts(options))
-    return aiohttp.TCPConnector(limit=IMAGE_CONNECTIONS, resolver=resolver)
+    return aiohttp.TCPConnector(limit=connections, resolver=resolver)
 
 
 def _proxy_hosts(options: SessionOptions) -> frozenset[str]:

@@ -18,7 +18,7 @@ from ideogram_async.errors import IdeogramError, InvalidRequestError
 from ideogram_async.files import FromJob, HasLink, ImageFile, is_once_only, listed
 from ideogram_async.transport.threads import in_thread
 
-__all__ = ["OpenLink", "spooled"]
+__all__ = ["OpenLink", "has_files", "spooled"]
 
 CHUNK = 2**18
 R = TypeVar("R", bound=Request[Any])
@@ -42,6 +42,12 @@ async def spooled(request: R, open_link: OpenLink, *, max_bytes: int) -> AsyncGe
             changes[name] = tuple(made) if isinstance(value, tuple) else made[0]
 
         yield cast(R, attrs.evolve(cast(Any, request), **changes)) if changes else request
+
+
+def has_files(request: Request[Any]) -> bool:
+    """Say whether a request sends files, so that a disk is read for it."""
+    values = vars(request).values()
+    return any(isinstance(item, ImageFile) for value in values if value is not None for item in listed(value))
 
 
 def _once_only(request: Request[Any]) -> list[tuple[str, Any]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+import aiohttp
 from attrs import evolve, field, frozen
 from yarl import URL
 
@@ -22,6 +24,7 @@ from ideogram_async.transport.http import Http
 from ideogram_async.transport.limited import limited
 from ideogram_async.transport.policy import Retry, Timeout
 from ideogram_async.transport.retry import retrying
+from ideogram_async.transport.told import told
 from ideogram_async.wire.call import Send
 
 __all__ = ["KeySource", "Shared", "Stack", "View", "api_url"]
@@ -158,14 +161,22 @@ class Stack:
             emit=self.emit,
         )
         self.send = self.layered(self._http, view.retry)
-        self.downloads = Downloads(
-            lambda: sessions.here().images,
-            hosts=shared.hosts,
-            max_image_bytes=shared.max_image_bytes,
-            retry=view.retry,
+        self.downloads = self.downloads_over(lambda: sessions.here().images, lambda: sessions.here().collecting)
+
+    def downloads_over(
+        self, session: Callable[[], aiohttp.ClientSession], places: Callable[[], asyncio.Semaphore]
+    ) -> Downloads:
+        """Collect images over a session, so many at once as there are places."""
+        # Not the stack itself: what it keeps must not lead back to it.
+        sessions = self.shared.sessions
+        return Downloads(
+            session,
+            hosts=self.shared.hosts,
+            max_image_bytes=self.shared.max_image_bytes,
+            retry=self.view.retry,
             emit=self.emit,
             tasks=lambda: sessions.here().tasks,
-            places=lambda: sessions.here().collecting,
+            places=places,
         )
 
     def layered(self, last: Send, retry: Retry) -> Send:
@@ -174,7 +185,7 @@ class Stack:
 
     def layered_with(self, wrap: Callable[[Send], Send], retry: Retry) -> Send:
         """Put the layers around the last one and another, which is inside the limiter: a journal, say."""
-        return self.layered(wrap(self._http), retry)
+        return told(self.layered(wrap(self._http), retry), self.emit)
 
 
 def api_url(given: str) -> URL:

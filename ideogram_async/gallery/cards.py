@@ -24,7 +24,7 @@ WORDS: dict[str, str] = {
     ImageState.REFUSED: "Its link leads where the client does not go.",
     ImageState.CONFLICT: "Another file stands at its place.",
     JobState.PENDING: "Not sent yet.",
-    JobState.SENDING: "On its way, unless its process has died.",
+    JobState.SENDING: "On its way when this page was made.",
     JobState.ANSWERED: "Paid for. The next run looks for its images.",
     JobState.REJECTED: "Refused. It cost nothing.",
     JobState.AMBIGUOUS: "It may have run, and may have been paid for. That is yours to decide.",
@@ -67,14 +67,13 @@ def _card(result: JobResult, image: StoredImage | None, number: int, folder: Pat
     state = result.state if image is None else image.state
     path = None if image is None or image.state is not ImageState.STORED else image.path
     seed = image.seed if image is not None else getattr(result.request, "seed", None)
-    why = str(result.error).strip() if image is None and result.error is not None else ""
     return Card(
         job=_plain(result.id),
         state=str(state),
         operation=_operation(result),
         prompt=_plain((image and image.prompt) or getattr(result.request, "prompt", None) or ""),
         note=_note(result, state),
-        why=_plain(why),
+        why="" if image is not None else _plain(_why(result)),
         image=image,
         key=result.key,
         number=number,
@@ -84,6 +83,10 @@ def _card(result: JobResult, image: StoredImage | None, number: int, folder: Pat
         href=None if path is None else _link(path, folder),
         sidecar=None if path is None else _sidecar(path, folder),
     )
+
+
+def _why(result: JobResult) -> str:
+    return "" if result.error is None else str(result.error).strip().removeprefix(f"{result.request.endpoint}: ")
 
 
 def _note(result: JobResult, state: str) -> str:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ideogram_async.batch.atomic import replacing
+from ideogram_async.batch.atomic import clear_away, replacing
 from ideogram_async.batch.job import JobResult, JobState
 from ideogram_async.batch.report import Report
 from ideogram_async.gallery.cards import Card, cards_of
@@ -39,6 +39,7 @@ def write_page(folder: Path, report: Report, results: Iterable[JobResult]) -> Pa
         raise ImportError(MISSING) from error
 
     cards = illustrated((card for result in results for card in cards_of(result, folder)), folder)
+    clear_away(folder)
     with replacing(folder / NAME) as file:
         for piece in _pieces(template, folder, report, cards):
             file.write(piece.encode(errors="replace"))

@@ -13,7 +13,7 @@ from typing import TypeVar
 import attrs
 from PIL import Image, ImageOps
 
-from ideogram_async.batch.atomic import replacing
+from ideogram_async.batch.atomic import clear_away, replacing
 from ideogram_async.gallery.cards import Card
 
 __all__ = ["FOLDER", "illustrated", "make"]
@@ -33,6 +33,7 @@ def illustrated(cards: Iterable[Card], folder: Path) -> Iterator[Card]:
     Pillow lets go of the interpreter while it works, so threads share the processors.
     """
     (folder / FOLDER).mkdir(exist_ok=True)
+    clear_away(folder / FOLDER)
     root = folder.resolve()
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1), thread_name_prefix="ideogram_async thumbnails") as pool:
         for chunk in _chunks(cards):

@@ -5,6 +5,7 @@ Nothing here waits and nothing knows an event loop; every decision is told the t
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 from attrs import define
@@ -102,6 +103,13 @@ class Congestion:
         """Believe that there is room again: the probe was accepted, or has met no refusal for long enough."""
         self._gates_in_vain = 0
         self.is_probing = False
+
+    def adopt(self, *, limit: float, ceiling: int, epoch: int) -> None:
+        """Take over what was found out elsewhere; `ceiling` is as far as the limit may grow."""
+        self.limit = limit
+        self.epoch = epoch
+        self._told = ceiling
+        self._told_until = math.inf
 
     def _ceiling(self, now: float) -> int:
         return self._told if now < self._told_until else self.configured

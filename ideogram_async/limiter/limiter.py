@@ -117,18 +117,21 @@ class ImageLimiter:
 
     def __repr__(self) -> str:
         now = self.statistics()
-        return f"<ImageLimiter: {now.in_flight} of {now.limit:g} places taken, {now.waiting} waiting>"
+        return f"<{type(self).__name__}: {now.in_flight} of {now.limit:g} places taken, {now.waiting} waiting>"
 
     def _places(self) -> Places:
         loop = asyncio.get_running_loop()
         places = self._by_loop.get(loop)
         if places is None:
-            places = Places(Congestion(self._max_in_flight, self._rng), loop)
+            places = self._make_places(loop)
             with self._lock:
                 self._forget_closed_loops()
                 self._by_loop[loop] = places
 
         return places
+
+    def _make_places(self, loop: asyncio.AbstractEventLoop) -> Places:
+        return Places(Congestion(self._max_in_flight, self._rng), loop)
 
     def _forget_closed_loops(self) -> None:
         # A loop that was closed over suspended tasks is still referred to by what they wait for.

@@ -16,16 +16,17 @@ __all__ = ["main"]
 _KEY = "sandbox"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, *, prog: str = "python -m ideogram_async sandbox") -> int:
     """Serve a box until SIGINT or SIGTERM, then say what was billed.
 
     Args:
         argv: The arguments, without the name of the program; `None` takes those of the process.
+        prog: What help calls the program.
 
     Returns:
         The exit code: 0, or 1 when the port is taken or Pillow is missing. Wrong arguments exit with 2.
     """
-    options = _parser().parse_args(argv)
+    options = _parser(prog).parse_args(argv)
     box = Sandbox(
         port=options.port,
         max_in_flight=options.max_in_flight,
@@ -44,9 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m ideogram_async sandbox",
+        prog=prog,
         description="Serve a local stand-in for the Ideogram API: it behaves and bills alike, and costs nothing.",
     )
     parser.add_argument("--port", type=int, default=0, help="the port to listen on (default: a free one)")

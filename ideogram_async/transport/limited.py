@@ -27,7 +27,15 @@ def limited(send: Send, limiter: Limiter, emit: Emitter) -> Send:
 
         trail = call.trail
         trail.phase = Phase.QUEUED
-        emit(Waiting, call_id=trail.call_id, operation=call.operation, weight=call.weight)
+        emit(
+            Waiting,
+            call_id=trail.call_id,
+            operation=call.operation,
+            weight=call.weight,
+            images=call.images,
+            model=call.model,
+            prompt=call.prompt,
+        )
         async with _held(limiter.acquire(call.weight)) as lease:
             if trail.deadline is not None:
                 # The deadline bounds the work, not the time in our own queue.

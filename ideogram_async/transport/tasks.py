@@ -17,6 +17,9 @@ class Tasks:
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()
 
+    def __len__(self) -> int:
+        return len(self._running)
+
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Start it and keep it alive until it ends."""
         task = asyncio.get_running_loop().create_task(work)
@@ -37,6 +40,12 @@ class Tasks:
         """Wait until all of them have ended, but for one that is waiting here itself."""
         while others := self._running - {asyncio.current_task()}:
             await asyncio.wait(others)
+
+    async def wait(self, patience: float) -> None:
+        """Wait until those of now have ended, so many seconds at most."""
+        others = self._running - {asyncio.current_task()}
+        if others:
+            await asyncio.wait(others, timeout=patience)
 
     async def end(self, patience: float) -> None:
         """Wait so many seconds, then cancel those that are left."""

@@ -11,6 +11,7 @@ from attrs import define, field, frozen
 from ideogram_async.errors import Phase
 from ideogram_async.files import ImageFile
 from ideogram_async.models.reply import Reply
+from ideogram_async.secret import Veiled
 
 __all__ = ["Call", "Part", "Send", "Trail"]
 
@@ -61,6 +62,11 @@ class Call:
     """Places of the account's limit that it takes: images in progress."""
     charged: bool = True
     """Whether it may cost money, so that a second one may pay twice."""
+    images: int = 0
+    """Images that it is to make."""
+    model: str | None = None
+    """The model that it asks for, where it names one."""
+    prompt: Veiled | None = None
     trail: Trail = field(factory=Trail, eq=False, repr=False)
 
 

@@ -14,10 +14,12 @@ import attrs
 
 from ideogram_async.endpoint import Body, Endpoint, Request
 from ideogram_async.files import ImageFile
+from ideogram_async.models import images
 from ideogram_async.requests.palette import ColorPaletteMember, Palette
+from ideogram_async.secret import Veiled
 from ideogram_async.wire.call import Call, Part
 
-__all__ = ["encode", "json_of", "params_of", "parts_of", "weight_of"]
+__all__ = ["encode", "json_of", "model_in", "params_of", "parts_of", "weight_of"]
 
 JSON = "application/json"
 
@@ -34,6 +36,9 @@ def encode(request: Request[Any]) -> Call:
         path=path,
         weight=weight_of(request),
         charged=endpoint.charged,
+        images=weight_of(request) if endpoint.answer.__module__ == images.__name__ else 0,
+        model=_model_of(request),
+        prompt=_prompt_of(request),
         form=tuple(_form(endpoint, rest)) if endpoint.body is Body.FORM else None,
         json=json_of(_wrapped(endpoint, rest)) if endpoint.body is Body.JSON else None,
         params=tuple(params_of(rest)) if endpoint.body is Body.QUERY else (),
@@ -43,6 +48,21 @@ def encode(request: Request[Any]) -> Call:
 def weight_of(request: Request[Any]) -> int:
     """Count the images that a request has in progress. A look at the account has none."""
     return (getattr(request, "num_images", None) or 1) if request.endpoint.charged else 0
+
+
+def _model_of(request: Request[Any]) -> str | None:
+    named = getattr(request, "custom_model_uri", None) or getattr(request, "model", None)
+    return str(named) if named else model_in(request.endpoint.path)
+
+
+def _prompt_of(request: Request[Any]) -> Veiled | None:
+    prompt = getattr(request, "prompt", None)
+    return None if prompt is None else Veiled(str(prompt))
+
+
+def model_in(path: str) -> str | None:
+    """Read the model's name from a path that has it: `ideogram-v3`."""
+    return next((part for part in path.split("/") if part.startswith("ideogram-v")), None)
 
 
 def parts_of(name: str, value: Any) -> Iterator[Part]:

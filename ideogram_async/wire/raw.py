@@ -11,7 +11,7 @@ from ideogram_async.errors import InvalidRequestError
 from ideogram_async.files import ImageFile
 from ideogram_async.requests.rules import kind, unsendable
 from ideogram_async.wire.call import Call
-from ideogram_async.wire.encode import json_of, params_of, parts_of
+from ideogram_async.wire.encode import json_of, model_in, params_of, parts_of
 
 __all__ = ["encode_raw"]
 
@@ -45,6 +45,8 @@ def encode_raw(
         path=quote(path, safe="/?&=%:@!$'()*+,;~-._"),
         weight=0 if is_free else weight,
         charged=charged and not is_free,
+        images=0 if is_free else weight,
+        model=model_in(path),
         form=None if form is None else tuple(part for name, value in form.items() for part in parts_of(name, value)),
         json=None if json is None else json_of(json),
         params=tuple(params_of(dict(_given(params or {})))),

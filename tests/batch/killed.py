@@ -1,8 +1,8 @@
 """A batch that is killed: at a random moment from outside, or by itself at its n-th step on disk.
 
-    python killed.py URL FOLDER JOBS [STEP]
+    python killed.py URL FOLDER JOBS [STEP | again]
 
-Without a step it runs to the end, and prints how many steps it took.
+Without a step it runs to the end, and prints how many steps it took; with `again` it sends once more what is in doubt.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ideogram_async import Generate, Ideogram, Job, Report
+from ideogram_async import Generate, Ideogram, Job, Report, Retry
 from ideogram_async.batch.journal import Journal
 from ideogram_async.download import storage
 
@@ -26,10 +26,10 @@ def jobs(count: int) -> list[Job]:
     return [Job(Generate(f"job {n}", num_images=1 + n % 3, seed=n), id=f"job-{n}") for n in range(count)]
 
 
-async def run(url: str, folder: Path, count: int) -> Report:
+async def run(url: str, folder: Path, count: int, *, again: bool = False) -> Report:
     """Run the batch."""
-    async with Ideogram("sandbox", base_url=url) as client:
-        return await client.run_batch(jobs(count), folder)
+    async with Ideogram("sandbox", base_url=url, retry=Retry(base=0.05)) as client:
+        return await client.run_batch(jobs(count), folder, retry_ambiguous=again)
 
 
 class Steps:
@@ -57,12 +57,13 @@ class Steps:
 
 
 def main() -> None:
-    url, folder, count, *fatal = sys.argv[1:]
-    steps = Steps(int(fatal[0]) if fatal else None)
+    url, folder, count, *how = sys.argv[1:]
+    again = how == ["again"]
+    steps = Steps(int(how[0]) if how and not again else None)
     for owner, name in STEPS:
         steps.watch(owner, name)
 
-    asyncio.run(run(url, Path(folder), int(count)))
+    asyncio.run(run(url, Path(folder), int(count), again=again))
     sys.stdout.write(str(steps.count))
 
 

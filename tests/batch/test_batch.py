@@ -31,8 +31,10 @@ from ideogram_async import (
     Remix,
     Upscale,
 )
-from ideogram_async.batch.batch import LAG, LOOK_AHEAD
-from ideogram_async.events import BatchFinished, BatchStopped, JobFinished
+from ideogram_async.batch import Folder
+from ideogram_async.batch.pulling import LOOK_AHEAD
+from ideogram_async.batch.room import LAG
+from ideogram_async.events import BatchFinished, BatchStopped, JobFinished, JobStarted
 from ideogram_async.sandbox import Fault, Sandbox
 
 TIMES_OUT = 20
@@ -425,6 +427,78 @@ async def test_a_batch_tells_its_events(client: Ideogram, tmp_path: Path):
 
     assert ["the caller left"] == [event.reason for event in events.of(BatchStopped)]
     assert len(events.of(JobFinished)) == events.of(BatchFinished)[0].jobs
+
+
+async def test_only_what_is_begun_is_told_as_started(client: Ideogram, tmp_path: Path):
+    """A job that an earlier run has settled, or that is refused unsent, ends without having started."""
+    await results(client, foxes(3), tmp_path)
+    events = Events()
+    found = await results(client, [*foxes(4), Generate("")], tmp_path, on_event=events)
+
+    assert (1, 5) == (len(events.of(JobStarted)), len(events.of(JobFinished)))
+    assert [False, False, True, True, True] == sorted(result.from_journal for result in found)
+
+
+async def test_a_settled_job_that_comes_twice_counts_once(client: Ideogram, tmp_path: Path):
+    """Of the same id each place in the input gets its result, and the report counts one job."""
+    await results(client, foxes(2), tmp_path)
+    async with asyncio.timeout(TIMES_OUT), client.batch([*foxes(2), *foxes(2)], tmp_path) as batch:
+        found = [result async for result in batch]
+
+    assert ([0, 1, 2, 3], 2) == ([result.index for result in found], batch.report().jobs)
+
+
+@pytest.mark.parametrize("most", [3, 24])
+async def test_as_many_images_as_asked_for_come_at_once(client: Ideogram, box: Sandbox, tmp_path: Path, most: int):
+    """`max_downloads` bounds the downloads of a batch, and nothing else does: its connections are its own."""
+    box.fail("images", fault=Fault.hang, times=most)
+    async with asyncio.timeout(TIMES_OUT):
+        running = asyncio.create_task(results(client, foxes(16, num_images=2), tmp_path, max_downloads=most))
+        while len(box.image_requests) < most:
+            await asyncio.sleep(0)
+
+        for _ in range(200):
+            await asyncio.sleep(0)
+
+        at_once = len(box.image_requests)
+        box.release()
+        await running
+
+    assert most == at_once
+
+
+async def test_a_conflict_leaves_what_comes_after_it_alone(client: Ideogram, box: Sandbox, tmp_path: Path):
+    """Jobs before the one whose id is taken are done, and those after it are not even noted."""
+    await results(client, [Job(Generate("a fox"), id="fox")], tmp_path)
+    jobs = [*foxes(3), Job(Generate("a dog"), id="fox"), Job(Generate("later"), id="later")]
+    found: list[JobResult] = []
+    with pytest.raises(JobConflictError, match="'fox' stands for another request"):
+        async with asyncio.timeout(TIMES_OUT), client.batch(jobs, tmp_path) as batch:
+            async for result in batch:
+                found.append(result)
+
+    assert {"fox-0", "fox-1", "fox-2"} == {result.id for result in found}
+    assert {"fox", "fox-0", "fox-1", "fox-2"} == {result.id for result in Folder(tmp_path).results()}
+
+
+async def test_a_file_that_is_slow_to_come_holds_up_none_before_it(client: Ideogram, tmp_path: Path):
+    """While a job's file is read, those that came before it are finished."""
+    gate = asyncio.Event()
+
+    class Slow:
+        def __init__(self) -> None:
+            self._file = io.BytesIO(picture())
+
+        async def read(self, size: int = -1) -> bytes:
+            await gate.wait()
+            return self._file.read(size)
+
+    async with asyncio.timeout(TIMES_OUT), client.batch([*foxes(3), Remix(Slow(), "a fox")], tmp_path) as batch:
+        before = [await anext(batch) for _ in range(3)]
+        gate.set()
+        after = [result async for result in batch]
+
+    assert ({0, 1, 2}, [3]) == ({result.index for result in before}, [result.index for result in after])
 
 
 async def test_sidecars_stand_beside_the_images(client: Ideogram, tmp_path: Path):

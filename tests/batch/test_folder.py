@@ -87,7 +87,7 @@ def test_results_come_in_order_with_what_the_journal_knows(folder: Folder):
     assert folder.path / "row-0-0.png" == results[0].images[0].path
     assert [ImageState.WITHHELD, ImageState.STORED] == [kept.state for kept in results[1].images]
     assert {(None, True)} == {(result.answer, result.from_journal) for result in results}
-    assert [None, None, SafetyError, ServerError, AmbiguousError, None, None, None] == [
+    assert [None, None, SafetyError, ServerError, AmbiguousError, None, AmbiguousError, None] == [
         result.error and type(result.error) for result in results
     ]
 
@@ -100,14 +100,14 @@ def test_a_price_counts_every_time_that_may_have_run(folder: Folder):
 
 
 def test_the_report_is_of_all_jobs(folder: Folder):
-    """Jobs, images and money are summed up over every run, what is on its way counts as in doubt."""
+    """Jobs, images and money are summed up over every run; what a dead process was sending is in doubt."""
     report = folder.report()
 
     assert 8 == report.jobs == sum(report.by_state.values())
     assert (2, 1, 0) == (report.images_stored, report.images_withheld, report.images_lost)
     assert (Decimal("0.18"), Decimal("0.18")) == (report.spent_usd, report.in_doubt_usd)
     assert ["row-1", "row-2", "row-7"] == [result.id for result in report.failures]
-    assert ["row-3", "row-4"] == [result.id for result in report.ambiguous]
+    assert ["row-3", "row-4", "row-6"] == [result.id for result in report.ambiguous]
     assert str(report).startswith("8 jobs in 0.0 s: 1 done")
 
 
@@ -118,14 +118,15 @@ def test_reading_changes_nothing_and_needs_no_lock(folder: Folder):
         writer.execute("BEGIN IMMEDIATE")
         writer.execute("UPDATE job SET state = 'rejected'")
         before = journal(folder.path).read_bytes()
-        during = folder.report().by_state[JobState.AMBIGUOUS]
+        during = folder.report().by_state
         writer.execute("COMMIT")
         after = folder.report().by_state[JobState.REJECTED]
         unchanged = journal(folder.path).read_bytes()
 
     lock.release()
 
-    assert (2, 8, before) == (during, after, unchanged)
+    assert (2, 1) == (during[JobState.AMBIGUOUS], during[JobState.SENDING])
+    assert (8, before) == (after, unchanged)
 
 
 def test_an_iterator_that_is_left_holds_nothing_open(folder: Folder):
@@ -217,6 +218,46 @@ def test_a_job_to_be_sent_again_counts_twice(folder: Folder):
 def test_what_a_dead_process_was_sending_can_be_decided(folder: Folder):
     """Under the lock, nobody is sending: such a job is in doubt."""
     assert JobState.PARTIAL == folder.resolve("row-6", "lost").state
+
+
+async def test_an_earlier_attempt_stays_in_every_bill(tmp_path: Path):
+    """What was sent again counts twice, and only once for certain: result, batch and folder agree on that."""
+    async with Sandbox() as box, Ideogram("k", base_url=box.url) as client:
+        box.fail("generate", fault=Fault.close_after_body)
+        first = await client.run_batch([Job(Generate("fox"), "fox")], tmp_path)
+        async with client.batch([Job(Generate("fox"), "fox")], tmp_path, retry_ambiguous=True) as batch:
+            results = [result async for result in batch]
+
+    [kept], report = Folder(tmp_path).results(), Folder(tmp_path).report()
+
+    assert (Decimal(0), Decimal("0.06")) == (first.spent_usd, first.in_doubt_usd)
+    assert [Decimal("0.12")] == [result.cost_usd for result in results]
+    assert Decimal("0.12") == kept.cost_usd
+    assert (Decimal("0.06"), Decimal("0.06")) == (batch.report().spent_usd, batch.report().in_doubt_usd)
+    assert (Decimal("0.06"), Decimal("0.06")) == (report.spent_usd, report.in_doubt_usd)
+
+
+def test_what_is_on_its_way_is_in_doubt_once_nobody_holds_the_folder(folder: Folder):
+    """As long as a process holds the folder its calls are on their way; when it is gone they are ambiguous."""
+    states, tables = [], []
+    lock = FolderLock(journal(folder.path).with_name("lock")).take()
+    for _ in range(2):
+        states.append([result.state for result in folder.results()][6])
+        tables.append(folder.export_jsonl(folder.path / "jobs.jsonl").read_text().splitlines()[6])
+        lock.release()
+
+    assert [JobState.SENDING, JobState.AMBIGUOUS] == states
+    assert ["sending", "ambiguous"] == [json.loads(line)["state"] for line in tables]
+    assert "row-6" == folder.report().ambiguous[-1].id
+
+
+def test_a_wrong_decision_is_told_what_can_be_decided(folder: Folder):
+    """Whoever names another job hears of those that are in doubt."""
+    for name in ("nobody", "row-0"):
+        with pytest.raises(BatchError) as caught:
+            folder.resolve(name, "lost")
+
+        assert "To be decided: 'row-3', 'row-4', 'row-6'." == caught.value.advice
 
 
 def test_only_ambiguous_jobs_are_decided(folder: Folder):

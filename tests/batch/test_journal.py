@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from decimal import Decimal
 from functools import partial
@@ -111,6 +112,20 @@ async def test_steps_that_meet_share_a_commit(journal: Journal):
     assert journal.commits - before < 50
 
 
+async def test_urgent_steps_go_first(journal: Journal):
+    """Steps for calls that hold places overtake others that wait, and keep their own order."""
+    gate, done = threading.Event(), []
+    blocking = asyncio.create_task(journal.run(lambda _: gate.wait(10)))
+    await asyncio.sleep(0)
+    others = [asyncio.create_task(journal.run(lambda _, n=n: done.append(n))) for n in range(2)]
+    urgent = [asyncio.create_task(journal.run(lambda _, n=n: done.append(n), urgent=True)) for n in range(2, 4)]
+    await asyncio.sleep(0)
+    gate.set()
+    await asyncio.gather(blocking, *others, *urgent)
+
+    assert [2, 3, 0, 1] == done
+
+
 async def test_a_step_that_fails_takes_no_other_with_it(journal: Journal):
     """Of steps in one commit, the one that fails is undone and the others stand."""
 
@@ -190,6 +205,10 @@ def of_another_origin(path: Path) -> None:
     Journal.open(path, origin="https://api.ideogram.ai").close()
 
 
+def empty(path: Path) -> None:
+    path.touch()
+
+
 def damaged(path: Path) -> None:
     journal = Journal.open(path, origin="sandbox")
     asyncio.run(journal.run(lambda database: rows.add(database, [job(number) for number in range(500)])))
@@ -199,7 +218,7 @@ def damaged(path: Path) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("spoil", [garbage, foreign, newer, of_another_origin, damaged])
+@pytest.mark.parametrize("spoil", [garbage, foreign, newer, of_another_origin, empty, damaged])
 def test_what_cannot_be_trusted_is_refused_and_left_alone(path: Path, spoil):
     """A journal that is damaged, foreign, newer or another service's is refused, and not one byte of it changes."""
     spoil(path)
@@ -208,6 +227,15 @@ def test_what_cannot_be_trusted_is_refused_and_left_alone(path: Path, spoil):
         Journal.open(path, origin="sandbox")
 
     assert before == path.read_bytes()
+
+
+def test_one_that_was_never_finished_is_made_anew(path: Path):
+    """A journal grows beside its place: what a process has left there that died over it is no journal yet."""
+    growing = path.with_name(f"{path.name}.new")
+    growing.write_bytes(b"half a journal")
+    Journal.open(path, origin="sandbox").close()
+
+    assert not growing.exists()
 
 
 def test_a_new_journal_is_marked_private_and_durable(path: Path, journal: Journal):

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import random
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from ideogram_async import Report
+from ideogram_async import JobState, Report
 
 sys.path.append(str(Path(__file__).parent))
 
@@ -35,8 +36,8 @@ def judge() -> Iterator[Judge]:
         yield judge
 
 
-def start(judge: Judge, folder: Path, jobs: int, *step: int) -> subprocess.Popen[str]:
-    arguments = [sys.executable, str(SCRIPT), judge.url, str(folder), str(jobs), *map(str, step)]
+def start(judge: Judge, folder: Path, jobs: int, *how: int | str) -> subprocess.Popen[str]:
+    arguments = [sys.executable, str(SCRIPT), judge.url, str(folder), str(jobs), *map(str, how)]
     return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
 
@@ -57,21 +58,25 @@ def in_doubt(folder: Path) -> int:
 
 def check(judge: Judge, folder: Path, before: int) -> int:
     """Hold what a kill has left against the ledger; returns the images in doubt."""
-    ledger, jobs, images = judge.ledger(), rows_of(folder, "job"), rows_of(folder, "image")
+    ledger, jobs = judge.ledger(), rows_of(folder, "job")
     known = sum(row["state"] not in ("pending", "rejected") for row in jobs)
     doubtful = in_doubt(folder)
 
     assert 0 == ledger["duplicates"]
     assert ledger["calls"] <= known
     assert doubtful - before <= LIMIT
-    for image in images:
+    check_files(folder)
+    return doubtful
+
+
+def check_files(folder: Path) -> None:
+    """See that what is stored stands whole."""
+    for image in rows_of(folder, "image"):
         if image["state"] == "stored":
             assert image["sha256"] == hashlib.sha256((folder / image["path"]).read_bytes()).hexdigest()
 
     for path in folder.glob("*.png"):
         assert path.read_bytes().endswith(b"IEND\xaeB\x60\x82")
-
-    return doubtful
 
 
 def finish(judge: Judge, folder: Path, jobs: int) -> Report:
@@ -86,6 +91,19 @@ def finish(judge: Judge, folder: Path, jobs: int) -> Report:
     return report
 
 
+def kill_at_random(child: subprocess.Popen[str], rng: random.Random) -> bool:
+    """Kill a process some time after it has begun; says whether it had ended before."""
+    try:
+        child.wait(rng.uniform(0.35, 0.9))
+    except subprocess.TimeoutExpired:
+        child.kill()
+
+    child.communicate()
+
+    assert child.returncode in (0, -signal.SIGKILL)
+    return child.returncode == 0
+
+
 def test_d01_random_kills_cost_nothing_twice(judge: Judge, tmp_path: Path):
     """However often a batch is killed: what is stored stays, and a kill leaves no more in doubt than was in flight."""
     rng = random.Random(7)
@@ -95,21 +113,44 @@ def test_d01_random_kills_cost_nothing_twice(judge: Judge, tmp_path: Path):
         folder, before, is_over = tmp_path / f"run-{number}", 0, False
         number += 1
         while killed < KILLS and not is_over:
-            child = start(judge, folder, jobs)
-            try:
-                child.wait(rng.uniform(0.35, 0.9))
-                is_over = True
-            except subprocess.TimeoutExpired:
-                child.kill()
-                killed += 1
-
-            child.communicate()
-
+            is_over = kill_at_random(start(judge, folder, jobs), rng)
+            killed += not is_over
             before = check(judge, folder, before)
 
         doubts += len(finish(judge, folder, jobs).ambiguous)
 
     sys.stdout.write(f"{killed} kills in {number} batches: {doubts} calls in doubt, 0 paid twice, 0 images lost\n")
+
+
+def test_d02_random_kills_lose_nothing_when_asked_to_pay(judge: Judge, tmp_path: Path):
+    """With `retry_ambiguous` every job is stored or was sent twice, and a kill costs what was in flight at most."""
+    rng = random.Random(11)
+    jobs, killed, number, extra = 60, 0, 0, 0
+    weights = sum(1 + n % 3 for n in range(jobs))
+    while killed < KILLS:
+        judge.reset()
+        folder, kills, is_over = tmp_path / f"run-{number}", 0, False
+        number += 1
+        while killed < KILLS and not is_over:
+            is_over = kill_at_random(start(judge, folder, jobs, "again"), rng)
+            killed, kills = killed + (not is_over), kills + (not is_over)
+            check_files(folder)
+
+            assert judge.ledger()["images"] <= weights + LIMIT * kills
+
+        report = asyncio.run(run(judge.url, folder, jobs, again=True))
+        rows = rows_of(folder, "job")
+        done = sum(row["weight"] for row in rows if row["state"] == "done")
+        paid_again = judge.ledger()["images"] - done
+
+        assert {"done"} == {row["state"] for row in rows if row["resends"] == 0}
+        assert jobs == len(rows) == report.by_state[JobState.DONE] + len(report.ambiguous)
+        assert done == report.images_stored == len(list(folder.glob("*.png")))
+        assert paid_again <= LIMIT * kills
+        check_files(folder)
+        extra += paid_again
+
+    sys.stdout.write(f"{killed} kills in {number} batches: {extra} images paid again, 0 images lost\n")
 
 
 def test_a_kill_at_every_step_costs_nothing_twice(judge: Judge, tmp_path: Path):

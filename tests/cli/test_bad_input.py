@@ -11,7 +11,10 @@ from commands import generate
 
 FAULTS: list[tuple[Any, str, str]] = [
     ('{"operation": "generate", "prompt"', "", "is no JSON: Expecting ':' delimiter"),
-    ("[1]", "", "must be a JSON object, not list"),
+    ("[1]", "", "must be a JSON object, not list; each line holds one object, without brackets"),
+    ('[{"operation": "generate", "prompt": "a"},', "", "is no JSON: each line holds one object, without brackets"),
+    ('{"operation": "generate", "prompt": "a"},', "", "is no JSON: each line holds one object, without brackets"),
+    ("{", "", "; an object stands on one line"),
     ('{"operation": "generate", "prompt": "a", "prompt": "b"}', "prompt", "is given twice"),
     ({"prompt": "a fox"}, "operation", "is missing"),
     ({"operation": "genrate", "prompt": "a"}, "operation", "did you mean 'generate'?"),
@@ -21,12 +24,22 @@ FAULTS: list[tuple[Any, str, str]] = [
     ({"operation": "upscale", "image": "none.png"}, "image", "cannot be read: No such file or directory"),
     ({"operation": "upscale", "image": 3}, "image", "must be a path"),
     ({"operation": "upscale", "image": {"job": "later"}}, "image", "no earlier job has that id"),
+    (
+        {"operation": "inpaint", "prompt": "a", "image": {"job": "first"}, "mask": {"job": "later"}},
+        "mask",
+        "names the job 'later', and no earlier job has that id",
+    ),
+    (generate("n", style_reference_images=[{"job": "later"}]), "style_reference_images", "names the job 'later'"),
     ({"operation": "upscale", "image": {"job": "first", "index": 1}}, "image", "which makes 1"),
     (generate("first", prompt="another"), "id", "'first' stands for an earlier job"),
     (generate("n", id=7), "id", "must be a string, not int"),
     (generate("n", num_images="2"), "num_images", "must be a whole number, not str"),
     (generate("n", num_images=9), "num_images", "must be from 1 to 8, not 9"),
-    (generate("n", rendering_speed="SLOW"), "rendering_speed", "is not one of FLASH, TURBO, DEFAULT, QUALITY\n"),
+    (
+        generate("n", rendering_speed="SLOW"),
+        "rendering_speed",
+        "is not one of FLASH, TURBO, DEFAULT, QUALITY; a newer value is written unchecked:SLOW\n",
+    ),
 ]
 
 
@@ -40,8 +53,9 @@ def test_a_fault_has_its_line_and_field(say, row: Any, field: str, rule: str):
 
     assert 2 == ended.code
     assert "jobs.jsonl has 1 fault; nothing was sent, nothing was paid\n" in ended.err
-    assert f"line 3    {' ' if not field else ''}{field}" in ended.err
+    assert f"  line 3    {field}" in ended.err
     assert rule in ended.err
+    assert ended.err.endswith("  correct them, and run it again\n")
 
 
 def test_machines_get_faults_as_json(say):
@@ -68,7 +82,54 @@ def test_a_table_has_lines_too(say, row: str, rule: str):
     ended = say("batch", "plan", "jobs.csv")
 
     assert 2 == ended.code
-    assert rule in ended.err
+    assert f"line 2    {rule}" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("header", "fault"),
+    [
+        ("operation,promt", "promt is no field of any operation; did you mean 'prompt'?"),
+        ("operation,prompt,prompt", "prompt is given twice"),
+        ("prompt,seed", "operation is no column of the header, which has prompt, seed"),
+        ("operation;prompt", "must be a header with the column operation and the names of fields, not"),
+        ("generate,a fox", "must be a header with the column operation and the names of fields, not 'generate,a fox'"),
+        ("op\u00e9ration".encode("utf-16"), "is no UTF-8 text"),
+    ],
+)
+def test_the_header_of_a_table_is_judged_once(say, header: str | bytes, fault: str):
+    """What is wrong with a column is told with the first line, not with every row."""
+    first = header if isinstance(header, bytes) else header.encode()
+    Path("jobs.csv").write_bytes(first + b"\n" + b"generate,a fox\n" * 3)
+
+    ended = say("batch", "plan", "jobs.csv")
+
+    assert 2 == ended.code
+    assert "jobs.csv has 1 fault; nothing was sent, nothing was paid\n" in ended.err
+    assert f"line 1    {fault}" in ended.err
+
+
+def test_a_row_is_where_it_begins(say):
+    """Cells may hold line breaks; blank lines, a byte order mark and CRLF are no faults."""
+    rows = ["operation,prompt,num_images,", 'generate,"a\r\nred ""fox""",1', "", "generate,a fox,two", 'generate,"open']
+    Path("jobs.csv").write_bytes("\r\n".join(rows).encode("utf-8-sig"))
+
+    ended = say("batch", "plan", "jobs.csv")
+
+    assert "jobs      1 job in jobs.csv" in ended.out
+    assert "  line 5    num_images must be a whole number, not 'two'\n" in ended.err
+    assert "  line 6    is no CSV: a quote is not closed\n" in ended.err
+
+
+def test_a_word_that_is_newer_is_written_unchecked(say):
+    """In a table and in JSON lines alike `unchecked:` hands a word on as it is; the case of words does not count."""
+    row = {"operation": "generate", "prompt": "a", "rendering_speed": "Unchecked:BALANCED", "style_type": "design"}
+    Path("jobs.jsonl").write_text(json.dumps(row))
+    Path("jobs.csv").write_text(f"{','.join(row)}\n{','.join(row.values())}\n")
+
+    told = [say("batch", "plan", name) for name in ("jobs.jsonl", "jobs.csv")]
+
+    assert [(0, ""), (0, "")] == [(ended.code, ended.err) for ended in told]
+    assert all("and 1 job whose price is not known" in ended.out for ended in told)
 
 
 def test_an_empty_file(say):
@@ -99,7 +160,9 @@ def test_the_folder_is_a_file(say):
     assert "out is a file; a batch needs a folder" in ended.err
 
 
-@pytest.mark.parametrize("words", [("--names", "{bad}"), ("--max-cost-usd", "much"), ("--max-downloads", "0")])
+@pytest.mark.parametrize(
+    "words", [("--names", "{bad}"), ("--names", "{seed:d}"), ("--max-cost-usd", "much"), ("--max-downloads", "0")]
+)
 def test_options_that_make_no_sense(say, words: tuple[str, ...]):
     """An option that makes no sense exits with 2, and leaves no folder behind."""
     Path("jobs.jsonl").write_text(json.dumps(generate("fox")))
@@ -107,17 +170,22 @@ def test_options_that_make_no_sense(say, words: tuple[str, ...]):
     ended = say("batch", "run", "jobs.jsonl", "out", "--sandbox", *words)
 
     assert 2 == ended.code
-    assert words[0].lstrip("-").replace("-", "_") in ended.err
+    assert ended.err.startswith(f"✗ {words[0]}")
+    assert ended.err.endswith("  Nothing was paid. Correct the option.\n")
     assert not Path("out").exists()
 
 
 @pytest.mark.parametrize("words", [("batch", "status"), ("batch", "gallery"), ("batch", "export", "jobs.csv")])
 def test_no_batch_there(say, words: tuple[str, ...]):
-    """A folder that is none of a batch is told so."""
-    ended = say(*words[:2], "nothing", *words[2:])
+    """A folder that is none of a batch is told so, and why."""
+    Path("file").touch()
+    Path("empty").mkdir()
+    for name, why in (("nothing", "is not there"), ("file", "is a file"), ("empty", "has no .ideogram/")):
+        ended = say(*words[:2], name, *words[2:])
 
-    assert 2 == ended.code
-    assert "is no folder of a batch" in ended.err
+        assert 2 == ended.code
+        assert f"{name} is no folder of a batch: it {why}" in ended.err
+        assert ended.err.endswith("  Nothing was paid. Name the folder that a batch was run into.\n")
 
 
 def test_no_key(say):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -115,8 +119,146 @@ def test_invalid_fields_are_all_told(cli: CommandLine, ideogram_sandbox: Sandbox
 
     assert 2 == ended.code
     assert all(f"  {field}: " in ended.err for field in ("prompt", "num_images", "rendering_speed"))
-    assert "Unchecked" not in ended.err
+    assert "a newer value is written unchecked:SLOW\n" in ended.err
     assert [] == ideogram_sandbox.requests
+
+
+def test_a_word_that_is_newer_is_sent_as_it_is(cli: CommandLine, ideogram_sandbox: Sandbox):
+    """`unchecked:` takes a word past the lists of this library; the service judges it."""
+    ended = cli("generate", "a fox", "--rendering-speed", "unchecked:BALANCED")
+    [arrival] = ideogram_sandbox.requests
+
+    assert 1 == ended.code
+    assert "400 rendering_speed: 'BALANCED' is not one of the allowed values" in ended.err
+    assert "Nothing was paid. Correct the request." in ended.err
+    assert "generate" == arrival.operation.rpartition("/")[2]
+
+
+def test_the_folder_is_made_before_money_is_spent(cli: CommandLine, ideogram_sandbox: Sandbox):
+    """Images need a folder; where there can be none, nothing is sent."""
+    cli.write("file")
+
+    ended = cli("generate", "a fox", "-o", "file")
+
+    assert 2 == ended.code
+    assert "file is a file; images need a folder\n  Nothing was paid. Name another folder." in ended.err
+    assert [] == ideogram_sandbox.requests
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_links_of_an_answer_that_cannot_be_read_are_stored(cli: CommandLine, ideogram_sandbox: Sandbox, as_json: bool):
+    """What was paid for is collected: with `-o` the links in a broken answer are followed, and the error is told."""
+    link = cli("generate", "a fox", "--json").events[0]["data"][0]["url"]
+    ideogram_sandbox.fail("generate", fault=Fault.status(200, f'{{"data": [{{"url": "{link}"}}]}}'))
+
+    ended = cli("generate", "a fox", "-o", "foxes", *(["--json"] * as_json))
+    [stored] = (cli.folder / "foxes").iterdir()
+
+    assert 1 == ended.code
+    assert f"foxes/{stored.name}" in ended.out
+    assert link in ended.out + ended.err
+    assert as_json or "It was paid for. Do not send it again; what it made is at these links." in ended.err
+
+
+def test_an_image_that_cannot_be_stored_was_paid_for(cli: CommandLine, ideogram_sandbox: Sandbox):
+    """Its link is what is left of it, and is shown."""
+    ideogram_sandbox.fail("image", times=9, fault=Fault.expired)
+
+    ended = cli("generate", "a fox", "-o", "foxes")
+
+    assert 1 == ended.code
+    assert "✗ 1 http://" in ended.out
+    assert "It was paid for." in ended.err
+    assert "Nothing was paid." not in ended.err
+
+
+def test_an_interrupted_call_may_have_been_paid_for(cli: CommandLine, ideogram_sandbox: Sandbox):
+    """Ctrl-C ends a single operation with 130, and says what it leaves behind."""
+    ideogram_sandbox.hold()
+    with cli.start("generate", "a fox") as process:
+        asyncio.run(asyncio.wait_for(ideogram_sandbox.arrived(1), 20))
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+
+    ideogram_sandbox.release()
+
+    assert 130 == process.returncode
+    assert err.startswith("✗ Interrupted.\n  It may have been paid for.")
+    assert "Traceback" not in err
+
+
+def test_an_interrupted_check_sends_nothing(cli: CommandLine):
+    """Ctrl-C before anything was sent ends with 130, and says so."""
+    os.mkfifo(cli.folder / "jobs.jsonl")
+    with cli.start("batch", "plan", "jobs.jsonl") as process:
+        assert process.stderr is not None
+        with (cli.folder / "jobs.jsonl").open("w"):
+            # It has opened the pipe, and waits for a line that never comes.
+            process.send_signal(signal.SIGINT)
+            told = process.stderr.readline()
+
+        told += process.stderr.read()
+
+    assert 130 == process.returncode
+    assert "✗ Interrupted.\n  Nothing was paid. Nothing was sent.\n" == told
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "code", "told"),
+    [
+        ("COMPLETED", (), 0, "status: COMPLETED"),
+        ("ERRORED", (), 1, "status: ERRORED"),
+        ("TRAINING", ("--timeout", "0.01"), 1, "m is not trained after 0.01 s.\n  Nothing was paid. The training"),
+    ],
+)
+def test_waiting_for_a_model(
+    cli: CommandLine, ideogram_sandbox: Sandbox, status: str, words: tuple[str, ...], code: int, told: str
+):
+    """`models wait` ends when the training does, and says how; it can be told to wait no longer."""
+    facts = {"name": "fox", "creation_time": "2026-01-01T00:00:00Z", "is_owned": True}
+    model = {"model_id": "m", "status": status, "is_available_for_generation": True, **facts}
+    ideogram_sandbox.fail(times=9, fault=Fault.status(200, json.dumps({"model": model})))
+
+    ended = cli("models", "wait", "m", *words)
+
+    assert code == ended.code
+    assert told in ended.out + ended.err
+
+
+def test_waiting_needs_sensible_seconds(say):
+    """No time at all between two looks makes no sense."""
+    assert 2 == say("models", "wait", "m", "--poll", "0").code
+
+
+def test_help_speaks_of_commands_and_options(say):
+    """A newcomer reads no word of Python: fields are options, other operations commands."""
+    pages = [say(*named.group.split(), named.name, "--help").out for named in operations()]
+    text = " ".join(" ".join(pages).split())
+
+    assert "Not together with --aspect-ratio." in text
+    assert "inpaint is its successor." in text
+    assert [] == [word for word in ("client.", "ColorPaletteMember", "aspect_ratio", "Inpaint") if word in text]
+
+
+@pytest.mark.parametrize("name", ["demo", "sandbox"])
+def test_help_names_the_program_that_was_called(cli: CommandLine, name: str):
+    """Both entries have these commands; each calls itself by its own name."""
+    run = subprocess.run(
+        [sys.executable, "-m", "ideogram_async", name, "--help"], capture_output=True, text=True, check=True
+    )
+
+    assert cli(name, "--help").out.startswith(f"usage: ideogram-async {name} [-h]")
+    assert run.stdout.startswith(f"usage: python -m ideogram_async {name} [-h]")
+
+
+def test_the_demo_needs_a_folder(cli: CommandLine):
+    """A folder that is a file is refused before anything is made."""
+    cli.write("file")
+
+    ended = cli("demo", "--folder", "file")
+
+    assert (2, "") == (ended.code, ended.out)
+    assert "file cannot be a folder for images" in ended.err
 
 
 def test_a_price(say):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 from commands import CommandLine, generate
@@ -77,7 +79,8 @@ def test_standard_input_that_breaks(cli: CommandLine):
     ended = cli("batch", "run", "-", "out", stdin='{"operation": "generate", "prompt": "a fox"}\n{"operation"\n')
 
     assert 2 == ended.code
-    assert "line 2     is no JSON" in ended.err
+    assert "line 2    is no JSON" in ended.err
+    assert "standard input has 1 fault; what came before it is kept" in ended.err
 
 
 def test_the_sandbox_needs_no_key(cli: CommandLine):
@@ -89,6 +92,9 @@ def test_the_sandbox_needs_no_key(cli: CommandLine):
 
     assert (0, "") == (ended.code, ended.err)
     assert str(cli.folder / "out" / "gallery.html") in ended.out
+    again = CommandLine(cli.folder, env)("batch", "run", "jobs.jsonl", "out", "--sandbox", "--json")
+
+    assert str(cli.folder / "out" / "gallery.html") == again.events[-1]["gallery"]
 
 
 @pytest.mark.parametrize(
@@ -117,7 +123,97 @@ def test_3_something_is_in_doubt(cli: CommandLine, ideogram_sandbox: Sandbox, sa
     assert (3, 3, 0) == (ended.code, status.code, decided.code)
     assert "ideogram-async batch resolve out fox" in ended.out
     assert "0.06 USD in doubt" in status.out
+    assert "fox: given up; 0.06 USD count as spent\n" == decided.out
     assert 1 == say("batch", "status", "out").code
+
+
+def test_nothing_is_left_to_decide_once_it_was_sent_again(cli: CommandLine, ideogram_sandbox: Sandbox):
+    """`--retry-ambiguous` ends with 0; what the first attempt may have cost stays in the bill, and is explained."""
+    cli.write("jobs.jsonl", generate("fox"))
+    ideogram_sandbox.fail("generate", fault=Fault.close_after_body)
+
+    first = cli("batch", "run", "jobs.jsonl", "out")
+    again = cli("batch", "run", "jobs.jsonl", "out", "--retry-ambiguous")
+
+    assert (3, 0) == (first.code, again.code)
+    assert "run it again with --retry-ambiguous" in first.out
+    assert "0.06 USD · 0.06 USD in doubt, by earlier attempts of jobs that were sent again" in again.out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("nobody", "lost"), "out has no job 'nobody'\n  Nothing was paid. To be decided: 'fox'."),
+        (("owl", "lost"), "job 'owl' is done: only an ambiguous job is to be decided"),
+        (("fox", "adopt"), "adopt needs the image's link\n  Nothing was paid. Give it with --url."),
+        (("fox", "lost", "--url", "https://ideogram.ai/x.png"), "lost takes no link"),
+        (("fox", "adopt", "--url", "ftp://ideogram.ai/x.png"), "Nothing was decided."),
+        (("fox", "forget"), 'Choose from: "lost", "retry", "adopt".'),
+    ],
+)
+def test_2_a_decision_that_makes_no_sense(
+    cli: CommandLine, ideogram_sandbox: Sandbox, say, words: tuple[str, ...], told: str
+):
+    """Unknown jobs, settled ones and links that do not fit are refused, and decide nothing."""
+    cli.write("jobs.jsonl", generate("fox", seed=1), generate("owl", seed=2))
+    ideogram_sandbox.fail("generate", fault=Fault.close_after_body)
+    cli("batch", "run", "jobs.jsonl", "out", "--ordered")
+    doubted = next(event["id"] for event in cli("batch", "status", "out", "--json").events[0]["ambiguous"])
+    swapped = {"fox": doubted, "owl": "owl" if doubted == "fox" else "fox"}
+
+    ended = say("batch", "resolve", "out", *(swapped.get(word, word) for word in words))
+
+    assert 2 == ended.code
+    assert told.replace("'fox'", f"'{doubted}'").replace("'owl'", f"'{swapped['owl']}'") in ended.err
+    assert 3 == say("batch", "status", "out").code
+
+
+def test_a_decision_is_final(cli: CommandLine, ideogram_sandbox: Sandbox, say):
+    """A job that was decided upon is no longer in doubt: the second decision is refused."""
+    cli.write("jobs.jsonl", generate("fox", num_images=3))
+    ideogram_sandbox.fail("generate", fault=Fault.close_after_body)
+    cli("batch", "run", "jobs.jsonl", "out")
+
+    first = say("batch", "resolve", "out", "fox", "adopt", "--url", "https://ideogram.ai/x.png")
+    second = say("batch", "resolve", "out", "fox", "retry")
+
+    assert "fox: the next run downloads that image; 2 others count as lost\n" == first.out
+    assert 2 == second.code
+    assert "job 'fox' is answered" in second.err
+    assert "Nothing is left to be decided there." in second.err
+
+
+def test_what_a_dead_process_was_sending_is_in_doubt(cli: CommandLine, ideogram_sandbox: Sandbox, say):
+    """While a batch runs, `status` tells what is on its way; when it was killed, what has to be decided."""
+    cli.write("jobs.jsonl", *(generate(f"n{n}") for n in range(12)))
+    ideogram_sandbox.hold()
+
+    with cli.start("batch", "run", "jobs.jsonl", "out") as process:
+        asyncio.run(asyncio.wait_for(ideogram_sandbox.arrived(10), 20))
+        during = say("batch", "status", "out")
+        process.kill()
+        process.communicate(timeout=20)
+
+    after = say("batch", "status", "out")
+    ideogram_sandbox.release()
+
+    assert (0, 3) == (during.code, after.code)
+    assert "10 sending" in during.out
+    assert "0.60 USD in doubt, by what is on its way" in during.out
+    assert "10 ambiguous" in after.out
+    assert "Decide each with: ideogram-async batch resolve out n" in after.out
+
+
+def test_4_what_concerns_all_jobs_is_told_once(cli: CommandLine, ideogram_sandbox: Sandbox):
+    """A key that is refused stops the batch; the jobs that met it are told in one line, with what to do."""
+    cli.write("jobs.jsonl", *(generate(f"n{n}") for n in range(10)))
+    ideogram_sandbox.fail("generate", times=10, fault=Fault.status(401, '{"error": "no such key"}'))
+
+    ended = cli("batch", "run", "jobs.jsonl", "out")
+
+    assert (4, "") == (ended.code, ended.err)
+    assert 1 == ended.out.count("Nothing was paid. Set IDEOGRAM_API_KEY to a key that is valid.")
+    assert "the key is not valid (401); run it again to go on" in ended.out
 
 
 def test_4_the_cap_is_reached(cli: CommandLine, ideogram_sandbox: Sandbox):
@@ -148,7 +244,34 @@ def test_4_the_first_interrupt_lets_things_finish(cli: CommandLine, ideogram_san
     assert told.startswith("Stopping")
     assert 4 == process.returncode
     assert 10 == len(ideogram_sandbox.requests) == len(names(cli))
-    assert "interrupted" in out
+    assert 10 == out.count("0.06 USD  a picture of n")
+    assert "10 of 30 done" in out
+    assert "interrupted; run it again to go on" in out
+
+
+@pytest.mark.parametrize("words", [(), ("--ordered",)])
+def test_every_job_that_is_settled_is_told(cli: CommandLine, ideogram_sandbox: Sandbox, words: tuple[str, ...]):
+    """What is settled after a Ctrl-C, or waited for its turn until then, is told to machines like everything else."""
+    cli.write("jobs.jsonl", *(generate(f"n{n}") for n in range(30)))
+    ideogram_sandbox.hold()
+
+    with cli.start("batch", "run", "jobs.jsonl", "out", "--json", *words) as process:
+        assert process.stdout is not None
+        asyncio.run(asyncio.wait_for(ideogram_sandbox.arrived(10), 20))
+        process.send_signal(signal.SIGINT)
+        lines = iter(process.stdout.readline, "")
+        before = next(line for line in lines if '"Draining"' in line)
+        ideogram_sandbox.release()
+        told = [json.loads(line) for line in lines]
+
+    results = [event for event in told if event["event"] == "JobResult"]
+
+    assert "Ctrl-C again" in before
+    assert 4 == process.returncode == told[-1]["exit"]
+    assert 10 == len({result["id"] for result in results}) == len(results)
+    assert {("generate", "done", False)} == {
+        (result["operation"], result["state"], result["from_journal"]) for result in results
+    }
 
 
 def test_130_the_second_interrupt_gives_up(cli: CommandLine, ideogram_sandbox: Sandbox):
@@ -169,6 +292,34 @@ def test_130_the_second_interrupt_gives_up(cli: CommandLine, ideogram_sandbox: S
     assert (130, "") == (process.returncode, err)
     assert "10 ambiguous" in out
     assert [".ideogram"] == [path.name for path in (cli.folder / "out").iterdir()]
+
+
+def test_a_page_that_cannot_be_written_changes_nothing(cli: CommandLine):
+    """The images are there and the report is told; that the page is missing is said, and that it can be made later."""
+    cli.write("jobs.jsonl", generate("fox"))
+    (cli.folder / "out" / "gallery.html" / "something").mkdir(parents=True)
+
+    ended = cli("batch", "run", "jobs.jsonl", "out", "--gallery")
+
+    assert 0 == ended.code
+    assert "1, all done" in ended.out
+    assert "✗ The gallery was not made: Is a directory" in ended.err
+    assert "  The images are there; try again: ideogram-async batch gallery out\n" in ended.err
+
+
+def test_130_whatever_is_interrupted_last(say, monkeypatch: pytest.MonkeyPatch):
+    """A Ctrl-C that hits a batch while it is closed does not claim that nothing was paid."""
+
+    async def interrupted(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    Path("jobs.jsonl").write_text(json.dumps(generate("fox")))
+    monkeypatch.setattr("ideogram_async.cli.run.run_through", interrupted)
+
+    ended = say("batch", "run", "jobs.jsonl", "out", "--sandbox")
+
+    assert 130 == ended.code
+    assert "It may have been paid for. What became of it: ideogram-async batch status out\n" in ended.err
 
 
 def test_2_the_folder_is_in_use(cli: CommandLine, ideogram_sandbox: Sandbox):
@@ -212,4 +363,5 @@ def test_what_was_made_can_be_taken_away(cli: CommandLine, say):
         assert "fox" in (cli.folder / target).read_text()
 
     assert 2 == say("batch", "export", "out", "jobs.xlsx").code
+    assert "none/jobs.csv cannot be written: No such file" in say("batch", "export", "out", "none/jobs.csv").err
     assert f"{cli.folder / 'out' / 'gallery.html'}\n" == say("batch", "gallery", "out").out

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import assert_type
+
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+from starlette.responses import Response
 
 from ideogram_async import (
     ColorPaletteMember,
     DescribeResponse,
+    Detached,
     Generate,
     GenerateImageResponse,
     GetModelResponse,
@@ -26,6 +34,7 @@ from ideogram_async import (
     Upscale,
 )
 from ideogram_async.events import Event
+from ideogram_async.integrations.fastapi import get_client, image_response, install_error_handlers, lifespan
 
 
 async def ask() -> str:
@@ -92,3 +101,32 @@ async def mistakes_are_refused(client: Ideogram) -> None:
     await client.remix("fox.png")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await client.legacy.edit("a.png", "b.png", "c")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     Generate("a fox", prompt="twice")  # type: ignore[misc]  # pyright: ignore[reportCallIssue]
+
+
+async def calls_are_detached(client: Ideogram) -> None:
+    def keep(call: Detached[ImageGenerationResponseV3]) -> None:
+        assert_type(call.result(), ImageGenerationResponseV3)
+        assert_type(call.error, Exception | None)
+
+    async def keep_later(call: Detached[ImageGenerationResponseV3]) -> None:
+        assert_type(await call, ImageGenerationResponseV3)
+
+    call = await client.detached(Generate("a red fox"), on_done=keep)
+    assert_type(call, Detached[ImageGenerationResponseV3])
+    assert_type(await call, ImageGenerationResponseV3)
+    await client.detached(Generate("a red fox"), on_done=keep_later)
+    await client.detached(Upscale("fox.png"), on_done=keep)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await client.aclose(grace=10)
+
+
+def apps_are_made(client: Ideogram) -> None:
+    FastAPI(lifespan=lifespan)
+    Starlette(lifespan=lifespan)
+    app = FastAPI(lifespan=partial(lifespan, client=client, grace=10))
+    install_error_handlers(app)
+
+
+async def browsers_are_answered(client: Ideogram, request: Request, upload: UploadFile) -> Response:
+    assert_type(await get_client(request), Ideogram)
+    answer = await client.remix(upload, "a blue fox")
+    return image_response(client, answer.data[0])

@@ -1,0 +1,75 @@
+"""Many images in one run: generated, and some of them remixed and enlarged, under a budget, with a report.
+
+    python examples/bulk.py --sandbox            buys nothing
+    python examples/bulk.py out --budget 5       needs IDEOGRAM_API_KEY, and buys for 5 USD at most
+
+The same command again goes on where it ended, however it ended, and pays for nothing twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from decimal import Decimal
+from itertools import product
+from pathlib import Path
+
+from ideogram_async import FromJob, Generate, Ideogram, Job, JobResult, Remix, Report, Upscale
+from ideogram_async.sandbox import Sandbox
+from ideogram_async.sandbox.thread import running_in_thread
+
+ANIMALS = ("a red fox", "an old owl", "a grey whale", "a young lynx", "a snow hare")
+PLACES = ("in fresh snow", "above the rooftops", "in a paper boat", "on a yellow wall")
+
+
+def jobs(count: int) -> Iterator[Job]:
+    """Make jobs one by one: nothing is kept in memory. Every tenth image is remixed, and that is enlarged."""
+    subjects = [f"{animal} {place}" for animal, place in product(ANIMALS, PLACES)]
+    for n in range(count):
+        subject = subjects[n % len(subjects)]
+        yield Job(Generate(subject, seed=n, rendering_speed="TURBO"), id=f"image-{n}")
+        if n % 10 == 0:
+            yield Job(Remix(FromJob(f"image-{n}"), f"{subject}, at night", rendering_speed="TURBO"), id=f"night-{n}")
+            yield Job(Upscale(FromJob(f"night-{n}"), resemblance=70), id=f"large-{n}")
+
+
+async def run(client: Ideogram, count: int, folder: Path, budget: Decimal) -> Report:
+    """Run them all, and say what became of each."""
+    plan = await client.plan(jobs(count))
+    print(f"{plan.jobs} jobs, {plan.images} images, {plan.usd} USD; {budget} USD may be spent")
+    async with client, client.batch(jobs(count), folder, max_cost_usd=budget) as batch:
+        async for result in batch:
+            print(described(result), flush=True)
+
+    return batch.report()
+
+
+def described(result: JobResult) -> str:
+    """Say in a line what became of a job."""
+    paths = ", ".join(str(image.path) for image in result.images if image.path)
+    return f"  {result.id:<10} {result.state:<10} {paths or result.error or ''}"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the batch; return an exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("bulk"), help="where images go (default: bulk)")
+    parser.add_argument("--count", type=int, default=50, help="images to generate (default: 50)")
+    parser.add_argument("--budget", type=Decimal, default=Decimal("2.50"), help="the most to spend, in USD")
+    parser.add_argument("--sandbox", action="store_true", help="use a local sandbox, which costs nothing")
+    options = parser.parse_args(argv)
+    with running_in_thread(Sandbox(latency=(0.05, 0.2))) if options.sandbox else nullcontext() as box:
+        client = Ideogram("sandbox", base_url=box.url) if box else Ideogram()
+        report = asyncio.run(run(client, options.count, options.folder, options.budget))
+        print(report)
+        if box:
+            print(f"the sandbox billed {box.ledger.billed_usd} USD, {len(box.ledger.duplicates)} calls twice")
+
+    return 0 if report.stopped is None and not report.failures and not report.ambiguous else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

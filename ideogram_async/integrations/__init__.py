@@ -1,0 +1,1 @@
+"""The library at home in other people's houses: each module wants the extra of its name."""

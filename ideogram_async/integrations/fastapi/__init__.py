@@ -1,0 +1,20 @@
+"""A client in a web app, with FastAPI or with bare Starlette.
+
+    app = FastAPI(lifespan=lifespan)
+    install_error_handlers(app)
+
+    @app.get("/fox.png")
+    async def fox(client: Annotated[Ideogram, Depends(get_client)]):
+        answer = await client.generate("a red fox")
+        return image_response(client, answer.data[0])
+
+Everything here needs Starlette alone.
+"""
+
+from __future__ import annotations
+
+from ideogram_async.integrations.fastapi.handlers import install_error_handlers
+from ideogram_async.integrations.fastapi.images import ImageResponse, image_response
+from ideogram_async.integrations.fastapi.owner import get_client, lifespan
+
+__all__ = ["ImageResponse", "get_client", "image_response", "install_error_handlers", "lifespan"]

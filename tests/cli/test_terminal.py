@@ -1,0 +1,131 @@
+"""In a terminal: a panel that moves, lines that fit, and nothing of either in a pipe."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import termios
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import pytest
+from commands import COMMAND, CommandLine, generate
+from rich.cells import cell_len
+
+from ideogram_async.sandbox import Sandbox
+
+CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
+
+
+class Screen:
+    """What a process writes to its terminal."""
+
+    def __init__(self, handle: int) -> None:
+        self.text = ""
+        self._handle = handle
+
+    def wait_for(self, words: str) -> None:
+        """Read until the words were written."""
+        while words not in CONTROL.sub("", self.text):
+            self.text += self._read()
+
+    def read_all(self) -> None:
+        """Read until the process has ended."""
+        # A terminal whose process is gone is an error on Linux, and an end elsewhere.
+        with suppress(OSError):
+            while chunk := self._read():
+                self.text += chunk
+
+    @property
+    def lines(self) -> list[str]:
+        """What was written, line by line, without colours and movements."""
+        return CONTROL.sub("", self.text).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+    def _read(self) -> str:
+        return os.read(self._handle, 65536).decode(errors="replace")
+
+
+@contextmanager
+def terminal(cli: CommandLine, width: int, *words: str, **env: str) -> Iterator[tuple[subprocess.Popen[bytes], Screen]]:
+    """Run a command in a terminal of that width."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
+    known = {name: value for name, value in cli.env.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
+    process = subprocess.Popen(
+        [*COMMAND, *words],
+        cwd=cli.folder,
+        env={**known, "TERM": "xterm", **env},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    try:
+        yield process, Screen(ours)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_a_panel_shows_how_far_it_is(cli: CommandLine, ideogram_sandbox: Sandbox, width: int):
+    """Done, in flight, waiting and spent are shown while it runs; no line is wider than the terminal."""
+    cli.write("jobs.jsonl", *(generate(f"n{n}", prompt="a fox \x1b[31m" + "in the snow " * 20) for n in range(12)))
+    ideogram_sandbox.hold()
+    with terminal(cli, width, "batch", "run", "jobs.jsonl", "out") as (process, screen):
+        screen.wait_for("10 images in flight")
+        screen.wait_for("images a minute")
+        ideogram_sandbox.release()
+        screen.read_all()
+
+    text = "\n".join(screen.lines)
+
+    assert 0 == process.wait()
+    assert "0/12 jobs" in text
+    assert "2 waiting" in text
+    assert "12, all done" in text
+    assert "\x1b[31m" not in screen.text.replace("\x1b[31m✗", "")
+    assert [] == [line for line in screen.lines if cell_len(line) > width and str(cli.folder) not in line]
+
+
+def test_the_first_interrupt_is_answered_at_once(cli: CommandLine, ideogram_sandbox: Sandbox):
+    """The panel says what a Ctrl-C has done and what another one would do; the jobs in flight are told as ever."""
+    cli.write("jobs.jsonl", *(generate(f"n{n}") for n in range(30)))
+    ideogram_sandbox.hold()
+    with terminal(cli, 100, "batch", "run", "jobs.jsonl", "out") as (process, screen):
+        asyncio.run(asyncio.wait_for(ideogram_sandbox.arrived(10), 20))
+        process.send_signal(2)
+        screen.wait_for("Stopping: what is on its way is finished and stored.")
+        ideogram_sandbox.release()
+        screen.read_all()
+
+    assert 4 == process.wait()
+    assert 10 == len({line[:6] for line in screen.lines if "a picture of n" in line})
+
+
+def test_no_colour_where_none_is_wanted(cli: CommandLine):
+    """With `NO_COLOR` nothing is coloured; what is bold or dim may stay so."""
+    cli.write("jobs.jsonl", generate("fox"))
+    with terminal(cli, 80, "batch", "run", "jobs.jsonl", "out", NO_COLOR="1") as (_, screen):
+        screen.read_all()
+
+    colours = re.compile(r"\x1b\[(?:\d+;)*(?:3[0-8]|4[0-8]|9[0-7])(?:;\d+)*m")
+
+    assert "all done" in screen.text
+    assert [] == colours.findall(screen.text)
+
+
+def test_a_pipe_gets_plain_lines(cli: CommandLine):
+    """Without a terminal there is a line a job, and not one control character."""
+    cli.write("jobs.jsonl", generate("fox", prompt="a fox " * 60))
+
+    ended = cli("batch", "run", "jobs.jsonl", "out")
+
+    assert "\x1b" not in ended.out
+    assert ("a fox " * 60).strip() in ended.out

@@ -1,0 +1,132 @@
+"""A real redis-server for one test: started on a socket file, stopped, frozen and flushed as the test likes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field
+from redis import Redis
+
+__all__ = ["REDIS_SERVER", "RedisServer", "Table"]
+
+REDIS_SERVER = shutil.which("redis-server")
+
+
+@define
+class Table:
+    """What stands in Redis at one moment."""
+
+    holding: dict[str, list[int]] = field(factory=dict)
+    """Process -> the weights that it holds."""
+    waiting: dict[str, list[int]] = field(factory=dict)
+    """Process -> the weights that it waits with."""
+    expires_at: dict[str, float] = field(factory=dict)
+    """Process -> when it counts as dead, by the clock of Redis."""
+    congestion: dict[str, Any] | None = None
+
+    @property
+    def in_flight(self) -> int:
+        return sum(map(sum, self.holding.values()))
+
+    @property
+    def in_line(self) -> int:
+        return sum(map(len, self.waiting.values()))
+
+
+class RedisServer:
+    """Keeps nothing on disk: stopped and started again, it has forgotten everything."""
+
+    def __init__(self, folder: Path) -> None:
+        self._socket = folder / "redis.sock"
+        self.url = f"unix://{self._socket}"
+        self._process: subprocess.Popen[str] | None = None
+        self._redis = Redis.from_url(self.url)
+
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        words = [str(REDIS_SERVER), "--port", "0", "--unixsocket", str(self._socket), "--save", ""]
+        self._process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=self._socket.parent)
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if "eady to accept connections" in line:
+                return
+
+        raise RuntimeError("redis-server has ended at once")
+
+    def stop(self) -> None:
+        """Stop it, frozen or not."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+        self._redis.close()
+
+    def freeze(self) -> None:
+        """Let it hold every connection, and answer nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def flush(self) -> None:
+        """Let it forget everything."""
+        self._redis.flushall()
+
+    @property
+    def keys(self) -> list[str]:
+        """Name all keys."""
+        return sorted(key.decode() for key in self._redis.keys("*"))
+
+    def connections(self) -> int:
+        """Count the connections, without the one that asks."""
+        return len(self._redis.client_list()) - 1
+
+    def table(self, account: str = "default") -> Table:
+        """Look at what an account's processes have written down."""
+        places, congestion = (f"ideogram:{{{account}}}:{name}" for name in ("places", "congestion"))
+        table = Table(congestion=json.loads(self._redis.get(congestion) or "null"))
+        for name, record in self._redis.hgetall(places).items():
+            calls = json.loads(record)
+            table.expires_at[name.decode()] = calls["expires"] / 1000
+            table.holding[name.decode()] = [weight for _, weight, _ in calls["holding"]]
+            table.waiting[name.decode()] = [weight for _, weight, *_ in calls["waiting"]]
+
+        return table
+
+    def run(self, script: str, keys: list[str], args: list[str]) -> Any:
+        """Run a script."""
+        return self._redis.eval(script, len(keys), *keys, *args)
+
+    def time(self) -> float:
+        """Ask for its clock, in seconds."""
+        seconds, microseconds = self._redis.time()
+        return float(seconds) + float(microseconds) / 1e6
+
+    def expires_in(self, key: str) -> int:
+        """Return how many milliseconds a key has left."""
+        return int(self._redis.pttl(key))
+
+    def age(self, milliseconds: int) -> None:
+        """Take so much from the time that the keys have left."""
+        for key in self._redis.keys("*"):
+            self._redis.pexpire(key, self._redis.pttl(key) - milliseconds)
+
+    async def until(self, fits: Callable[[Table], bool], account: str = "default") -> Table:
+        """Look at the table again and again until it fits; it has half a minute."""
+        import asyncio
+
+        async with asyncio.timeout(30):
+            while not fits(table := self.table(account)):
+                await asyncio.sleep(0.005)
+
+        return table

@@ -1,0 +1,185 @@
+"""The stream of events: each call ends once, words stay veiled, and nobody pays for what nobody hears."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import pickle
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from clients import CANARY, Events, connected
+from rawserver import RawServer, status
+
+from ideogram_async import AmbiguousError, DecodeError, Generate, Ideogram, Waiting
+from ideogram_async.events import Failed, Succeeded
+from ideogram_async.sandbox import Fault, Sandbox
+from ideogram_async.secret import Veiled
+from ideogram_async.transport import http, limited, retry, told
+from ideogram_async.transport.emitter import Emitter
+from ideogram_async.transport.tasks import Tasks
+
+PROMPT = "a canary in a coal mine"
+
+
+async def events_of(fault: Fault | None, **options: Any) -> Events:
+    """Make a call that meets a fault, and return what was told of it."""
+    events = Events()
+    async with Sandbox() as box, connected(box.url, on_event=events, **options) as client:
+        if fault:
+            box.fail("generate", fault=fault)
+
+        await asyncio.gather(client.generate(PROMPT, num_images=2), return_exceptions=True)
+
+    return events
+
+
+@pytest.mark.parametrize(
+    ("fault", "names"),
+    [
+        (None, ["Waiting", "Sending", "Answered", "Succeeded"]),
+        (
+            Fault.status(429),
+            ["Waiting", "Sending", "Answered", "Throttled", "Waiting", "Sending", "Answered", "Succeeded"],
+        ),
+        (Fault.status(400), ["Waiting", "Sending", "Answered", "Failed"]),
+        (Fault.html_502, ["Waiting", "Sending", "Answered", "Failed"]),
+        (Fault.garbage_json, ["Waiting", "Sending", "Answered", "Failed"]),
+        (Fault.close_after_body, ["Waiting", "Sending", "Failed"]),
+    ],
+    ids=["success", "429", "400", "502", "nonsense", "no answer"],
+)
+async def test_each_call_ends_once(fault: Fault | None, names: list[str]):
+    """A call ends with `Succeeded` or with `Failed`, whatever it met, and with one of them only."""
+    assert names == (await events_of(fault)).names
+
+
+async def test_a_success_says_what_was_paid_for():
+    """`Succeeded` tells how many images were paid for; a call that costs nothing says so."""
+    events = Events()
+    async with Sandbox() as box, Ideogram("sandbox", base_url=box.url, on_event=events) as client:
+        await client.generate(PROMPT, num_images=3)
+        await client.models.list()
+        image = (await client.generate(PROMPT)).data[0]
+        await client.describe(await client.fetch(image))
+
+    facts = [(event.operation, event.billed, event.images) for event in events.of(Succeeded)]
+
+    assert [
+        ("POST /v1/ideogram-v3/generate", "yes", 3),
+        ("GET /models", "no", 0),
+        ("POST /v1/ideogram-v3/generate", "yes", 1),
+        ("POST /describe", "yes", 0),
+    ] == facts
+
+
+async def test_a_call_says_what_it_asks_for():
+    """`Waiting` tells weight, images and model."""
+    events = Events()
+    custom = "model/fox/version/3"
+    async with Sandbox() as box, connected(box.url, on_event=events) as client:
+        await client.generate(PROMPT, num_images=2)
+        await asyncio.gather(client.generate(PROMPT, custom_model_uri=custom), return_exceptions=True)
+        await client.legacy.generate(PROMPT, model="V_2")
+        await client.raw("POST", "/v1/ideogram-v3/generate", fields={"prompt": PROMPT}, weight=1)
+
+    facts = [(event.weight, event.images, event.model) for event in events.of(Waiting)]
+
+    assert [(2, 2, "ideogram-v3"), (1, 1, custom), (1, 1, "V_2"), (1, 1, "ideogram-v3")] == facts
+
+
+@pytest.mark.parametrize("end", ["answered", "refused", "in doubt"])
+async def test_calls_of_a_batch_end_as_well(tmp_path: Path, end: str):
+    """A batch tells the end of each of its calls, and so do its jobs."""
+    events = Events()
+    async with Sandbox() as box, connected(box.url, on_event=events) as client:
+        if end != "answered":
+            box.fail("generate", fault=Fault.status(400) if end == "refused" else Fault.close_after_body)
+
+        await client.run_batch([Generate(PROMPT)], tmp_path)
+
+    ends = [event for event in events if isinstance(event, Succeeded | Failed)]
+
+    assert [{"answered": "yes", "refused": "no", "in doubt": "unknown"}[end]] == [event.billed for event in ends]
+    assert {event.call_id for event in events.of(Waiting)} == {event.call_id for event in ends}
+
+
+# ---- words
+
+
+async def test_the_prompt_is_veiled():
+    """A prompt shows to whoever asks for it by name, and to nothing that writes events down."""
+    waiting = (await events_of(None)).of(Waiting)[0]
+    prompt = waiting.prompt
+
+    assert prompt is not None
+    assert PROMPT == prompt.reveal()
+
+    written = [repr(waiting), str(prompt), f"{prompt}", json.dumps(attrs.asdict(waiting), default=str)]
+    written += [repr(pickle.loads(pickle.dumps(waiting))), "".join(prompt), prompt.encode().decode()]
+
+    assert [] == [words for words in written if "canary" in words]
+
+
+def test_veiled_words_are_values():
+    """Two veils over the same words are equal, and a veil never equals what it shows."""
+    assert Veiled("a fox") == Veiled("a fox")
+    assert 1 == len({Veiled("a fox"), Veiled("a fox")})
+    assert Veiled("a fox") != Veiled("a dog")
+    assert Veiled("a fox") != "***"
+
+
+async def test_neither_key_nor_prompt_is_told():
+    """No event has the key or the prompt in it, whatever a call meets, nor has the log."""
+    faults = [None, Fault.status(429), Fault.html_502, Fault.garbage_json, Fault.close_after_body]
+    everything = [event for fault in faults for event in await events_of(fault, api_key=CANARY)]
+
+    assert [] == [event for event in everything if "canary" in repr(event) + str(attrs.asdict(event))]
+
+
+# ---- cost
+
+
+class Costly:
+    """An event that must not be made."""
+
+    def __init__(self, **facts: Any) -> None:
+        raise AssertionError("an event was built for nobody")
+
+
+def test_no_event_is_built_for_nobody():
+    """Without a listener, and without a log at DEBUG, no event is made."""
+    assert not logging.getLogger("ideogram_async").isEnabledFor(logging.DEBUG)
+
+    Emitter(None, Tasks)(Costly, call_id="x", operation="x")  # type: ignore[arg-type]
+
+    with pytest.raises(AssertionError, match="for nobody"):
+        Emitter(lambda event: None, Tasks)(Costly, call_id="x", operation="x")  # type: ignore[arg-type]
+
+
+async def test_a_whole_call_builds_none(monkeypatch: pytest.MonkeyPatch):
+    """A call of a client that nobody listens to builds no event from its beginning to its end."""
+    for module in (limited, http, told, retry):
+        for name in {"Waiting", "Sending", "Answered", "Throttled", "Retrying", "Succeeded", "Failed"} & {
+            *vars(module)
+        }:
+            monkeypatch.setattr(module, name, Costly)
+
+    async with Sandbox() as box, connected(box.url) as client:
+        box.fail("generate", fault=Fault.status(429))
+        answer = await client.generate(PROMPT)
+
+        assert 1 == len(answer.data)
+
+
+async def test_a_reply_that_cannot_be_read_was_paid_for():
+    """A success that cannot be read ends with `Failed`, billed YES."""
+    events = Events()
+    async with RawServer(status(200, b"[]")) as server, connected(server.url, on_event=events) as client:
+        with pytest.raises((DecodeError, AmbiguousError)):
+            await client.generate(PROMPT)
+
+    assert [("DecodeError", "yes")] == [(event.error, event.billed) for event in events.of(Failed)]

@@ -1,0 +1,319 @@
+"""Spans and metrics as the page on telemetry promises them, read from OpenTelemetry's own exporters in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clients import CANARY, Events, connected
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+
+from ideogram_async import Event, Generate, Ideogram
+from ideogram_async.integrations.otel import Telemetry
+from ideogram_async.sandbox import Fault, Sandbox
+
+PROMPT = "a canary in a coal mine"
+
+
+class Watch:
+    """A telemetry, and what it has exported."""
+
+    def __init__(self, **options: Any) -> None:
+        self._spans = InMemorySpanExporter()
+        self._reader = InMemoryMetricReader()
+        tracers = TracerProvider(shutdown_on_exit=False)
+        tracers.add_span_processor(SimpleSpanProcessor(self._spans))
+        meters = MeterProvider([self._reader], shutdown_on_exit=False)
+        self.tracer = tracers.get_tracer("test")
+        self.telemetry = Telemetry(tracer_provider=tracers, meter_provider=meters, **options)
+
+    @property
+    def spans(self) -> list[ReadableSpan]:
+        return [span for span in self._spans.get_finished_spans() if span.name != "ours"]
+
+    @property
+    def span(self) -> ReadableSpan:
+        (span,) = self.spans
+        return span
+
+    @property
+    def points(self) -> dict[str, list[Any]]:
+        """Metric -> its points."""
+        data = self._reader.get_metrics_data()
+        found = data.resource_metrics[0].scope_metrics[0].metrics if data else []
+        return {metric.name: list(metric.data.data_points) for metric in found}
+
+    def value(self, metric: str) -> int:
+        """Sum a metric up."""
+        return sum(point.value for point in self.points.get(metric, []))
+
+    @property
+    def text(self) -> str:
+        """Everything that was exported, written down."""
+        return "".join(span.to_json() for span in self.spans) + str(self.points)
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()
+
+
+async def generate(watch: Watch, *faults: Fault, **options: Any) -> None:
+    """Make a call for two images that meets the faults, one after another."""
+    async with Sandbox() as box, connected(box.url, on_event=watch.telemetry) as client:
+        for fault in faults:
+            box.fail("generate", fault=fault)
+
+        await asyncio.gather(client.generate(PROMPT, num_images=2, **options), return_exceptions=True)
+
+
+# ---- spans
+
+
+async def test_a_call_is_a_span(watch: Watch):
+    """A call is a client span with the names of the conventions, and its attempts are events of it."""
+    await generate(watch)
+    span = watch.span
+    attributes = dict(span.attributes or {})
+    call_id = attributes.pop("ideogram.call_id")
+
+    assert str(call_id).startswith("call-")
+    assert ("generate_content ideogram-v3", SpanKind.CLIENT) == (span.name, span.kind)
+    assert StatusCode.UNSET is span.status.status_code
+    assert {
+        "gen_ai.operation.name": "generate_content",
+        "gen_ai.provider.name": "ideogram",
+        "gen_ai.request.model": "ideogram-v3",
+        "gen_ai.output.type": "image",
+        "gen_ai.request.choice.count": 2,
+        "http.response.status_code": 200,
+        "ideogram.operation": "POST /v1/ideogram-v3/generate",
+        "ideogram.attempts": 1,
+        "ideogram.billed": "yes",
+        "ideogram.images": 2,
+    } == attributes
+    assert ["ideogram.waiting", "ideogram.sending", "ideogram.answered"] == [event.name for event in span.events]
+    assert {"ideogram.attempt": 1} == dict(span.events[1].attributes or {})
+
+
+async def test_attempts_are_events(watch: Watch):
+    """A call that was refused with 429 and then answered has both attempts on its span."""
+    await generate(watch, Fault.status(429, b'{"max_inflight_requests": 7}', {"Retry-After": "0"}))
+    names = [event.name.removeprefix("ideogram.") for event in watch.span.events]
+    throttled = dict(watch.span.events[3].attributes or {})
+
+    assert ["waiting", "sending", "answered", "throttled", "waiting", "sending", "answered"] == names
+    assert (1, 7) == (throttled["ideogram.attempt"], throttled["ideogram.max_in_flight"])
+    assert 2 == (watch.span.attributes or {})["ideogram.attempts"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "billed", "phase"),
+    [
+        (Fault.status(400), "BadRequestError", "no", "answering"),
+        (Fault.html_502, "ServerError", "unknown", "answering"),
+        (Fault.garbage_json, "DecodeError", "yes", "answering"),
+        (Fault.close_after_body, "AmbiguousError", "unknown", "sent"),
+    ],
+)
+async def test_a_failure_says_what_it_may_have_cost(watch: Watch, fault: Fault, error: str, billed: str, phase: str):
+    """The span of a call that failed has the status ERROR, the error's name, and whether it was paid for."""
+    await generate(watch, fault)
+    attributes = watch.span.attributes or {}
+
+    assert StatusCode.ERROR is watch.span.status.status_code
+    assert (error, billed, phase) == tuple(
+        attributes[f"{n}"] for n in ("error.type", "ideogram.billed", "ideogram.phase")
+    )
+
+
+async def test_a_cancelled_call_is_a_span_too(watch: Watch):
+    """A call that is cancelled when it was sent ends its span: it may have been paid for."""
+    async with Sandbox() as box, connected(box.url, on_event=watch.telemetry) as client:
+        box.hold()
+        call = asyncio.create_task(client.generate(PROMPT))
+        await box.arrived(1)
+        call.cancel()
+        await asyncio.wait([call])
+        box.release()
+
+    assert {"error.type": "CancelledError", "ideogram.billed": "unknown"}.items() <= (
+        watch.span.attributes or {}
+    ).items()
+
+
+async def test_spans_nest_below_the_caller(watch: Watch):
+    """A call is a child of the span that is current where it was made, each of many."""
+    async with Sandbox() as box, connected(box.url, on_event=watch.telemetry) as client:
+
+        async def call(n: int) -> tuple[int, int]:
+            with watch.tracer.start_as_current_span("ours") as ours:
+                await client.generate(f"fox {n}")
+                return n, ours.get_span_context().span_id
+
+        parents = {parent for _, parent in await asyncio.gather(*(call(n) for n in range(20)))}
+
+    assert parents == {span.parent.span_id for span in watch.spans if span.parent}
+
+
+async def test_a_batch_has_its_spans(tmp_path: Path, watch: Watch):
+    """Calls of a batch are spans as well, below whoever runs it; those that fail end too."""
+    async with Sandbox() as box, connected(box.url, on_event=watch.telemetry) as client:
+        box.fail("generate", fault=Fault.status(400))
+        with watch.tracer.start_as_current_span("ours") as ours:
+            await client.run_batch([Generate(f"fox {n}") for n in range(4)], tmp_path)
+
+    assert {ours.get_span_context().span_id} == {span.parent.span_id for span in watch.spans if span.parent}
+    assert 3 == [span.status.status_code for span in watch.spans].count(StatusCode.UNSET)
+    assert 4 == len(watch.spans)
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda client: client.models.list(), "GET /models"),
+        (lambda client: client.datasets.create("foxes"), "POST /datasets"),
+    ],
+    ids=["GET", "POST"],
+)
+async def test_what_is_no_inference_is_named_by_its_path(watch: Watch, call: Any, name: str):
+    """Calls that run no model are named as the contract names them."""
+    async with Sandbox() as box, connected(box.url, on_event=watch.telemetry) as client:
+        await call(client)
+
+    assert (name, name) == (watch.span.name, (watch.span.attributes or {})["gen_ai.operation.name"])
+
+
+async def test_a_description_is_text(watch: Watch):
+    """Describing an image is inference as well, and its output is text."""
+    async with Sandbox() as box, Ideogram("sandbox", base_url=box.url) as client:
+        image = (await client.generate(PROMPT)).data[0]
+        await client.with_options(on_event=watch.telemetry).describe(await client.fetch(image))
+
+    attributes = watch.span.attributes or {}
+
+    assert ("generate_content", "text") == (watch.span.name, attributes["gen_ai.output.type"])
+    assert 0 == watch.value("ideogram.client.images.billed")
+
+
+# ---- metrics
+
+
+async def test_what_is_waiting_and_in_flight(watch: Watch):
+    """The metrics count calls that wait, and images in progress, and are 0 in the end."""
+    async with Sandbox() as box, connected(box.url, on_event=watch.telemetry) as client:
+        box.hold()
+        calls = [asyncio.create_task(client.generate(f"fox {n}", num_images=4)) for n in range(5)]
+        await box.arrived(2)
+
+        assert 3 == watch.value("ideogram.client.calls.waiting")
+        assert 8 == watch.value("ideogram.client.images.in_flight")
+
+        calls[-1].cancel()
+        box.release()
+        await asyncio.wait(calls)
+
+    assert 0 == watch.value("ideogram.client.calls.waiting")
+    assert 0 == watch.value("ideogram.client.images.in_flight")
+    assert 16 == watch.value("ideogram.client.images.billed")
+
+
+@pytest.mark.parametrize(
+    ("fault", "billed"),
+    [(Fault.garbage_json, {"yes": 2}), (Fault.close_after_body, {"unknown": 2}), (Fault.status(400), {})],
+    ids=["nonsense", "no answer", "400"],
+)
+async def test_images_in_doubt_are_told_apart(watch: Watch, fault: Fault, billed: dict[str, int]):
+    """Images that were paid for are counted, those that may have been too, under another label."""
+    await generate(watch, fault)
+    points = watch.points.get("ideogram.client.images.billed", [])
+
+    assert billed == {point.attributes["ideogram.billed"]: point.value for point in points}
+    assert 0 == watch.value("ideogram.client.images.in_flight")
+
+
+async def test_429s_are_counted(watch: Watch):
+    """Each refusal with 429 counts."""
+    await generate(watch, Fault.status(429), Fault.status(429))
+
+    assert 2 == watch.value("ideogram.client.throttled")
+
+
+async def test_the_duration_of_calls(watch: Watch):
+    """The duration has the convention's name, unit and labels; those of failures name the error."""
+    await generate(watch)
+    await generate(watch, Fault.status(400))
+    good, bad = sorted(watch.points["gen_ai.client.operation.duration"], key=lambda point: len(point.attributes))
+    labels = {
+        "gen_ai.operation.name": "generate_content",
+        "gen_ai.provider.name": "ideogram",
+        "gen_ai.request.model": "ideogram-v3",
+    }
+
+    assert (labels, labels | {"error.type": "BadRequestError"}) == (dict(good.attributes), dict(bad.attributes))
+    assert (1, 1) == (good.count, bad.count)
+    assert 327.68 == good.explicit_bounds[-1]
+
+
+# ---- words
+
+
+FAULTS = [
+    Fault.status(400, json.dumps({"error": f"bad prompt: {PROMPT}"}).encode()),
+    Fault.html_502,
+    Fault.garbage_json,
+    Fault.close_after_body,
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=["quoted", "502", "nonsense", "no answer"])
+async def test_neither_key_nor_prompt_is_exported(watch: Watch, fault: Fault):
+    """Nothing that is exported has the key or the prompt in it, even where the service quotes it."""
+    await generate(watch, Fault.status(429), fault)
+
+    assert "canary" in CANARY
+    assert "canary" not in watch.text
+
+
+async def test_a_prompt_that_is_asked_for():
+    """With `capture_prompts` the prompt is on the span, as the conventions write messages, and in no metric."""
+    watch = Watch(capture_prompts=True)
+    await generate(watch)
+    messages = json.loads(str((watch.span.attributes or {})["gen_ai.input.messages"]))
+
+    assert [{"role": "user", "parts": [{"type": "text", "content": PROMPT}]}] == messages
+    assert "canary" not in str(watch.points)
+    assert CANARY not in watch.text
+
+
+# ---- beside others
+
+
+async def test_it_goes_with_a_listener_of_yours(watch: Watch):
+    """A function that calls both is all it takes to listen as well."""
+    events = Events()
+
+    def listen(event: Event) -> None:
+        watch.telemetry(event)
+        events(event)
+
+    async with Sandbox() as box, connected(box.url, on_event=listen) as client:
+        await client.generate(PROMPT)
+
+    assert ("Succeeded", 1) == (events.names[-1], len(watch.spans))
+
+
+async def test_nothing_is_kept_of_calls_that_have_ended(watch: Watch):
+    """However calls end, the telemetry forgets them."""
+    for fault in FAULTS:
+        await generate(watch, fault)
+
+    assert {} == watch.telemetry._open

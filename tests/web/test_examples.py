@@ -1,0 +1,198 @@
+"""The examples run as anybody would start them; a browser sees what it should."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+from pictures import picture
+from web.browser import CHROMIUM, browsing
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+PATIENCE = 120
+SEEN = """
+    window.seen = [];
+    const look = () => seen.push(`${$("bar").value} of ${$("bar").max}`);
+    addEventListener("DOMContentLoaded", () =>
+        new MutationObserver(look).observe($("settled"), {childList: true}));
+"""
+"""Writes down every state of the bar, however short."""
+
+
+class Studio:
+    """The app, in a process of its own."""
+
+    def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
+        self.process = process
+        self.url = url
+        self.said = ""
+        self.complaints: list[str] = []
+
+    async def end(self) -> None:
+        """End it as a process manager would, and hear what it has to say."""
+        self.process.send_signal(signal.SIGTERM)
+        said, complained = await self.process.communicate()
+        self.said = said.decode()
+        # On a busy machine asyncio's debug mode tells of slow steps, which is none of our business.
+        self.complaints = [line for line in complained.decode().splitlines() if not line.startswith("Executing <")]
+
+
+@asynccontextmanager
+async def studio(folder: Path) -> AsyncGenerator[Studio]:
+    words = [sys.executable, "-X", "dev", "-W", "error", EXAMPLES / "fastapi_app.py", "--sandbox", "--port", "0"]
+    process = await asyncio.create_subprocess_exec(
+        *map(str, words),
+        "--folder",
+        str(folder),
+        env=os.environ | {"IDEOGRAM_API_KEY": "", "TMPDIR": str(folder.parent)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(PATIENCE):
+            assert process.stdout is not None
+            line = (await process.stdout.readline()).decode()
+            found = re.fullmatch(r"Open (http://127.0.0.1:\d+) \(Ctrl-C ends it\)\n", line)
+            assert found, line
+            yield Studio(process, found[1])
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed to look at the page with")
+async def test_the_page_in_a_browser(tmp_path: Path) -> None:
+    """A prompt is typed and its images are seen; a bulk run is begun and its progress is seen; nothing is left."""
+    async with studio(tmp_path / "runs") as app, browsing(tmp_path / "profile") as page:
+        await page.begin_with(SEEN)
+        await page.opened(app.url)
+        await page.run("document.querySelector('#draw button').click()")
+        await page.until("document.querySelector('#draw + .problem')")
+        refused = await page.run("document.querySelector('.problem').innerText")
+        await page.type("#prompt", "a red fox in fresh snow, morning light")
+        await page.run("document.querySelector('#draw button').click()")
+        await page.until("[...document.querySelectorAll('#gallery img')].filter(i => i.naturalWidth > 100).length == 2")
+        captions = await page.run("[...document.querySelectorAll('#gallery figcaption')].map(c => c.textContent)")
+        await page.picture(tmp_path / "home.png")
+
+        await page.type("#prompts", "a whale above the rooftops\nan owl reading a newspaper\na paper boat")
+        await page.run("document.querySelector('#bulk button').click()")
+        await page.until("location.pathname.startsWith('/runs/') && document.title == 'Studio: done'")
+        await page.until("[...document.querySelectorAll('#images img')].filter(i => i.naturalWidth > 100).length == 3")
+        numbers = await page.run("['settled', 'started', 'stored', 'spent'].map(id => $(id).textContent)")
+        progress = await page.run("seen")
+        await page.picture(tmp_path / "run.png")
+        await app.end()
+
+    assert "prompt: must not be empty" in refused
+    assert refused.endswith("Billed: no.")
+    assert ["a red fox in fresh snow, morning light"] * 2 == captions
+    assert (["3", "3", "3", "0.09"], ["1 of 3", "2 of 3", "3 of 3"]) == (numbers, progress)
+    assert (0, []) == (app.process.returncode, app.complaints)
+    assert "The sandbox billed 5 images, 0 of them twice." in app.said
+
+
+async def test_the_app_without_a_browser(tmp_path: Path) -> None:
+    """A form with an upload, a mistake in it, events that are heard again from where one was, files: all by hand."""
+    async with studio(tmp_path / "runs") as app:
+        async with aiohttp.ClientSession(app.url) as http:
+            form = aiohttp.FormData({"prompt": "a blue fox", "num_images": "1", "rendering_speed": "TURBO"})
+            form.add_field("image", picture(), filename="fox.png")
+            async with http.post("/images", data=form) as response:
+                image = (await response.json())["images"][0]
+
+            async with http.get(image["address"]) as response:
+                first = response.status, response.headers["Content-Type"], len(await response.read()) > 1000
+
+            bad = {"prompt": "", "num_images": "9", "rendering_speed": "TURBO"}
+            async with http.post("/images", data=bad) as response:
+                problems = response.status, set((await response.json(content_type=None))["problems"])
+
+            async with http.post("/runs", data={"prompts": "a fox\n\n a hen ", "budget": "0.03"}) as response:
+                run = (await response.json())["address"]
+
+            async with http.get(f"{run}/events") as response:
+                told = (await response.text()).split("\n\n")[:-1]
+
+            async with http.get(f"{run}/events", headers={"Last-Event-ID": str(len(told) - 1)}) as response:
+                again = (await response.text()).split("\n\n")[:-1]
+
+            missing = []
+            for path in ("/images/none", "/runs/none/events", f"{run}/none.png", f"{run}/.ideogram"):
+                async with http.get(path) as response:
+                    missing.append(response.status)
+
+        await app.end()
+
+    names = [event.split("\n")[1] for event in told]
+
+    assert (200, "image/png", True) == first
+    assert (422, {"prompt", "num_images"}) == problems
+    assert ("event: begun", "event: done", told[-1:]) == (names[0], names[-1], again)
+    assert "0.03 USD spent" in told[-1]
+    assert [404] * 4 == missing
+    assert (0, []) == (app.process.returncode, app.complaints)
+
+
+async def test_the_app_ends_while_a_run_is_watched(tmp_path: Path) -> None:
+    """Told to end in the middle of a run, it finishes what is on its way, and ends in good order."""
+    async with studio(tmp_path / "runs") as app, aiohttp.ClientSession(app.url) as http:
+        prompts = "\n".join(f"fox {n}" for n in range(200))
+        async with http.post("/runs", data={"prompts": prompts, "budget": "100"}) as response:
+            run = (await response.json())["address"]
+
+        async with http.get(f"{run}/events") as response:
+            async for line in response.content:
+                if line == b"event: settled\n":
+                    break
+
+            await app.end()
+
+    billed = re.search(r"billed (\d+) images, 0 of them twice", app.said)
+
+    assert 0 == app.process.returncode
+    assert billed
+    assert 0 < int(billed[1]) < 200
+    assert int(billed[1]) == len(list((tmp_path / "runs").glob("*/row-*.png")))
+
+
+async def bulk(folder: Path, *words: str) -> tuple[int | None, list[str], str]:
+    """Run the bulk example, and return its exit code, the end of what it says, and its complaints."""
+    command = [sys.executable, "-X", "dev", "-W", "error", str(EXAMPLES / "bulk.py"), str(folder), "--sandbox", *words]
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    said, complained = await process.communicate()
+    complaints = [line for line in complained.decode().splitlines() if not line.startswith("Executing <")]
+    return process.returncode, said.decode().splitlines(), "\n".join(complaints)
+
+
+async def test_a_bulk_run(tmp_path: Path) -> None:
+    """Images are generated, remixed and enlarged; the same command again asks for nothing."""
+    code, said, complaints = await bulk(tmp_path / "out", "--count", "11")
+    again, told, _ = await bulk(tmp_path / "out", "--count", "11")
+
+    assert (0, "", 0) == (code, complaints, again)
+    assert "15 jobs, 15 images, 0.51 USD; 2.50 USD may be spent" == said[0]
+    assert "15 images stored, 0 withheld, 0 lost" == said[-3] == told[-3]
+    assert "the sandbox billed 0.51 USD, 0 calls twice" == said[-1]
+    assert "the sandbox billed 0 USD, 0 calls twice" == told[-1]
+    assert 15 == len(list((tmp_path / "out").glob("*.png")))
+
+
+async def test_a_bulk_run_keeps_its_budget(tmp_path: Path) -> None:
+    """At the cap it stops, says so, and ends with 1."""
+    code, said, complaints = await bulk(tmp_path / "out", "--count", "30", "--budget", "0.25")
+
+    assert (1, "") == (code, complaints)
+    assert "stopped: the cap of 0.25 USD is reached" == said[-2]
+    assert "the sandbox billed 0.24 USD, 0 calls twice" == said[-1]

@@ -1,0 +1,72 @@
+"""What is passed on is never held: the memory of a worker does not grow with the images."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+from clients import CANARY
+from pictures import picture
+
+from ideogram_async import Ideogram
+from ideogram_async.sandbox import Sandbox, gallery
+
+SIZE = 5_000_000
+COUNT = 100
+AT_ONCE = 10
+MEBIBYTE = 2**20
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+@asynccontextmanager
+async def relay(base_url: str) -> AsyncGenerator[tuple[str, int]]:
+    script = Path(__file__).with_name("relay.py")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(script), base_url, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None
+        yield (await process.stdout.readline()).decode().strip(), process.pid
+    finally:
+        process.terminate()
+        await process.communicate()
+
+
+def resident(pid: int, what: str) -> int:
+    """Read a process's memory in bytes: `VmRSS`, or the highest it has been, `VmHWM`."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    found = re.search(rf"{what}:\s+(\d+) kB", status)
+    assert found, status
+    return int(found[1]) * 1024
+
+
+@linux
+async def test_images_pass_through_a_worker(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred images of 5 MB, ten at a time, raise the memory of the worker by less than 32 MiB at its highest."""
+    monkeypatch.setattr(gallery, "draw", lambda sketch, kind: picture(kind, length=SIZE))
+    async with Ideogram(CANARY, base_url=box.url) as client:
+        links = [image.url for image in await client.generate("a fox", num_images=8)]
+
+    async with relay(box.url) as (url, pid), aiohttp.ClientSession() as http:
+
+        async def pass_on(n: int) -> int:
+            async with http.get(url, params={"link": links[n % len(links)]}) as response:
+                return sum([len(chunk) async for chunk in response.content.iter_any()])
+
+        await pass_on(0)
+        before = resident(pid, "VmRSS")
+        sizes: list[int] = []
+        for first in range(0, COUNT, AT_ONCE):
+            sizes += await asyncio.gather(*(pass_on(n) for n in range(first, min(first + AT_ONCE, COUNT))))
+
+        grown = resident(pid, "VmHWM") - before
+
+    assert [SIZE] * COUNT == sizes
+    assert grown < 32 * MEBIBYTE

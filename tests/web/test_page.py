@@ -1,0 +1,89 @@
+"""What the page on web apps shows runs as it stands there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from clients import CANARY
+from pictures import picture
+from web.serving import serving
+
+from ideogram_async.sandbox import Sandbox
+
+PAGE = Path(__file__).parents[2] / "docs" / "web.md"
+PRELUDE = """
+import asyncio
+import os
+from collections.abc import Coroutine
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, TypeVar
+
+from fastapi import Form, HTTPException, Request, UploadFile
+
+from ideogram_async import Detached, Generate, Ideogram, ImageGenerationResponseV3, Timeout
+
+T = TypeVar("T")
+"""
+
+
+@asynccontextmanager
+async def database() -> AsyncGenerator[str]:
+    yield "rows"
+
+
+@pytest.fixture
+def shown(box: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
+    """Run every block of the page, one after another, with the app of the first."""
+    monkeypatch.setenv("IDEOGRAM_API_KEY", CANARY)
+    monkeypatch.setenv("IDEOGRAM_BASE_URL", box.url)
+    monkeypatch.setenv("WEB_CONCURRENCY", "4")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"database": database}
+    exec(PRELUDE, names)
+    apps = []
+    for block in re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE):
+        exec(block, names)
+        apps.append(names["app"])
+        names["app"] = apps[0]
+
+    return names | {"apps": list(dict.fromkeys(apps))}
+
+
+async def test_the_app_of_the_page(shown: dict[str, Any], box: Sandbox, tmp_path: Path) -> None:
+    """An image, an upload, a detached call whose images are kept, and a preview: all as printed."""
+    upload = aiohttp.FormData({"prompt": "a blue fox"})
+    upload.add_field("image", picture(), filename="fox.png")
+    async with serving(shown["app"]) as url, aiohttp.ClientSession(url) as http:
+        async with http.get("/fox.png") as response:
+            image = response.content_type
+
+        async with http.post("/remix", data=upload) as response:
+            remixed = await response.json()
+
+        async with http.post("/draw", data={"prompt": "a fox"}) as response:
+            drawn = await response.json()
+
+        async with http.post("/preview", data={"prompt": "a fox"}) as response:
+            previewed = response.status
+
+    assert ("image/png", 1, 1, 200) == (image, len(remixed), len(drawn), previewed)
+    assert 4 == box.ledger.billed_images
+    # The end of the app has waited for the images of the detached call.
+    assert 1 == len(list((tmp_path / "images").iterdir()))
+
+
+async def test_the_lifespans_of_the_page(shown: dict[str, Any]) -> None:
+    """Each way to begin gives the app its client, with the options that are shown."""
+    limits = []
+    for app in shown["apps"]:
+        async with app.router.lifespan_context(app):
+            limits.append(app.state.ideogram.limiter.statistics().limit)
+
+    assert [10, 5, 5, 2] == limits

@@ -1,0 +1,303 @@
+"""What a browser is told when a call fails: the right status, what it cost, what to do; never the key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import aiohttp
+import pytest
+from clients import CANARY, impatient
+from fastapi import Depends, FastAPI, WebSocket
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.routing import Route
+from web.serving import serving
+
+from ideogram_async import (
+    AmbiguousError,
+    APIStatusError,
+    AuthenticationError,
+    BadRequestError,
+    BatchError,
+    BatchLockedError,
+    Billed,
+    DecodeError,
+    DownloadError,
+    FileConflictError,
+    Generate,
+    HostRefusedError,
+    Ideogram,
+    IdeogramError,
+    ImageTooLargeError,
+    InvalidRequestError,
+    JobConflictError,
+    JournalError,
+    LinkExpiredError,
+    NotAnImageError,
+    NotFoundError,
+    NotSentError,
+    PaymentRequiredError,
+    PermissionDeniedError,
+    RateLimitError,
+    Retry,
+    SafetyError,
+    ServerError,
+    TransportError,
+    TruncatedImageError,
+    WithheldImageError,
+)
+from ideogram_async.errors import Phase
+from ideogram_async.integrations.fastapi import get_client, image_response, install_error_handlers, lifespan
+from ideogram_async.integrations.fastapi.problems import PROBLEMS, document, retry_after
+from ideogram_async.sandbox import Fault, Sandbox
+from ideogram_async.wire.decode import doubted
+
+Client = Annotated[Ideogram, Depends(get_client)]
+SECRET_PATH = "/srv/private/images"
+SECRET = {"headers": {"x-internal": CANARY}, "body": {"key": CANARY}}
+
+
+def status_error(kind: type[APIStatusError], status: int, **facts: Any) -> APIStatusError:
+    return kind(f"POST /x: {status} because", status=status, **SECRET, **facts)
+
+
+def image_error(kind: type[DownloadError]) -> DownloadError:
+    return kind(f"at {SECRET_PATH}", url=f"https://internal/{CANARY}")
+
+
+EVERY: list[tuple[IdeogramError, int, str | None]] = [
+    (IdeogramError(SECRET_PATH), 502, None),
+    (InvalidRequestError([("prompt", "must not be empty"), ("seed", "is odd"), ("prompt", "is rude")]), 422, None),
+    (TransportError(SECRET_PATH, phase=Phase.SENT), 502, None),
+    (NotSentError(SECRET_PATH, phase=Phase.CONNECTING), 503, "30"),
+    (AmbiguousError(SECRET_PATH, phase=Phase.SENT), 504, None),
+    (status_error(APIStatusError, 418), 502, None),
+    (status_error(BadRequestError, 400), 400, None),
+    (status_error(AuthenticationError, 401), 502, None),
+    (status_error(PaymentRequiredError, 402), 503, "300"),
+    (status_error(PermissionDeniedError, 403), 502, None),
+    (status_error(NotFoundError, 404), 404, None),
+    (status_error(SafetyError, 422), 422, None),
+    (status_error(RateLimitError, 429), 503, "30"),
+    (status_error(RateLimitError, 429, retry_after=4.2), 503, "5"),
+    (doubted(status_error(RateLimitError, 429, retry_after=4.2, billed=Billed.UNKNOWN)), 503, None),
+    (status_error(ServerError, 500), 502, None),
+    (status_error(ServerError, 500, billed=Billed.UNKNOWN), 502, None),
+    (DecodeError(SECRET_PATH, raw=CANARY.encode(), links=["https://ideogram.ai/x?sig=1"]), 502, None),
+    (image_error(DownloadError), 502, None),
+    (image_error(LinkExpiredError), 410, None),
+    (image_error(TruncatedImageError), 502, None),
+    (image_error(NotAnImageError), 502, None),
+    (image_error(ImageTooLargeError), 502, None),
+    (image_error(HostRefusedError), 502, None),
+    (image_error(WithheldImageError), 404, None),
+    (FileConflictError(SECRET_PATH, path=Path(SECRET_PATH)), 500, None),
+    (BatchError(SECRET_PATH), 500, None),
+    (BatchLockedError(SECRET_PATH), 500, None),
+    (JournalError(SECRET_PATH), 500, None),
+    (JobConflictError(SECRET_PATH), 500, None),
+]
+
+
+async def asked(url: str) -> tuple[int, dict[str, str], bytes]:
+    async with aiohttp.ClientSession() as http, http.get(url) as response:
+        return response.status, {name.lower(): value for name, value in response.headers.items()}, await response.read()
+
+
+def kinds_below(kind: type[IdeogramError]) -> set[type[IdeogramError]]:
+    below = {each for each in kind.__subclasses__() if each.__module__.startswith("ideogram_async.errors.")}
+    return {kind}.union(*(kinds_below(each) for each in below))
+
+
+def test_every_error_is_in_the_table_below() -> None:
+    """No kind of error is left without its answer here."""
+    assert kinds_below(IdeogramError) == {type(error) for error, _, _ in EVERY}
+
+
+async def test_every_error_has_its_document() -> None:
+    """Each is a problem document with its status and what it cost; no key, no header, no path of the server."""
+    app = FastAPI()
+    install_error_handlers(app)
+
+    @app.get("/{n}")
+    async def fail(n: int) -> None:
+        raise EVERY[n][0]
+
+    async with serving(app) as url:
+        answers = [await asked(f"{url}/{n}") for n in range(len(EVERY))]
+
+    for (error, expected, seconds), (status, headers, body) in zip(EVERY, answers, strict=True):
+        said = json.loads(body)
+
+        assert ("application/problem+json", "no-store") == (headers["content-type"], headers["cache-control"])
+        assert (expected, expected, seconds) == (status, said["status"], headers.get("retry-after")), repr(error)
+        assert f"urn:ideogram-async:{type(error).__name__}" == said["type"]
+        assert (str(error.billed), error.retryable) == (said["billed"], said["retryable"])
+        assert said["title"]
+        assert said["detail"]
+        assert said["advice"]
+        for secret in (CANARY, SECRET_PATH, "sig=1", "IDEOGRAM_API_KEY"):
+            assert secret not in f"{body.decode()} {headers}", repr(error)
+
+
+async def test_problems_are_listed_by_field() -> None:
+    """Whoever filled in a form learns of every fault at once, where it is."""
+    app = FastAPI()
+    install_error_handlers(app)
+
+    @app.get("/")
+    async def fail() -> None:
+        raise EVERY[1][0]
+
+    async with serving(app) as url:
+        _, _, body = await asked(url)
+
+    assert {"prompt": ["must not be empty", "is rude"], "seed": ["is odd"]} == json.loads(body)["problems"]
+
+
+def test_what_may_have_been_paid_for_is_never_asked_to_come_again() -> None:
+    """No answer that leaves the bill open or paid says when to try again, or that it may be repeated."""
+    costly = [error for error, _, _ in EVERY if error.billed is not Billed.NO]
+
+    assert [(None, False)] * len(costly) == [(retry_after(error), document(error)["retryable"]) for error in costly]
+    assert {AmbiguousError, ServerError, DecodeError, RateLimitError} == {type(error) for error in costly}
+
+
+def test_the_titles_tell_statuses_apart() -> None:
+    """Each problem has a status of an error, and words of its own."""
+    assert all(400 <= problem.status < 600 and problem.title for problem in PROBLEMS.values())
+
+
+def fail(fault: Fault) -> Callable[[Sandbox], None]:
+    return lambda box: box.fail("generate", fault=fault, times=100)
+
+
+REAL = {
+    "wrong key": (fail(Fault.status(401, f'{{"error": "{CANARY} is wrong"}}')), 502, "no"),
+    "not allowed": (fail(Fault.status(403, f'{{"error": "{CANARY} may not"}}')), 502, "no"),
+    "no money": (fail(Fault.status(402, '{"error": "no money"}')), 503, "no"),
+    "busy": (fail(Fault.status(429, '{"error": "busy"}')), 503, "no"),
+    "unsafe": (fail(Fault.status(422, '{"error": "unsafe"}')), 422, "no"),
+    "cut off": (fail(Fault.reset_after_headers), 502, "yes"),
+    "no answer": (fail(Fault.reset_before_headers), 504, "unknown"),
+    "a gateway": (fail(Fault.html_502), 502, "unknown"),
+    "nonsense": (fail(Fault.garbage_json), 502, "yes"),
+    "nobody": (fail(Fault.refuse), 503, "no"),
+}
+
+
+@pytest.mark.parametrize("name", REAL)
+async def test_real_failures(name: str, box: Sandbox) -> None:
+    """What goes wrong at the service arrives as what it means here; the key is in no part of any answer."""
+    prepare, expected, billed = REAL[name]
+    prepare(box)
+    retry = Retry(attempts=2, base=0.0, throttle_wait=0.0)
+    client = Ideogram(CANARY, base_url=box.url, retry=retry, limiter=impatient())
+    app = FastAPI(lifespan=partial(lifespan, client=client))
+    install_error_handlers(app)
+
+    @app.get("/")
+    async def fox(client: Client) -> None:
+        await client.generate("a fox")
+
+    async with serving(app) as url:
+        status, headers, body = await asked(url)
+
+    box.release()
+
+    assert (expected, billed) == (status, json.loads(body)["billed"])
+    assert CANARY not in f"{headers} {body.decode()}"
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [(Fault.expired, 410), (Fault.not_an_image, 502), (Fault.status(404), 410), (Fault.status(500), 502)],
+)
+async def test_an_image_that_cannot_be_had(fault: Fault, status: int, box: Sandbox) -> None:
+    """An image that fails before its first byte is answered like any other error."""
+    client = Ideogram(CANARY, base_url=box.url, retry=Retry(base=0.0))
+    app = FastAPI(lifespan=partial(lifespan, client=client))
+    install_error_handlers(app)
+
+    @app.get("/")
+    async def fox(client: Client) -> Any:
+        return image_response(client, (await client.generate("a fox")).data[0])
+
+    box.fail("images", fault=fault, times=100)
+    async with serving(app) as url:
+        answered, headers, body = await asked(url)
+
+    assert (status, status) == (answered, json.loads(body)["status"])
+    assert ("application/problem+json", "no-store") == (headers["content-type"], headers["cache-control"])
+    assert "sig=" not in body.decode()
+
+
+async def test_bare_starlette(box: Sandbox) -> None:
+    """The same in an app without FastAPI."""
+
+    async def fox(request: Request) -> None:
+        client = await get_client(request)
+        await client.send(Generate("", num_images=9))
+
+    app = Starlette(routes=[Route("/", fox)], lifespan=partial(lifespan, client=Ideogram(CANARY, base_url=box.url)))
+    install_error_handlers(app)
+    async with serving(app) as url:
+        status, _, body = await asked(url)
+
+    assert 422 == status
+    assert {"prompt", "num_images"} == set(json.loads(body)["problems"])
+
+
+async def test_the_operator_reads_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """What is not the browser's fault, or costs money, is logged with its cause; a bad form is not."""
+    app = FastAPI()
+    install_error_handlers(app)
+
+    @app.get("/{n}")
+    async def fail(n: int) -> None:
+        raise EVERY[n][0]
+
+    async with serving(app) as url:
+        for n in (1, 4, 7):
+            await asked(f"{url}/{n}")
+
+    logged = [record for record in caplog.records if record.name == "ideogram_async" and record.exc_info]
+
+    assert ["AmbiguousError answered with 504", "AuthenticationError answered with 502"] == [
+        record.message for record in logged
+    ]
+
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+
+
+@pytest.mark.parametrize("is_accepted", [True, False])
+async def test_a_web_socket_is_closed(is_accepted: bool) -> None:
+    """A web socket gets no document: it is closed, with a word on why."""
+    app = FastAPI()
+    install_error_handlers(app)
+
+    @app.websocket("/")
+    async def talk(socket: WebSocket) -> None:
+        if is_accepted:
+            await socket.accept()
+
+        raise EVERY[4][0]
+
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "websocket", "path": "/", "headers": [], "query_string": b"", "app": app}
+    await app(scope, receive, send)  # type: ignore[arg-type]
+
+    assert {"type": "websocket.close", "code": 1011, "reason": "Nobody knows whether it ran"} == sent[-1]
+    assert [is_accepted] == [sent[0]["type"] == "websocket.accept"]

@@ -1,0 +1,121 @@
+"""What a browser uploads goes into a request as it is."""
+
+from __future__ import annotations
+
+from functools import partial
+from hashlib import sha256
+from io import BytesIO
+from typing import Annotated, Any
+
+import aiohttp
+import pytest
+from clients import CANARY
+from fastapi import Depends, FastAPI, Form, UploadFile
+from pictures import TOO_LARGE, picture
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from web.serving import serving
+
+from ideogram_async import Generate, Ideogram
+from ideogram_async.integrations.fastapi import get_client, install_error_handlers, lifespan
+from ideogram_async.sandbox import Sandbox
+
+Client = Annotated[Ideogram, Depends(get_client)]
+LARGE = picture(length=3 * 2**20)
+"""More than a server keeps of an upload in memory."""
+
+
+def app_of(box: Sandbox) -> FastAPI:
+    app = FastAPI(lifespan=partial(lifespan, client=Ideogram(CANARY, base_url=box.url)))
+    install_error_handlers(app)
+
+    @app.post("/remix")
+    async def remix(image: UploadFile, prompt: Annotated[str, Form()], client: Client) -> int:
+        return len((await client.remix(image, prompt)).data)
+
+    @app.post("/again")
+    async def again(image: UploadFile, client: Client) -> int:
+        await image.read()
+        await image.seek(0)
+        return len((await client.remix(image, "a fox")).data)
+
+    @app.post("/styled")
+    async def styled(images: list[UploadFile], client: Client) -> int:
+        return len((await client.send(Generate("a fox", style_reference_images=images))).data)
+
+    return app
+
+
+def digest(body: bytes) -> str:
+    """Stand for bytes that nobody wants to read when a test fails."""
+    return sha256(body).hexdigest()
+
+
+async def sent(url: str, name: str, *images: tuple[str, bytes], **fields: str) -> tuple[int, Any]:
+    form = aiohttp.FormData(fields)
+    for file_name, body in images:
+        form.add_field(name, BytesIO(body), filename=file_name, content_type="application/octet-stream")
+
+    async with aiohttp.ClientSession() as http, http.post(url, data=form) as response:
+        return response.status, await response.json(content_type=None)
+
+
+@pytest.mark.parametrize("body", [picture(), picture("JPEG"), LARGE], ids=["png", "jpeg", "large"])
+@pytest.mark.parametrize("path", ["remix", "again"])
+async def test_an_upload_is_a_file(box: Sandbox, path: str, body: bytes) -> None:
+    """In memory or on disk, it arrives whole, with its name, and with the type that its bytes tell."""
+    async with serving(app_of(box)) as url:
+        answer = await sent(f"{url}/{path}", "image", ("my-fox.bin", body), prompt="a blue fox")
+
+    part = box.requests[0].parts[0]
+
+    assert (200, 1) == answer
+    assert ("image", "my-fox.bin", digest(body)) == (part.name, part.filename, digest(part.body))
+    assert f"image/{'jpeg' if body == picture('JPEG') else 'png'}" == part.content_type
+
+
+async def test_several_uploads(box: Sandbox) -> None:
+    """A field of several files takes several uploads."""
+    files = [(f"{n}.png", picture(size=(64 + n, 48))) for n in range(3)]
+    async with serving(app_of(box)) as url:
+        answer = await sent(f"{url}/styled", "images", *files)
+
+    parts = [part for part in box.requests[0].parts if part.name.startswith("style_reference_images")]
+
+    assert (200, 1) == answer
+    assert files == [(part.filename, part.body) for part in parts]
+
+
+@pytest.mark.parametrize(
+    ("body", "word"),
+    [(b"", "empty"), (b"no image at all", "PNG, JPEG or WebP"), (picture(length=TOO_LARGE), "bytes")],
+)
+async def test_a_bad_upload_is_refused_by_field(box: Sandbox, body: bytes, word: str) -> None:
+    """What is empty, no image or too large is named, and nothing is sent."""
+    async with serving(app_of(box)) as url:
+        status, told = await sent(f"{url}/remix", "image", ("fox.png", body), prompt="a blue fox")
+
+    assert (422, []) == (status, box.requests)
+    assert word in " ".join(told["problems"]["image"])
+
+
+async def test_an_upload_in_bare_starlette(box: Sandbox) -> None:
+    """The same without FastAPI."""
+
+    async def remix(request: Request) -> JSONResponse:
+        client = await get_client(request)
+        async with request.form() as form:
+            call = await client.detached(Generate("a fox", style_reference_images=[form["image"]]))  # type: ignore[list-item]
+
+        return JSONResponse(len((await call).data))
+
+    app = Starlette(
+        routes=[Route("/remix", remix, methods=["POST"])],
+        lifespan=partial(lifespan, client=Ideogram(CANARY, base_url=box.url)),
+    )
+    async with serving(app) as url:
+        assert (200, 1) == await sent(f"{url}/remix", "image", ("fox.png", LARGE))
+
+    assert digest(LARGE) in [digest(part.body) for part in box.requests[0].parts]
