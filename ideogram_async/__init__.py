@@ -82,7 +82,6 @@ if TYPE_CHECKING:
         JobStarted,
         Retrying,
         Sending,
-        Succeeded,
         Throttled,
         Waiting,
     )
@@ -254,7 +253,6 @@ __all__ = [
     "StylePresetV3",
     "StyleType",
     "StyleTypeV3",
-    "Succeeded",
     "Throttled",
     "Timeout",
     "TrainDatasetModelResponse",

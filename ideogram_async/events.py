@@ -1,7 +1,7 @@
 """What happens to a call, told while it happens.
 
-`Ideogram(on_event=...)` gets these values in order. A call ends with `Succeeded` or `Failed`, and with one of them
-only. They hold no key and no link that still opens; the prompt is veiled, and shows only where it is asked for.
+`Ideogram(on_event=...)` gets these values in order. A call ends with the `Answered` of its answer, or with one
+`Failed`. They hold no key and no link that still opens; the prompt is veiled, and shows only where it is asked for.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ __all__ = [
     "JobStarted",
     "Retrying",
     "Sending",
-    "Succeeded",
     "Throttled",
     "Waiting",
 ]
@@ -99,16 +98,6 @@ class Throttled(Event):
     """Seconds, where the service asks for some."""
     max_in_flight: int | None
     """The limit that the service told."""
-
-
-@frozen(kw_only=True)
-class Succeeded(Event):
-    """The call has ended with an answer."""
-
-    billed: Billed
-    """`YES` for a call that costs money."""
-    images: int
-    """Images that it was to make, withheld ones included."""
 
 
 @frozen(kw_only=True)

@@ -56,7 +56,7 @@ PUBLIC = {
         RateLimitError ServerError DecodeError DownloadError LinkExpiredError TruncatedImageError NotAnImageError
         ImageTooLargeError HostRefusedError WithheldImageError FileConflictError""",
     "events": """
-        Event Waiting Sending Answered Retrying Throttled Succeeded Failed Downloaded JobStarted JobFinished
+        Event Waiting Sending Answered Retrying Throttled Failed Downloaded JobStarted JobFinished
         BatchStopped BatchFinished""",
     "batch": """
         Batch FromJob ImageState Job JobResult JobState Plan Report StoredImage BatchError BatchLockedError

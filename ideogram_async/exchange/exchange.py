@@ -26,7 +26,7 @@ from ideogram_async.exchange.stack import Stack
 from ideogram_async.files import HasLink
 from ideogram_async.models.reply import Reply
 from ideogram_async.transport.threads import in_thread
-from ideogram_async.transport.told import tell_failure, tell_success
+from ideogram_async.transport.told import tell_failure
 from ideogram_async.wire.call import Call
 from ideogram_async.wire.decode import check, decode
 from ideogram_async.wire.encode import encode
@@ -136,13 +136,10 @@ class Exchange:
 
     async def _run(self, call: Call, read: Callable[[Reply], T], local: Local | None = None) -> T:
         try:
-            answer = read(await self._unless_closed(lambda: self.stack.send(call), lambda: _closed(call), local))
+            return read(await self._unless_closed(lambda: self.stack.send(call), lambda: _closed(call), local))
         except BaseException as error:
             tell_failure(self.stack.emit, call, error)
             raise
-
-        tell_success(self.stack.emit, call)
-        return answer
 
     async def _unless_closed(
         self, work: Callable[[], Awaitable[T]], closed: Callable[[], IdeogramError], local: Local | None = None

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from ideogram_async.errors import Billed
 from ideogram_async.events import (
+    Answered,
     BatchFinished,
     BatchStopped,
     Downloaded,
@@ -15,7 +16,6 @@ from ideogram_async.events import (
     JobFinished,
     JobStarted,
     Retrying,
-    Succeeded,
     Throttled,
 )
 from ideogram_async.integrations.facts import facts_of
@@ -23,7 +23,7 @@ from ideogram_async.integrations.facts import facts_of
 __all__ = ["EventLog"]
 
 LEVELS: dict[type[Event], int] = {
-    Succeeded: logging.INFO,
+    Answered: logging.INFO,
     Downloaded: logging.INFO,
     JobStarted: logging.INFO,
     JobFinished: logging.INFO,

@@ -6,6 +6,7 @@ Names are those of the conventions for generative AI, in development as of 2026;
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 
@@ -16,7 +17,7 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, TracerProvider
 
 from ideogram_async._version import __version__
 from ideogram_async.errors import Billed
-from ideogram_async.events import Answered, Event, Failed, Retrying, Sending, Succeeded, Throttled, Waiting
+from ideogram_async.events import Answered, Event, Failed, Retrying, Sending, Throttled, Waiting
 from ideogram_async.integrations.facts import Fact, facts_of
 
 __all__ = ["Telemetry"]
@@ -40,6 +41,8 @@ class Open:
     is_waiting: bool = False
     is_in_flight: bool = False
     attempts: int = 0
+    ending: asyncio.Handle | None = None
+    """Set when an answer has come: nothing more, or that it cannot be read, will be told in this turn of the loop."""
 
 
 class Telemetry:
@@ -87,11 +90,14 @@ class Telemetry:
 
     def __call__(self, event: Event) -> None:
         """Record an event."""
-        if isinstance(event, Waiting | Sending | Succeeded | Failed) and event.call_id not in self._open:
+        if isinstance(event, Waiting | Sending | Failed) and event.call_id not in self._open:
             self._open[event.call_id] = self._begin(event)
 
         call = self._open.get(event.call_id)
         if call is not None:
+            if call.ending is not None:
+                call.ending.cancel()
+
             self._move(call, event)
             self._record(call, event)
 
@@ -123,13 +129,15 @@ class Telemetry:
 
     def _record(self, call: Open, event: Event) -> None:
         match event:
-            case Succeeded() | Failed():
+            case Failed():
                 self._end(call, event)
                 return
             case Sending():
                 call.attempts = event.attempt
             case Answered():
                 call.span.set_attribute("http.response.status_code", event.status)
+                if 200 <= event.status < 300:
+                    call.ending = asyncio.get_running_loop().call_soon(self._end, call, event)
             case Throttled():
                 self._throttled.add(1, call.labels)
             case Waiting() | Retrying():
@@ -141,21 +149,23 @@ class Telemetry:
         told = {f"ideogram.{name}": fact for name, fact in facts.items() if name not in (*COMMON, "prompt")}
         call.span.add_event(f"ideogram.{type(event).__name__.lower()}", told)
 
-    def _end(self, call: Open, event: Succeeded | Failed) -> None:
+    def _end(self, call: Open, event: Answered | Failed) -> None:
         del self._open[event.call_id]
         labels, span = call.labels, call.span
+        billed = Billed.YES if call.weight else Billed.NO
         if isinstance(event, Failed):
+            billed = event.billed
             labels = {**labels, "error.type": event.error}
             span.set_attribute("error.type", event.error)
             span.set_attribute("ideogram.phase", event.phase.value)
             span.set_status(StatusCode.ERROR, str(facts_of(event, prompts=self._prompts).get("message", "")))
 
         span.set_attribute("ideogram.attempts", call.attempts)
-        span.set_attribute("ideogram.billed", event.billed.value)
+        span.set_attribute("ideogram.billed", billed.value)
         if call.images:
             span.set_attribute("ideogram.images", call.images)
-        if call.images and event.billed is not Billed.NO:
-            self._billed.add(call.images, {**call.labels, "ideogram.billed": event.billed.value})
+        if call.images and billed is not Billed.NO:
+            self._billed.add(call.images, {**call.labels, "ideogram.billed": billed.value})
 
         self._duration.record(time.monotonic() - call.began_at, labels)
         span.end()

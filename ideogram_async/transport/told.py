@@ -1,15 +1,15 @@
-"""How a call has ended, told once."""
+"""That a call has failed, told once."""
 
 from __future__ import annotations
 
 from ideogram_async.errors import Billed, IdeogramError
-from ideogram_async.events import Failed, Succeeded
+from ideogram_async.events import Failed
 from ideogram_async.models.reply import Reply
 from ideogram_async.transport.emitter import Emitter
 from ideogram_async.wire.call import Call, Send
 from ideogram_async.wire.decode import status_error
 
-__all__ = ["tell_failure", "tell_success", "told"]
+__all__ = ["tell_failure", "told"]
 
 
 def told(send: Send, emit: Emitter) -> Send:
@@ -22,20 +22,12 @@ def told(send: Send, emit: Emitter) -> Send:
             tell_failure(emit, call, error)
             raise
 
-        if reply.is_success:
-            tell_success(emit, call)
-        else:
+        if not reply.is_success:
             tell_failure(emit, call, status_error(call, reply))
 
         return reply
 
     return send_and_tell
-
-
-def tell_success(emit: Emitter, call: Call) -> None:
-    """Tell that it has brought an answer."""
-    billed = Billed.YES if call.charged else Billed.NO
-    emit(Succeeded, call_id=call.trail.call_id, operation=call.operation, billed=billed, images=call.images)
 
 
 def tell_failure(emit: Emitter, call: Call, error: BaseException) -> None:

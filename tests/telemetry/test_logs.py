@@ -41,15 +41,15 @@ async def generate(listener: EventLog, *faults: Fault) -> None:
 @pytest.mark.parametrize(
     ("fault", "levels"),
     [
-        (None, {"Waiting": "DEBUG", "Sending": "DEBUG", "Answered": "DEBUG", "Succeeded": "INFO"}),
-        (Fault.status(429), {"Throttled": "WARNING", "Succeeded": "INFO"}),
+        (None, {"Waiting": "DEBUG", "Sending": "DEBUG", "Answered": "INFO"}),
+        (Fault.status(429), {"Throttled": "WARNING", "Answered": "INFO"}),
         (Fault.status(400), {"Failed": "WARNING"}),
         (Fault.close_after_body, {"Failed": "ERROR"}),
     ],
     ids=["success", "429", "400", "no answer"],
 )
 async def test_how_loud(caplog: pytest.LogCaptureFixture, fault: Fault | None, levels: dict[str, str]):
-    """Attempts are DEBUG, ends INFO, trouble WARNING, and what may have cost money for nothing ERROR."""
+    """Attempts are DEBUG, answers INFO, trouble WARNING, and what may have cost money for nothing ERROR."""
     caplog.set_level(logging.DEBUG, "ideogram_async.events")
     await generate(EventLog(), *([fault] if fault else []))
     records = {record.getMessage().split()[0]: record.levelname for record in caplog.records if record.funcName}
@@ -65,8 +65,8 @@ async def test_facts_are_fields_of_the_record(caplog: pytest.LogCaptureFixture):
     (record,) = [record for record in caplog.records if record.name == "tests.pictures"]
     fields = {name: value for name, value in vars(record).items() if name.startswith("ideogram_")}
 
-    assert "Succeeded POST /v1/ideogram-v3/generate" == record.getMessage()
-    assert {"ideogram_billed": "yes", "ideogram_images": 1}.items() <= fields.items()
+    assert "Answered POST /v1/ideogram-v3/generate" == record.getMessage()
+    assert {"ideogram_status": 200, "ideogram_attempt": 1}.items() <= fields.items()
     assert {"ideogram_call_id", "ideogram_at", "ideogram_operation"} <= fields.keys()
     assert json.dumps(fields)
 
@@ -76,7 +76,7 @@ async def test_an_adapter_is_a_logger_too(caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.INFO, "tests.pictures")
     await generate(EventLog(logging.LoggerAdapter(logging.getLogger("tests.pictures"))))
 
-    assert "Succeeded POST /v1/ideogram-v3/generate" in caplog.messages
+    assert "Answered POST /v1/ideogram-v3/generate" in caplog.messages
 
 
 async def test_structlog_gets_keyword_arguments():
@@ -107,7 +107,7 @@ async def test_structlog_itself():
     )
     await generate(EventLog(logger))
 
-    assert ["Succeeded"] == [json.loads(line)["event"] for line in lines]
+    assert ["Answered"] == [json.loads(line)["event"] for line in lines]
 
 
 async def test_a_quiet_logger_costs_nothing(monkeypatch: pytest.MonkeyPatch):

@@ -308,7 +308,7 @@ async def test_it_goes_with_a_listener_of_yours(watch: Watch):
     async with Sandbox() as box, connected(box.url, on_event=listen) as client:
         await client.generate(PROMPT)
 
-    assert ("Succeeded", 1) == (events.names[-1], len(watch.spans))
+    assert ("Answered", 1) == (events.names[-1], len(watch.spans))
 
 
 async def test_nothing_is_kept_of_calls_that_have_ended(watch: Watch):
