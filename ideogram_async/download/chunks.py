@@ -42,12 +42,15 @@ class Chunks:
 
     def skip(self, size: int, checksum: int = 0) -> Walk[int]:
         """Pass over so many bytes, and return their running checksum."""
-        while (at_hand := len(self._buffer) - self._at) < size:
-            checksum = zlib.crc32((yield from self.take(at_hand)), checksum)
-            size -= at_hand
-            yield from self._more()
+        while True:
+            passed = memoryview(self._buffer)[self._at : self._at + size]
+            checksum = zlib.crc32(passed, checksum)
+            self._at += len(passed)
+            size -= len(passed)
+            if not size:
+                return checksum
 
-        return zlib.crc32((yield from self.take(size)), checksum)
+            yield from self._more()
 
     def skip_to(self, pair: re.Pattern[bytes]) -> Walk[None]:
         """Pass over everything before the first two bytes that match, which begin with FF."""
