@@ -94,6 +94,8 @@ class Worker:
         if row.state is JobState.PENDING and error is None:
             return None
 
+        # Whoever has got its places now is sent first.
+        await asyncio.sleep(0)
         answer, images = None, [*noted.images]
         if row.state is JobState.ANSWERED:
             answer, error = self._read(noted, row)
