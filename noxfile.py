@@ -41,7 +41,7 @@ def lowest(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *session.posargs)
 
 
-@nox.session(python=OLDEST)
+@nox.session(python=PYTHONS)
 def coverage(session: nox.Session) -> None:
     """Measure branch coverage; less than 95 % fails."""
     session.install("-q", "-e", ".[dev]")
