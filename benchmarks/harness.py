@@ -18,12 +18,12 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-__all__ = ["Contender", "Figures", "compare", "contend", "gather", "keep", "machine", "peak", "serving"]
+__all__ = ["Contender", "Figures", "compare", "contend", "gather", "keep", "machine", "peak", "resident", "serving"]
 
 Contender = Callable[..., Coroutine[Any, Any, "dict[str, float] | None"]]
 Figures = dict[str, float]
@@ -124,8 +124,16 @@ def peak() -> float:
 
 def machine() -> str:
     """Say on what this runs."""
-    libraries = ", ".join(f"{name} {version(name.replace('_', '-'))}" for name in LIBRARIES)
+    libraries = ", ".join(told for told in map(versioned, LIBRARIES) if told)
     return f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()}; {libraries}"
+
+
+def versioned(library: str) -> str:
+    """Name a library with its version; nothing if it is not there."""
+    try:
+        return f"{library} {version(library.replace('_', '-'))}"
+    except PackageNotFoundError:
+        return ""
 
 
 def keep(measure: str, figures: object) -> None:

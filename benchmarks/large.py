@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from attrs import define
-from service import service
+from attrs import asdict, define
+from harness import keep, resident, serving
 
 from ideogram_async import Generate, Ideogram
 
@@ -34,12 +34,6 @@ class Figures:
     at_most: float = 0.0
     files: int = 0
     seconds: float = 0.0
-
-
-def resident() -> float:
-    """Return the resident memory in MB."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096 / 1e6
 
 
 def open_files() -> int:
@@ -73,14 +67,19 @@ async def run(url: str, count: int, folder: Path) -> Figures:
 def main() -> None:
     """Print the figures."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else JOBS
-    with TemporaryDirectory() as folder, service() as url:
+    kept: dict[str, object] = {"jobs": count}
+    with TemporaryDirectory() as folder, serving() as url:
         for what in ("first run", "resumed"):
             figures = asyncio.run(run(url, count, Path(folder)))
+            kept[what] = asdict(figures)
             print(
-                f"{what:10} {count:,} jobs in {figures.seconds:.1f} s, {count / figures.seconds:,.0f} a second;"
+                f"{what:10} {count:,} jobs in {figures.seconds:.1f} s, {count / figures.seconds:,.0f} a second,"
+                f" {1e6 * figures.seconds / count:,.0f} µs each;"
                 f" memory grew by {figures.at_most - figures.at_first:.1f} MB after the first {WARM:,},"
                 f" {figures.files} files open at most"
             )
+
+    keep("large", kept)
 
 
 if __name__ == "__main__":

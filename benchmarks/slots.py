@@ -3,7 +3,7 @@
 A call makes 1 to 4 images in 50 to 150 ms, an image downloads in 50 ms, and 10 images may be in progress. Reported is
 the whole run against the lower bound, which is the sum of weight times time over the limit. What a call adds to its
 time is all that is in its way while it holds its places: the connection, the request, the reply, and two commits of the
-journal. The service stands in a process of its own and answers to some tenths of a millisecond (see `service.py`), for
+journal. The server stands in a process of its own and answers to some tenths of a millisecond (see `server.py`), for
 its own time would otherwise count as ours.
 
 Sizes 1 to 4 do not always fit into 10 places: calls of exactly the drawn times, in the limiter's order, take 1.017. The
@@ -27,7 +27,7 @@ from unittest.mock import patch
 
 from aiohttp import ClientSession, FormData, TCPConnector
 from aiohttp.payload import BytesPayload
-from service import service
+from harness import Figures, keep, serving
 
 from ideogram_async import Generate, Ideogram, Job
 from ideogram_async.batch.journal import Journal
@@ -103,15 +103,16 @@ async def semaphore(url: str, work: Work, folder: Path) -> None:
         await asyncio.gather(*(one(session, number, *job) for number, job in enumerate(work)))
 
 
-def measure(run: Callable[[str, Work, Path], Coroutine[None, None, None]], work: Work) -> None:
-    """Print how long it takes against the lower bound."""
+def measure(run: Callable[[str, Work, Path], Coroutine[None, None, None]], work: Work) -> Figures:
+    """Return and print how long it takes against the lower bound."""
     bound = sum(seconds * weight for seconds, weight in work) / LIMIT
-    with TemporaryDirectory() as folder, service(download_seconds=DOWNLOAD_SECONDS) as url:
+    with TemporaryDirectory() as folder, serving("--image-seconds", str(DOWNLOAD_SECONDS)) as url:
         began = time.perf_counter()
         asyncio.run(run(url, work, Path(folder)))
         seconds = time.perf_counter() - began
 
     print(f"{run.__name__:10} {len(work):5} jobs in {seconds:6.2f} s   {seconds / bound:.3f} of the bound")
+    return {"jobs": len(work), "wall": seconds, "bound": bound}
 
 
 def main() -> None:
@@ -127,13 +128,13 @@ def main() -> None:
         commits.append(time.perf_counter() - began)
 
     with patch.object(Journal, "_commit", timed):
-        measure(batch, work)
+        kept = {"batch": measure(batch, work)}
 
-    measure(bare, work)
-    measure(semaphore, work[:BY_HAND])
+    kept |= {"bare": measure(bare, work), "semaphore": measure(semaphore, work[:BY_HAND])}
     drawn = fmean(seconds for seconds, _ in work)
     print(f"a call takes {1000 * drawn:.2f} ms, and {1000 * fmean(elapsed):.2f} ms with its connection")
     print(f"the journal made {len(commits)} commits, {1000 * median(commits):.2f} ms each (median)")
+    keep("slots", kept | {"call": {"drawn": drawn, "elapsed": fmean(elapsed), "commit": median(commits)}})
 
 
 if __name__ == "__main__":

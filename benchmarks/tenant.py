@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import fmean
 
 from attrs import define
+from harness import keep
 
 from ideogram_async.limiter.limiter import ImageLimiter
 
@@ -93,8 +94,13 @@ def main() -> None:
     from virtual import run
 
     hours = [run(share(ImageLimiter(rng=random.Random(seed)), seed=seed)) for seed in SEEDS]
-    print(f"share of ideal throughput  {fmean(hour.throughput for hour in hours):6.1%}")
-    print(f"429s per 100 images        {fmean(hour.refused_percent for hour in hours):6.1f}")
+    figures = {
+        "share": fmean(hour.throughput for hour in hours),
+        "refused_percent": fmean(hour.refused_percent for hour in hours),
+    }
+    print(f"share of ideal throughput  {figures['share']:6.1%}")
+    print(f"429s per 100 images        {figures['refused_percent']:6.1f}")
+    keep("tenant", figures)
 
 
 if __name__ == "__main__":

@@ -63,6 +63,9 @@ class PriceTable:
         if not isinstance(images, int) or images < 1:
             return UNKNOWN
 
+        if images == 1:
+            return price
+
         return Price(usd=price.per_image * images, per_image=price.per_image, as_of=price.as_of, source=price.source)
 
 

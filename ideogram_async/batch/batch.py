@@ -74,11 +74,12 @@ class Batch:
             return
 
         try:
-            if error is not None:
-                self._task.cancel()
-            elif not run.is_over:
+            if not run.is_over:
                 self._halt.stop("the caller left")
                 run.outbox.leave()
+
+            if error is not None:
+                self._task.cancel()
 
             await asyncio.wait({self._task})
         finally:

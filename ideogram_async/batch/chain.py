@@ -12,7 +12,7 @@ from ideogram_async.batch import rows
 from ideogram_async.batch.identity import key_of
 from ideogram_async.batch.job import ImageState
 from ideogram_async.batch.office import Office
-from ideogram_async.batch.rows import ImageRow
+from ideogram_async.batch.rows import ImageRow, JobRow
 from ideogram_async.batch.sources import named_in
 from ideogram_async.endpoint import Request
 from ideogram_async.errors import InvalidRequestError
@@ -74,9 +74,14 @@ class Chain:
             return file
 
         earlier = file.source
-        image = await self._office.journal.run(partial(_image, earlier=earlier))
-        if image is None:
+        found = await self._office.journal.run(partial(_find, earlier=earlier))
+        if found is None:
             raise InvalidRequestError([(field, f"names the job {earlier.id!r}, and no earlier job has that id")])
+
+        job, image = found
+        if image is None:
+            rule = f"image {earlier.index} of job {earlier.id!r} is not there, and the job is {job.state}"
+            raise InvalidRequestError([(field, rule)])
 
         if image.state is not ImageState.STORED or image.path is None:
             raise InvalidRequestError([(field, f"image {earlier.index} of job {earlier.id!r} is {image.state}")])
@@ -88,10 +93,10 @@ def _is_named(value: Any) -> bool:
     return isinstance(value, ImageFile) and isinstance(value.source, FromJob)
 
 
-def _image(database: Any, earlier: FromJob) -> ImageRow | None:
+def _find(database: Any, earlier: FromJob) -> tuple[JobRow, ImageRow | None] | None:
     job = rows.find(database, id=earlier.id)
     if job is None:
         return None
 
     images = {image.number: image for image in rows.images_of(database, job.key)}
-    return images.get(earlier.index, ImageRow(key=job.key, number=earlier.index, state=ImageState.LOST))
+    return job, images.get(earlier.index)

@@ -27,6 +27,7 @@ from ideogram_async.errors import (
     ImageTooLargeError,
     LinkExpiredError,
     NotAnImageError,
+    NotSentError,
     TruncatedImageError,
 )
 from ideogram_async.wire.decode import links_in
@@ -40,6 +41,8 @@ STATES: dict[type[DownloadError], ImageState] = {
     NotAnImageError: ImageState.CORRUPT,
     TruncatedImageError: ImageState.CORRUPT,
 }
+LARGEST = 2**63
+"""SQLite's whole numbers are smaller."""
 
 
 def images_in(key: str, answer: Any, raw: bytes) -> list[ImageRow]:
@@ -54,7 +57,7 @@ def images_in(key: str, answer: Any, raw: bytes) -> list[ImageRow]:
 
     return [
         ImageRow(key=key, number=number, state=ImageState.LINKED if facts["url"] else ImageState.WITHHELD, **facts)
-        for number, facts in enumerate(found)
+        for number, facts in enumerate({name: _kept(value) for name, value in facts.items()} for facts in found)
     ]
 
 
@@ -113,6 +116,10 @@ class Collector:
             # What is not listed may work another time: the link stays.
             state = STATES.get(type(error))
             return image if state is None else attrs.evolve(image, state=state)
+        except NotSentError as error:
+            # The client was closed: there is nothing to collect with.
+            self._halt.stop(str(error))
+            return image
         except OSError as error:
             self._halt.stop(f"{error.strerror or error}: {self._folder}")
             return image
@@ -128,3 +135,11 @@ def _told(image: Any) -> Iterator[tuple[str, Any]]:
 
     size = getattr(image, "upscaled_resolution", None) or getattr(image, "resolution", None)
     yield "resolution", None if size is None else str(size)
+
+
+def _kept(value: Any) -> Any:
+    """Return what the journal can hold of a value; the raw reply has it as it came."""
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+
+    return None if isinstance(value, int) and not -LARGEST <= value < LARGEST else value

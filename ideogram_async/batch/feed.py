@@ -27,7 +27,7 @@ from ideogram_async.wire.encode import weight_of
 __all__ = ["Feed", "Jobs", "Noted", "pulled"]
 
 
-@frozen
+@frozen(slots=False)
 class Noted:
     """A job that the journal knows; or one that breaks rules, which it never learns of."""
 

@@ -57,8 +57,11 @@ class Halt:
         """Bound a wait that ends when the batch stops, but for what `sent` protects.
 
         Raises:
-            HaltedError: If it was ended.
+            HaltedError: If it was ended, or the batch had stopped before.
         """
+        if self.reason is not None:
+            raise HaltedError(self.reason)
+
         scope = asyncio.timeout(None)
         try:
             async with scope:

@@ -5,13 +5,10 @@ Two requests are the same if they would send the same: fields, values, and the b
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any, cast
-
-import attrs
 
 import ideogram_async.requests
 from ideogram_async.batch.inputs import Inputs
@@ -21,6 +18,11 @@ from ideogram_async.files import FromJob, ImageFile
 from ideogram_async.requests.palette import ColorPaletteMember, Palette
 
 __all__ = ["fingerprint_of", "key_of", "pack", "unpack"]
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
+PAIRS = [first + second for first in LETTERS for second in LETTERS]
+PLACES = range(90, -1, -10)
+"""Of the pairs of letters in a key's 100 bits."""
 
 _writer = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
@@ -32,11 +34,7 @@ def pack(request: Request[Any], inputs: Inputs) -> str:
         InvalidRequestError: If a file cannot be read.
         OSError: If one cannot be copied.
     """
-    fields = {
-        field.name: _packed(value, inputs)
-        for field in attrs.fields(cast(Any, type(request)))
-        if (value := getattr(request, field.name)) is not None
-    }
+    fields = {name: _packed(value, inputs) for name, value in vars(request).items() if value is not None}
     return _canonical({"operation": type(request).__name__, "fields": fields})
 
 
@@ -57,8 +55,9 @@ def fingerprint_of(packed: str) -> str:
 def key_of(fingerprint: str, *, id: str | None, occurrence: int) -> str:
     """Return a job's key: of the user's id, or of the content and how often it came before. 20 letters and digits."""
     name = f"id {id}" if id is not None else f"content {fingerprint} {occurrence}"
-    # Five bytes become eight letters; what is cut off need not be written.
-    return base64.b32encode(hashlib.sha256(name.encode()).digest()[:15]).decode().lower()[:20]
+    # What `base64.b32encode` would begin with, in half of its time: a long batch asks for very many.
+    number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:13]) >> 4
+    return "".join([PAIRS[number >> place & 1023] for place in PLACES])
 
 
 def _packed(value: Any, inputs: Inputs) -> Any:

@@ -67,7 +67,7 @@ class Job:
     """Yours, unique in the batch. The same id with another request is a conflict, noticed before money is spent."""
 
 
-@frozen(kw_only=True)
+@frozen(slots=False, kw_only=True)
 class StoredImage:
     """An image of a job, on disk or not."""
 
@@ -83,7 +83,7 @@ class StoredImage:
     """Bytes."""
 
 
-@frozen(kw_only=True)
+@frozen(slots=False, kw_only=True)
 class JobResult:
     """What became of a job."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections import defaultdict, deque
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -72,14 +71,17 @@ def _meant(draft: JobRow, before: int) -> JobRow:
 
 def _count(database: sqlite3.Connection, keys: Sequence[str]) -> list[int]:
     """Count jobs as seen, and say of each how often it was before."""
-    marks = ", ".join(["(?, 1)"] * len(keys))
-    counted = f"INSERT INTO seen VALUES {marks} ON CONFLICT DO UPDATE SET times = times + 1 RETURNING times - 1, key"
-    before: dict[str, deque[int]] = defaultdict(deque)
-    # In no order that SQLite would promise.
-    for times, key in sorted(database.execute(counted, keys)):
-        before[key].append(times)
+    marks = ", ".join("?" * len(keys))
+    found = database.execute(f"SELECT key, times FROM seen WHERE key IN ({marks})", keys)
+    seen: dict[str, int] = dict(found.fetchall())
+    before: list[int] = []
+    for key in keys:
+        before.append(seen.get(key, 0))
+        seen[key] = before[-1] + 1
 
-    return [before[key].popleft() for key in keys]
+    marks = ", ".join(["(?, 1)"] * len(keys))
+    database.execute(f"INSERT INTO seen VALUES {marks} ON CONFLICT DO UPDATE SET times = times + 1", keys)
+    return before
 
 
 def _find_all(database: sqlite3.Connection, keys: Sequence[str]) -> dict[str, JobRow]:

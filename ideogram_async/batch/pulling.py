@@ -69,6 +69,7 @@ class Source:
 
         Raises:
             TypeError: If something else has come.
+            RuntimeError: If the input has cancelled itself.
             Exception: Whatever the input raised, once those before it are taken.
         """
         self._most = most
@@ -107,6 +108,10 @@ class Source:
         self._is_awaited = False
         if self._reading.done() and not self._come:
             reading, self._reading, self._is_over = self._reading, None, True
+            if reading.cancelled():
+                # By itself: as a cancellation it would pass for the end, with jobs left out.
+                raise RuntimeError("the input was cancelled before its end")
+
             self._is_over = reading.result()
 
     async def _read(self) -> bool:
@@ -138,6 +143,8 @@ class Source:
     def _is_enough(self, item: Any, ring: Callable[[], object] | None = None) -> bool:
         self._come.append(_as_job(item))
         if self._is_awaited:
+            # Once is enough, and first the flag: who waits anew meanwhile is woken for nothing, but never forgotten.
+            self._is_awaited = False
             (ring or self._stirs.set)()
 
         return len(self._come) >= self._most

@@ -72,7 +72,9 @@ class Tally:
             return
 
         self.states[result.state] += 1
-        self.images.update(image.state for image in result.images)
+        for image in result.images:
+            self.images[image.state] += 1
+
         self.spent += certain
         if result.state is not JobState.DONE:
             self.failures.append(result)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections.abc import Coroutine
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, TypeVar
 
 import attrs
@@ -15,7 +15,7 @@ from ideogram_async.batch.chain import Chain
 from ideogram_async.batch.collecting import Collector
 from ideogram_async.batch.feed import Feed, Jobs, Noted
 from ideogram_async.batch.halt import Halt
-from ideogram_async.batch.job import JobResult
+from ideogram_async.batch.job import JobResult, JobState
 from ideogram_async.batch.office import Office
 from ideogram_async.batch.options import BatchOptions
 from ideogram_async.batch.outbox import Outbox
@@ -25,6 +25,7 @@ from ideogram_async.batch.room import Room
 from ideogram_async.batch.rows import JobRow
 from ideogram_async.batch.supply import Fresh, Left, Supply
 from ideogram_async.batch.worker import Worker
+from ideogram_async.errors import BatchError
 from ideogram_async.exchange.stack import Stack
 from ideogram_async.prices import PriceTable
 
@@ -179,6 +180,16 @@ class Run:
         return await self._guarded(self._feed.look_again(noted)) or attrs.evolve(noted, is_repeat=True)
 
     async def _done(self, noted: Noted) -> JobResult | None:
+        result = None
+        try:
+            result = await self._seen_through(noted)
+        finally:
+            if result is None and not noted.is_repeat:
+                await self._count(noted)
+
+        return result
+
+    async def _seen_through(self, noted: Noted) -> JobResult | None:
         try:
             asked = await self._guarded(self._worker.ask(noted))
         finally:
@@ -193,6 +204,17 @@ class Run:
 
         return result
 
+    async def _count(self, noted: Noted) -> None:
+        """Count a job that has no result, for it was cancelled, or the disk was full: it may have been paid for."""
+        with suppress(BatchError, OSError):
+            left = await self._feed.look_again(noted)
+            if left.row.state is JobState.SENDING:
+                # What came of it could not be noted.
+                left = attrs.evolve(left, row=attrs.evolve(left.row, state=JobState.AMBIGUOUS))
+
+            if left.row.state is not JobState.PENDING:
+                self._progress.add(self._worker.left(left), left.row)
+
     async def _guarded(self, work: Coroutine[Any, Any, T]) -> T | None:
         """Let no job take the others with it: a disk that is full, or a journal that fails, stops the batch."""
         try:
@@ -205,6 +227,10 @@ class Run:
         return None
 
     def _fail(self, error: Exception) -> None:
+        while isinstance(error, ExceptionGroup):
+            # Of several at once the first says enough, and callers look for it by its type.
+            error = error.exceptions[0]
+
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             # A full disk is no failure: the same call goes on when there is room.
             self._halt.stop(f"{error.strerror}: {self._office.folder}")

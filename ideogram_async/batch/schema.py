@@ -63,7 +63,8 @@ def prepare(path: Path, origin: str) -> sqlite3.Connection:
         JournalError: If it is damaged, not ours, of a newer version, or of another service. Nothing was changed.
         OSError: If the disk is full, for instance.
     """
-    if not path.exists():
+    # A link that leads nowhere is no new journal: the disk that holds it may be away.
+    if not (path.exists() or path.is_symlink()):
         _make(path, origin)
 
     with _opening(path) as database:
@@ -84,18 +85,21 @@ def is_full(error: BaseException) -> bool:
 @contextmanager
 def _opening(path: Path) -> Generator[sqlite3.Connection]:
     """Open a file, and close it again if what is done with it fails."""
-    # `isolation_level=None`: transactions begin and end where we say so.
-    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+    database: sqlite3.Connection | None = None
     try:
+        # `isolation_level=None`: transactions begin and end where we say so.
+        database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
         yield database
-    except sqlite3.DatabaseError as error:
-        database.close()
+    except BaseException as error:
+        if database is not None:
+            database.close()
+
         if is_full(error):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
 
-        raise JournalError(f"{path} is damaged, or no journal: {error}") from None
-    except BaseException:
-        database.close()
+        if isinstance(error, sqlite3.DatabaseError):
+            raise JournalError(f"{path} is damaged, or no journal: {error}") from None
+
         raise
 
 

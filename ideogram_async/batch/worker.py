@@ -114,7 +114,11 @@ class Worker:
         if noted.problem is None and (not is_settled or self._is_second(row)):
             return None
 
-        return self._results.make(noted, row, images, None, noted.problem)
+        return self.left(noted)
+
+    def left(self, noted: Noted) -> JobResult:
+        """Return the result of a job as the journal has it."""
+        return self._results.make(noted, noted.row, noted.images, None, noted.problem)
 
     def _may_be_sent(self, row: JobRow) -> bool:
         if self._halt.reason is not None:
@@ -207,12 +211,13 @@ class Worker:
         return answer, None
 
     async def _finish(self, row: JobRow, images: list[ImageRow], *, is_readable: bool) -> JobRow:
-        """Settle a job none of whose images can change any more. One that cannot be read stays open."""
-        after = row.state
-        if is_readable and all(image.state is not ImageState.LINKED for image in images):
-            is_whole = bool(images) and all(image.state is ImageState.STORED for image in images)
-            after = JobState.DONE if is_whole else JobState.PARTIAL
+        """Settle a job none of whose images can change any more. One that cannot be read stays open.
 
+        One that was done is open again if somebody has deleted an image which cannot be had now.
+        """
+        is_open = not is_readable or any(image.state is ImageState.LINKED for image in images)
+        is_whole = bool(images) and all(image.state is ImageState.STORED for image in images)
+        after = JobState.ANSWERED if is_open else JobState.DONE if is_whole else JobState.PARTIAL
         if self._sidecars and after is not row.state:
             await in_thread(partial(write_sidecars, self._office.folder, row, images))
 

@@ -38,6 +38,10 @@ class Interrupts:
         self._let_go()
 
     def _on_signal(self) -> None:
+        if self.count == len(self._actions):
+            # It came together with the one before it.
+            return
+
         action = self._actions[self.count]
         self.count += 1
         if self.count == len(self._actions):

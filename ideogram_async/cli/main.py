@@ -12,6 +12,7 @@ __all__ = ["main"]
 NEEDED = ("cyclopts", "rich")
 USAGE = 2
 BROKEN_PIPE = 1
+INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,15 +29,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return USAGE
 
-    from ideogram_async.cli.app import run
-
     try:
+        from ideogram_async.cli.app import run
+
         code = run(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read the output has left; Python would complain once more when it flushes at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
+    except KeyboardInterrupt:
+        # Before there was anything to tell, or while it was being told.
+        return INTERRUPTED
 
     return code
 

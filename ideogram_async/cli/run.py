@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -51,7 +51,10 @@ def run(file: Path, folder: Path, asked: Asked, *, sandbox: bool, gallery: bool,
             raise
 
         advice = f"What became of it: ideogram-async batch status {folder}"
-        say_trouble("Interrupted.", advice, as_json=as_json, name="Interrupted", billed=Billed.UNKNOWN)
+        # Not even one more may get further: whoever is there would say that nothing was sent.
+        with suppress(KeyboardInterrupt):
+            say_trouble("Interrupted.", advice, as_json=as_json, name="Interrupted", billed=Billed.UNKNOWN)
+
         return Exit.INTERRUPTED
 
 

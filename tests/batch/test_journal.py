@@ -15,6 +15,7 @@ from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
+import attrs
 import pytest
 
 from ideogram_async.batch import rows
@@ -288,4 +289,4 @@ def test_a_forked_child_does_not_keep_the_folder(tmp_path: Path):
 
 
 def _facts(row: ImageRow) -> dict[str, object]:
-    return {name: getattr(row, name) for name in ImageRow.__slots__ if not name.startswith("_")}
+    return attrs.asdict(row)

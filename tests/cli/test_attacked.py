@@ -1,0 +1,60 @@
+"""What attacks on the command line have found: each stays found."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ideogram_async.cli.interrupts import Interrupts
+
+
+async def test_three_interrupts_at_once():
+    """The third is part of the second: nothing complains, and each function is called once."""
+    called: list[str] = []
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    with Interrupts(first=lambda: called.append("first"), second=lambda: called.append("second")) as interrupts:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
+            os.kill(os.getpid(), number)
+
+        while interrupts.count < 2:
+            await asyncio.sleep(0)
+
+        await asyncio.sleep(0)
+
+    assert (["first", "second"], []) == (called, complaints)
+
+
+def test_130_an_interrupt_while_it_begins(say, monkeypatch: pytest.MonkeyPatch):
+    """There is no trace of the program's own lines."""
+
+    def interrupted(_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ideogram_async.cli.app.run", interrupted)
+
+    ended = say("doctor")
+
+    assert (130, "", "") == (ended.code, ended.out, ended.err)
+
+
+def test_130_an_interrupt_while_an_interrupt_is_told(say, monkeypatch: pytest.MonkeyPatch):
+    """Nobody claims then that nothing was sent."""
+
+    def interrupted(*_: object, **__: object) -> Any:
+        raise KeyboardInterrupt
+
+    Path("jobs.jsonl").write_text(json.dumps({"operation": "generate", "id": "fox", "prompt": "a fox"}))
+    monkeypatch.setattr("ideogram_async.cli.run.run_through", interrupted)
+    monkeypatch.setattr("ideogram_async.cli.run.say_trouble", interrupted)
+
+    ended = say("batch", "run", "jobs.jsonl", "out", "--sandbox")
+
+    assert 130 == ended.code
+    assert "Nothing was" not in ended.err
