@@ -3,7 +3,8 @@
     python examples/bulk.py --sandbox            buys nothing
     python examples/bulk.py out --budget 5       needs IDEOGRAM_API_KEY, and buys for 5 USD at most
 
-The same command again goes on where it ended, however it ended, and pays for nothing twice.
+The same command again goes on where it ended, however it ended, and pays for nothing twice. The sandbox needs the extra
+of its name.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 python examples/fastapi_app.py --sandbox     buys nothing
 python examples/fastapi_app.py               needs IDEOGRAM_API_KEY, and buys
+
+It needs the extras `fastapi` and `sandbox`, and uvicorn.
 """
 
 from __future__ import annotations
@@ -256,14 +258,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"Open http://127.0.0.1:{listener.getsockname()[1]} (Ctrl-C ends it)", flush=True)
         app = create_app(client, folder, "sandbox: costs nothing" if box else "live: every image is paid for")
         # A page that watches a run would keep the server from ending.
-        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5)
+        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
         # Once it has ended, uvicorn raises the signal that ended it again.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listener])
 
         if box:
-            said = f"{box.ledger.billed_images} images, {len(box.ledger.duplicates)} of them twice"
+            said = f"{box.ledger.billed_images} images; {len(box.ledger.duplicates)} calls were like an earlier one"
             print(f"The sandbox billed {said}.", flush=True)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from redis import Redis
 
 __all__ = ["REDIS_SERVER", "RedisServer", "Table"]
 
+PATIENCE = 30
 REDIS_SERVER = shutil.which("redis-server")
 
 
@@ -46,18 +49,24 @@ class RedisServer:
         self._socket = folder / "redis.sock"
         self.url = f"unix://{self._socket}"
         self._process: subprocess.Popen[str] | None = None
-        self._redis = Redis.from_url(self.url)
+        # A test that asks a frozen one fails; it does not hang.
+        self._redis = Redis.from_url(self.url, socket_timeout=PATIENCE)
 
     def start(self) -> None:
-        """Start it, and wait until it listens."""
+        """Start it, and wait until it listens; it has half a minute."""
         words = [str(REDIS_SERVER), "--port", "0", "--unixsocket", str(self._socket), "--save", ""]
         self._process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=self._socket.parent)
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            if "eady to accept connections" in line:
-                return
+        guard = threading.Timer(PATIENCE, self._process.kill)
+        guard.start()
+        try:
+            for line in self._process.stdout:
+                if "eady to accept connections" in line:
+                    return
+        finally:
+            guard.cancel()
 
-        raise RuntimeError("redis-server has ended at once")
+        raise RuntimeError("redis-server has ended, or said nothing")
 
     def stop(self) -> None:
         """Stop it, frozen or not."""
@@ -78,9 +87,19 @@ class RedisServer:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
+    def close_with(self, password: str) -> None:
+        """Let in nobody but who knows it."""
+        self._redis.config_set("requirepass", password)
+
     def flush(self) -> None:
         """Let it forget everything."""
         self._redis.flushall()
+
+    @property
+    def state(self) -> str:
+        """Say whether it runs."""
+        code = None if self._process is None else self._process.poll()
+        return "stopped" if self._process is None else "runs" if code is None else f"has ended with {code}"
 
     @property
     def keys(self) -> list[str]:
@@ -123,9 +142,7 @@ class RedisServer:
 
     async def until(self, fits: Callable[[Table], bool], account: str = "default") -> Table:
         """Look at the table again and again until it fits; it has half a minute."""
-        import asyncio
-
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while not fits(table := self.table(account)):
                 await asyncio.sleep(0.005)
 

@@ -196,6 +196,26 @@ async def test_after_the_grace_period_they_end_in_truth(box: Sandbox) -> None:
     assert 1 == box.ledger.billed_images
 
 
+async def test_closing_waits_for_what_follows(box: Sandbox) -> None:
+    """A call that `on_done` detaches in the grace period has the rest of that period."""
+    keeper = Keeper()
+
+    async def follow(call: Detached[Any]) -> None:
+        await client.detached(Generate("another fox"), on_done=keeper)
+
+    box.hold()
+    client = Ideogram(CANARY, base_url=box.url)
+    await client.detached(FOX, on_done=follow)
+    await box.arrived(1)
+    closing = asyncio.create_task(client.aclose(grace=1000))
+    await asyncio.sleep(0)
+    box.release()
+    await closing
+
+    assert [None] == [call.error for call in keeper]
+    assert 2 == box.ledger.billed_images
+
+
 async def test_closing_that_is_cancelled_closes_all_the_same(box: Sandbox) -> None:
     """Whoever is cancelled in the grace period leaves a closed client, and calls that have ended."""
     box.hold()
@@ -259,7 +279,13 @@ async def broken_later(call: Detached[Any]) -> None:
     raise KeyError("nowhere to keep it")
 
 
-@pytest.mark.parametrize("on_done", [broken, broken_later])
+async def cancelled(call: Detached[Any]) -> None:
+    other = asyncio.get_running_loop().create_future()
+    other.cancel()
+    await other
+
+
+@pytest.mark.parametrize("on_done", [broken, broken_later, cancelled])
 async def test_a_taker_that_fails_is_logged(box: Sandbox, caplog: pytest.LogCaptureFixture, on_done: Any) -> None:
     """The answer is kept all the same, and whoever waits gets it."""
     before = other_tasks()
@@ -303,6 +329,62 @@ async def test_cancelled_before_it_returns(box: Sandbox) -> None:
 
     assert task.cancelled()
     assert ([], []) == (keeper, box.requests)
+
+
+@pytest.mark.parametrize("reuse", [False, True])
+async def test_cancelled_in_any_turn_of_the_loop(box: Sandbox, reuse: bool) -> None:
+    """Whenever it is cancelled, `detached` has either returned, or nothing is sent and nothing is paid."""
+    keeper, returned, turns = Keeper(), 0, 0
+    async with Ideogram(CANARY, base_url=box.url, reuse_connections=reuse) as client:
+        # A connection is there, if it may be used again: a call could leave in its first step.
+        await client.send(FOX)
+        while returned < 3:
+            task = asyncio.create_task(client.detached(FOX, on_done=keeper))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+
+            task.cancel()
+            await asyncio.wait([task])
+            returned += not task.cancelled()
+            turns += 1
+
+    assert turns > returned
+    assert 1 + returned == box.ledger.billed_images == len(box.requests)
+    assert {type(None), NotSentError} >= {type(call.error) for call in keeper}
+
+
+async def test_on_done_must_be_a_function(box: Sandbox) -> None:
+    """What cannot be called is refused before anything is sent."""
+    async with connected(box.url) as client:
+        with pytest.raises(TypeError, match="on_done must be a function, not list"):
+            await client.detached(FOX, on_done=[])  # type: ignore[arg-type]
+
+    assert [] == box.requests
+
+
+def test_a_loop_that_ends_does_not_wait_for_ever() -> None:
+    """At the end of its loop `on_done` has some seconds, and whoever hangs in it is cancelled."""
+    run_quietly("""
+        from ideogram_async import Generate
+        from ideogram_async.exchange import detached
+
+        async def hang(call):
+            told.append(call.error.billed)
+            await asyncio.Event().wait()
+
+        async def work():
+            await client.detached(Generate("a fox"), on_done=hang)
+            await box.arrived(1)
+
+        told = []
+        detached.PATIENCE = 0.01
+        with running_in_thread(Sandbox()) as box:
+            client = Ideogram("sandbox", base_url=box.url)
+            box.hold()
+            asyncio.run(work())
+
+        assert told == ["unknown"], told
+    """)
 
 
 @pytest.mark.parametrize("ending", ["pass", "await client.aclose(grace=0)"])

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 from ideogram_async.endpoint import Request
+from ideogram_async.exchange.sessions import PATIENCE
 from ideogram_async.transport.emitter import logger
 
 __all__ = ["Detached", "OnDone"]
@@ -25,22 +26,20 @@ class Detached(Generic[R]):
     def __init__(self, request: Request[R]) -> None:
         self.request = request
         """What was sent."""
-        self._ended = asyncio.Event()
-        self._answers: list[R] = []
-        self._error: Exception | None = None
+        self._future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
 
     def __await__(self) -> Generator[Any, None, R]:
-        return self._wait().__await__()
+        return asyncio.shield(self._future).__await__()
 
     @property
     def is_done(self) -> bool:
         """Whether it has ended, well or badly."""
-        return self._ended.is_set()
+        return self._future.done()
 
     @property
     def error(self) -> Exception | None:
         """Why it failed, if it has; `error.billed` tells whether it was paid for."""
-        return self._error
+        return cast("Exception | None", self._future.exception()) if self.is_done else None
 
     def result(self) -> R:
         """Return the answer.
@@ -49,41 +48,56 @@ class Detached(Generic[R]):
             asyncio.InvalidStateError: If it has not ended.
             IdeogramError: What `send` raises, if it failed.
         """
-        if self._error is not None:
-            raise self._error
-
-        if not self._answers:
-            raise asyncio.InvalidStateError("the call has not ended")
-
-        return self._answers[0]
+        return self._future.result()
 
     def __repr__(self) -> str:
-        state = type(self._error).__name__ if self._error else "answered" if self.is_done else "on its way"
+        state = type(self.error).__name__ if self.error else "answered" if self.is_done else "on its way"
         return f"<Detached {type(self.request).__name__}: {state}>"
 
-    async def run(self, work: Callable[[], Awaitable[R]], on_done: OnDone[R] | None) -> None:
-        """Do the work, keep what comes of it, and hand that on."""
+    async def run(
+        self, work: Callable[[], Awaitable[R]], closed: Callable[[], Exception], on_done: OnDone[R] | None
+    ) -> None:
+        """Do the work, keep what comes of it, and hand that on.
+
+        Nobody cancels this task but a loop that ends, and even then the call says what it may cost.
+        """
+        patience = None
         try:
-            self._answers.append(await work())
+            self._future.set_result(await work())
+        except asyncio.CancelledError:
+            self._fail(closed())
+            _end_cancellation()
+            # A loop that ends waits for this task.
+            patience = PATIENCE
         except Exception as error:
-            self._error = error
-        finally:
-            self._ended.set()
+            self._fail(error)
 
         if on_done is not None:
-            await self._hand_to(on_done)
+            await self._hand_to(on_done, patience)
 
-    async def _hand_to(self, on_done: OnDone[R]) -> None:
+    def _fail(self, error: Exception) -> None:
+        self._future.set_exception(error)
+        # Looked at: that nobody else does is not worth a warning.
+        self._future.exception()
+
+    async def _hand_to(self, on_done: OnDone[R], patience: float | None) -> None:
         try:
-            work = on_done(self)
-            if inspect.isawaitable(work):
-                await work
-        except Exception as error:
+            async with asyncio.timeout(patience):
+                work = on_done(self)
+                if inspect.isawaitable(work):
+                    await work
+        except (Exception, asyncio.CancelledError) as error:
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise
+
             logger.error("on_done failed for %r", self, exc_info=error)
 
-    async def _wait(self) -> R:
-        await self._ended.wait()
-        return self.result()
+
+def _end_cancellation() -> None:
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
 
 
 OnDone: TypeAlias = Callable[[Detached[R]], Awaitable[None] | None]

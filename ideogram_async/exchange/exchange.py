@@ -53,16 +53,23 @@ class Exchange:
 
     async def detach(self, request: Request[T], on_done: OnDone[T] | None) -> Detached[T]:
         """Send any request in a task of the loop's own, once it is checked and its files are copied."""
+        if on_done is not None and not callable(on_done):
+            raise TypeError(f"on_done must be a function, not {type(on_done).__name__}")
+
         async with AsyncExitStack() as files:
             call = await files.enter_async_context(self._encoded(request))
             local = await self._sessions.open()
             self._admit(call, len(local.detached))
             detached = Detached(request)
-            work = partial(self._finish, call, _reading(call, request), local, files.pop_all())
-            local.detached.start(detached.run(work, on_done))
+            work = partial(self._finish, call, _reading(call, request), local, files)
+            task = local.detached.start(detached.run(work, partial(_closed, call), on_done))
+            try:
+                # The first step of the task takes the files over; in its second something may be sent.
+                await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                task.cancel()
+                raise
 
-        # Its first step: a task that is cancelled before that would never know what it was for.
-        await asyncio.sleep(0)
         return detached
 
     async def raw(self, call: Call) -> Reply:
@@ -108,18 +115,10 @@ class Exchange:
             raise NotSentError(words, phase=Phase.QUEUED)
 
     async def _finish(self, call: Call, read: Callable[[Reply], T], local: Local, files: AsyncExitStack) -> T:
-        """Run a detached call. Nobody cancels its task but a loop that ends, and even then it says what it may cost."""
-        async with files:
-            try:
-                return await self._run(call, read, local)
-            except asyncio.CancelledError:
-                failure = _closed(call)
-
-        task = asyncio.current_task()
-        if task is not None:
-            task.uncancel()
-
-        raise failure
+        """Run a detached call, from the moment when whoever has detached it can only leave it alone."""
+        async with files.pop_all():
+            await asyncio.sleep(0)
+            return await self._run(call, read, local)
 
     async def _check(self, request: Request[Any]) -> None:
         def problems() -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 __all__ = ["Tasks"]
@@ -42,10 +43,10 @@ class Tasks:
             await asyncio.wait(others)
 
     async def wait(self, patience: float) -> None:
-        """Wait until those of now have ended, so many seconds at most."""
-        others = self._running - {asyncio.current_task()}
-        if others:
-            await asyncio.wait(others, timeout=patience)
+        """Wait as `join` does, also for those that are started meanwhile, but so many seconds at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self.join()
 
     async def end(self, patience: float) -> None:
         """Wait so many seconds, then cancel those that are left."""

@@ -334,11 +334,12 @@ def test_a_probe_that_is_not_refused_is_believed(ours: Process, theirs: Process)
     ours.say(ours.rejected(pause=1.0))
     ours.end(8)
     ours.calls[1] = theirs.calls[1] = 1
-    began_at = ours.redis.time()
+    # Moments in the table are whole milliseconds.
+    began_at = int(1000 * ours.redis.time())
     ours.insist()
     theirs.insist()
 
-    assert 2.0 <= theirs.redis.time() - began_at
+    assert 2000 <= int(1000 * theirs.redis.time()) - began_at
 
 
 def test_more_than_the_learned_limit_goes_alone(ours: Process, theirs: Process):

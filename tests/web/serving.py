@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import uvicorn
@@ -13,11 +13,24 @@ import uvicorn
 __all__ = ["Visitor", "serving"]
 
 
+class Server(uvicorn.Server):
+    """A server that leaves the signals to the tests.
+
+    uvicorn takes them while it serves and puts back what was there. Two that overlap put back each other's handlers,
+    and whoever wants to end the tests is not heard any more.
+    """
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Capture none."""
+        yield
+
+
 @asynccontextmanager
 async def serving(app: Any) -> AsyncGenerator[str]:
     """Serve an app in this event loop, and give its address. Afterwards the app has ended in good order."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, lifespan="on", log_config=None))
+    server = Server(uvicorn.Config(app, lifespan="on", log_config=None))
     task = asyncio.create_task(server.serve([listener]))
     try:
         while not server.started:

@@ -39,7 +39,9 @@ class Studio:
     async def end(self) -> None:
         """End it as a process manager would, and hear what it has to say."""
         self.process.send_signal(signal.SIGTERM)
-        said, complained = await self.process.communicate()
+        async with asyncio.timeout(PATIENCE):
+            said, complained = await self.process.communicate()
+
         self.said = said.decode()
         # On a busy machine asyncio's debug mode tells of slow steps, which is none of our business.
         self.complaints = [line for line in complained.decode().splitlines() if not line.startswith("Executing <")]
@@ -98,7 +100,7 @@ async def test_the_page_in_a_browser(tmp_path: Path) -> None:
     assert ["a red fox in fresh snow, morning light"] * 2 == captions
     assert (["3", "3", "3", "0.09"], ["1 of 3", "2 of 3", "3 of 3"]) == (numbers, progress)
     assert (0, []) == (app.process.returncode, app.complaints)
-    assert "The sandbox billed 5 images, 0 of them twice." in app.said
+    assert "The sandbox billed 5 images; 0 calls were like an earlier one." in app.said
 
 
 async def test_the_app_without_a_browser(tmp_path: Path) -> None:
@@ -157,7 +159,7 @@ async def test_the_app_ends_while_a_run_is_watched(tmp_path: Path) -> None:
 
             await app.end()
 
-    billed = re.search(r"billed (\d+) images, 0 of them twice", app.said)
+    billed = re.search(r"billed (\d+) images; 0 calls", app.said)
 
     assert 0 == app.process.returncode
     assert billed
@@ -171,7 +173,14 @@ async def bulk(folder: Path, *words: str) -> tuple[int | None, list[str], str]:
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
-    said, complained = await process.communicate()
+    try:
+        async with asyncio.timeout(PATIENCE):
+            said, complained = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
     complaints = [line for line in complained.decode().splitlines() if not line.startswith("Executing <")]
     return process.returncode, said.decode().splitlines(), "\n".join(complaints)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Annotated, Any
 
@@ -202,6 +203,15 @@ async def test_the_end_of_the_app_waits_for_detached_calls(box: Sandbox, grace: 
     assert [type(None) if grace else AmbiguousError] == [type(call.error) for call in taken]
     assert (0 if grace else 1, 1) == (len(events.of(Failed)), box.ledger.billed_images)
     assert releasing is None or await releasing is None
+
+
+async def test_servers_leave_the_signals_alone() -> None:
+    """Two servers that overlap in a test keep nobody from ending the tests."""
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    async with AsyncExitStack() as second, serving(Starlette()):
+        await second.enter_async_context(serving(Starlette()))
+
+    assert before == (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT))
 
 
 @pytest.mark.parametrize("workers", [2, 5])

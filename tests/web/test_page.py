@@ -61,7 +61,7 @@ async def test_the_app_of_the_page(shown: dict[str, Any], box: Sandbox, tmp_path
     upload = aiohttp.FormData({"prompt": "a blue fox"})
     upload.add_field("image", picture(), filename="fox.png")
     async with serving(shown["app"]) as url, aiohttp.ClientSession(url) as http:
-        async with http.get("/fox.png") as response:
+        async with http.post("/fox") as response:
             image = response.content_type
 
         async with http.post("/remix", data=upload) as response:

@@ -236,6 +236,29 @@ async def test_an_image_that_cannot_be_had(fault: Fault, status: int, box: Sandb
     assert "sig=" not in body.decode()
 
 
+@pytest.mark.parametrize("reader", [Path(SECRET_PATH), None], ids=["path", "open file"])
+async def test_a_file_that_cannot_be_read(reader: Path | None, box: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    """The browser learns which field it is; where the file lies on the server is for the log."""
+
+    class Broken:
+        def read(self, size: int = -1, /) -> bytes:
+            raise PermissionError(13, "Permission denied", SECRET_PATH)
+
+    app = FastAPI(lifespan=partial(lifespan, client=Ideogram(CANARY, base_url=box.url)))
+    install_error_handlers(app)
+
+    @app.get("/")
+    async def remix(client: Client) -> None:
+        await client.remix(reader or Broken(), "a fox")
+
+    async with serving(app) as url:
+        status, _, body = await asked(url)
+
+    assert (422, {"image": ["cannot be read"]}) == (status, json.loads(body)["problems"])
+    assert SECRET_PATH not in body.decode()
+    assert [True] == [SECRET_PATH in str(record.exc_info) for record in caplog.records if record.exc_info]
+
+
 async def test_bare_starlette(box: Sandbox) -> None:
     """The same in an app without FastAPI."""
 

@@ -22,6 +22,9 @@ from ideogram_async.sandbox import Sandbox
 pytestmark = pytest.mark.skipif(REDIS_SERVER is None, reason="redis-server is not installed")
 
 GRACE = 60
+PATIENCE = 120
+"""Seconds for all that a test does with the workers: the last guard is pytest's own."""
+TIMEOUT = aiohttp.ClientTimeout(total=PATIENCE)
 TROUBLE = re.compile(r"Warning|Traceback|ERROR|CRITICAL|was destroyed|never retrieved|never awaited|Unclosed|leaked")
 
 
@@ -30,8 +33,10 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Generator[RedisServer]:
     """Give a redis-server of the test's own."""
     server = RedisServer(tmp_path_factory.mktemp("redis"))
     server.start()
-    yield server
-    server.stop()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 class Site:
@@ -46,7 +51,7 @@ class Site:
         """Post a form over a connection of its own, and read the answer to its end."""
         try:
             # No GET: aiohttp would send it once more when a worker dies.
-            async with aiohttp.ClientSession() as session, session.post(self.url + path) as response:
+            async with aiohttp.ClientSession(timeout=TIMEOUT) as session, session.post(self.url + path) as response:
                 body = await response.read()
         except aiohttp.ClientError as error:
             self.statuses[type(error).__name__] += 1
@@ -94,8 +99,12 @@ async def two_workers(box: Sandbox, redis: RedisServer, *, lease: float = 90.0) 
             pass_fds=[listener.fileno()],
             start_new_session=True,
         )
+        site = Site(f"http://127.0.0.1:{listener.getsockname()[1]}", process)
         try:
-            yield Site(f"http://127.0.0.1:{listener.getsockname()[1]}", process)
+            async with asyncio.timeout(PATIENCE):
+                yield site
+        except TimeoutError:
+            raise AssertionError(f"{site.statuses} after {PATIENCE} s; Redis: {redis.state}") from None
         finally:
             if process.returncode is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -126,7 +135,12 @@ async def test_sigterm_during_load(redis: RedisServer):
     async with Sandbox(latency=(0.01, 0.05)) as box, two_workers(box, redis) as site:
         await site.pids()
         visits = asyncio.gather(*(site.visit(f"/fox/{n}.png") for n in range(60)))
-        await box.arrived(20)
+        arrived = asyncio.ensure_future(box.arrived(20))
+        # Visits that all fail before would be waited for in vain.
+        await asyncio.wait([arrived, visits], return_when=asyncio.FIRST_COMPLETED)
+
+        assert arrived.done(), site.statuses
+
         site.process.terminate()
         trouble = await site.end()
         await box.settled()

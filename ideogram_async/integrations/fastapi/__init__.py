@@ -3,7 +3,7 @@
     app = FastAPI(lifespan=lifespan)
     install_error_handlers(app)
 
-    @app.get("/fox.png")
+    @app.post("/fox")
     async def fox(client: Annotated[Ideogram, Depends(get_client)]):
         answer = await client.generate("a red fox")
         return image_response(client, answer.data[0])

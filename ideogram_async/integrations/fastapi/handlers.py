@@ -9,8 +9,8 @@ from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
 from starlette.websockets import WebSocket, WebSocketState
 
-from ideogram_async.errors import Billed, IdeogramError
-from ideogram_async.integrations.fastapi.problems import document, retry_after
+from ideogram_async.errors import IdeogramError
+from ideogram_async.integrations.fastapi.problems import document, is_operators, retry_after
 from ideogram_async.transport.emitter import logger
 
 __all__ = ["install_error_handlers"]
@@ -36,7 +36,7 @@ async def _answer(connection: HTTPConnection, error: Exception) -> Response | No
         raise error
 
     described = document(error)
-    if described["status"] >= 500 or error.billed is not Billed.NO:
+    if is_operators(error):
         logger.error("%s answered with %d", type(error).__name__, described["status"], exc_info=error)
 
     if isinstance(connection, WebSocket):

@@ -18,6 +18,9 @@ __all__ = ["ImageResponse", "image_response"]
 CACHING = "private, max-age=86400, immutable"
 """What a link leads to never changes, and lives as long; a shared cache must not hand it to others."""
 
+BROWSER_HAS_LEFT = 499
+"""What logs of web servers say of a browser that has not waited for its answer."""
+
 
 class ImageResponse(Response):
     """Passes an image on while it comes. Its headers may be changed before it is returned."""
@@ -27,6 +30,7 @@ class ImageResponse(Response):
         self.background: BackgroundTask | None = None
         self._client = client
         self._image = image
+        self._has_begun = False
         headers = {"Cache-Control": CACHING, "X-Content-Type-Options": "nosniff"}
         link = image if isinstance(image, str) else image.url
         if link:
@@ -45,17 +49,20 @@ class ImageResponse(Response):
             group.start_soon(_until_gone, receive, group.cancel_scope)
             try:
                 await self._pass_on(scope, send)
-            except OSError:
-                # Some servers tell so that the browser has left.
-                pass
             except Exception as error:
-                # Raised below: a group would wrap it, and no handler would know it.
-                failure = error
+                # Some servers tell so that the browser has left.
+                if not (self._has_begun and isinstance(error, OSError)):
+                    # Raised below: a group would wrap it, and no handler would know it.
+                    failure = error
 
             group.cancel_scope.cancel()
 
         if failure is not None:
             raise failure
+
+        if not self._has_begun:
+            # Nobody reads it, but a middleware may wait for an answer.
+            await Response(status_code=BROWSER_HAS_LEFT)(scope, receive, send)
 
         if self.background is not None:
             await self.background()
@@ -66,6 +73,7 @@ class ImageResponse(Response):
             if stream.length is not None:
                 self.headers["Content-Length"] = str(stream.length)
 
+            self._has_begun = True
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             if scope["method"] != "HEAD":
                 # A server takes a chunk when there is room for it: so a slow browser slows the image host.

@@ -39,8 +39,9 @@ from ideogram_async.errors import (
     WithheldImageError,
 )
 
-__all__ = ["PROBLEMS", "Problem", "document", "problem_of", "retry_after"]
+__all__ = ["PROBLEMS", "Problem", "document", "is_operators", "problem_of", "retry_after"]
 
+UNREADABLE = "cannot be read"
 OPERATOR = "Whoever runs this site has to act; trying again does not help."
 
 
@@ -60,7 +61,7 @@ class Problem:
 
 PROBLEMS: dict[type[IdeogramError], Problem] = {
     IdeogramError: Problem(502, "The call failed", "The image service could not be used.", OPERATOR),
-    InvalidRequestError: Problem(422, "Invalid request", "Nothing was sent: the fields in `problems` break rules."),
+    InvalidRequestError: Problem(422, "Invalid request", "Nothing was sent: some fields break the rules."),
     TransportError: Problem(502, "No answer", "The image service was asked, and no usable answer came."),
     NotSentError: Problem(
         503,
@@ -127,6 +128,13 @@ def document(error: IdeogramError) -> dict[str, Any]:
     return described | ({"problems": _by_field(error)} if isinstance(error, InvalidRequestError) else {})
 
 
+def is_operators(error: IdeogramError) -> bool:
+    """Say whether whoever runs the site has to know: it may cost money, or the fault is not the browser's."""
+    problems = error.problems if isinstance(error, InvalidRequestError) else []
+    is_hidden = any(_told(rule) != rule for _, rule in problems)
+    return is_hidden or error.billed is not Billed.NO or problem_of(error).status >= 500
+
+
 def retry_after(error: IdeogramError) -> int | None:
     """Say after how many seconds to come again; never where that could pay twice."""
     if error.billed is not Billed.NO:
@@ -140,6 +148,11 @@ def retry_after(error: IdeogramError) -> int | None:
 def _by_field(error: InvalidRequestError) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name, rule in error.problems:
-        found.setdefault(name, []).append(rule)
+        found.setdefault(name, []).append(_told(rule))
 
     return found
+
+
+def _told(rule: str) -> str:
+    # Why a file cannot be read is told with its path, or with the address of an image.
+    return UNREADABLE if rule.startswith(UNREADABLE) else rule

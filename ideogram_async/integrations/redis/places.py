@@ -168,7 +168,8 @@ class SharedPlaces(Places):
         if not self._has_complained:
             self._has_complained = True
             words = "Redis is away (%s); until it is back this process keeps to %d of %d places"
-            logger.warning(words, type(error).__name__, self._share, self._congestion.configured)
+            why = f"{type(error).__name__}: {error}".removesuffix(": ")
+            logger.warning(words, why, self._share, self._congestion.configured)
 
     def _decide_alone(self) -> None:
         if not self._is_alone:

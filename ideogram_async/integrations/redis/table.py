@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,11 @@ from redis.backoff import NoBackoff
 
 __all__ = ["Seat", "Table"]
 
+SCRIPT = Path(__file__).with_name("places.lua").read_text()
 PATIENCE = 2.0
 """Seconds that Redis has for a reply; without one it is away."""
 SILENCE = 60.0
 """Seconds after which a listener looks whether its connection is still there."""
-
-
-@cache
-def _script() -> str:
-    return Path(__file__).with_name("places.lua").read_text()
 
 
 @frozen(kw_only=True)
@@ -55,7 +50,9 @@ class Table:
 
 async def _close(redis: Redis) -> None:
     try:
-        await redis.aclose()
+        # A connection that is broken cannot always be closed in good order; it is closed all the same.
+        with suppress(Exception):
+            await redis.aclose()
     except asyncio.CancelledError:
         # A loop that ends cancels each task once, wherever it is. No connection may be left to it.
         await redis.aclose()
@@ -73,7 +70,7 @@ class Seat:
         self._lease = int(table.lease * 1000)
         self._keys = [f"{prefix}:places", f"{prefix}:congestion"]
         self._channels = f"{prefix}:wake:"
-        self._script = redis.register_script(_script())
+        self._script = redis.register_script(SCRIPT)
         self._wake = wake
         self._listener: asyncio.Task[None] | None = None
 
