@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from callers import Draws
+from leaks import other_tasks
 from redisserver import RedisServer
 
 import ideogram_async.integrations.redis as package
+from ideogram_async.integrations.redis.table import Seat, Table
 from ideogram_async.limiter.congestion import Congestion
 from ideogram_async.limiter.line import Line, Waiter
 
@@ -362,3 +366,47 @@ def test_a_429_is_forgotten_some_time(redis: RedisServer, ours: Process):
     ours.say(accepted(epoch=1))
 
     assert 500_000 < redis.expires_in("ideogram:{default}:congestion") <= 540_000
+
+
+# ---- listening
+
+
+class Deaf:
+    """A client of Redis that loses a cancellation, for a message has come in the same moment."""
+
+    def __init__(self) -> None:
+        self.is_listening = asyncio.Event()
+
+    def register_script(self, script: str) -> None:
+        """There is nothing to run."""
+
+    def pubsub(self) -> Deaf:
+        return self
+
+    async def __aenter__(self) -> Deaf:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def subscribe(self, channel: str) -> None:
+        pass
+
+    async def get_message(self, timeout: float) -> dict[str, str]:
+        self.is_listening.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+        return {"type": "message"}
+
+
+async def test_a_cancellation_that_is_lost_ends_the_listening():
+    """Whoever leaves the table need not wait for a listener whose cancellation met a message."""
+    redis = Deaf()
+    seat = Seat(redis, Table(redis="redis://localhost", account="a", lease=1.0), "me", lambda: None)  # type: ignore[arg-type]
+    seat.listen()
+    await redis.is_listening.wait()
+    async with asyncio.timeout(30):
+        await seat.leave()
+
+    assert 0 == len(other_tasks())

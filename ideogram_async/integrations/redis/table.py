@@ -48,6 +48,11 @@ class Table:
                     await _close(made)
 
 
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 async def _close(redis: Redis) -> None:
     try:
         # A connection that is broken cannot always be closed in good order; it is closed all the same.
@@ -102,7 +107,8 @@ class Seat:
         with suppress(Exception):
             async with self._redis.pubsub() as pubsub:
                 await pubsub.subscribe(self._channels + self._process)
-                while True:
+                # A cancellation that comes together with a message is lost on its way here.
+                while not _is_cancelled():
                     # That the subscription stands is news as well: something may have happened before.
                     if await pubsub.get_message(timeout=SILENCE):
                         self._wake()
