@@ -45,7 +45,7 @@ PASSING: dict[str, Script] = {
 async def test_get(script: Script) -> None:
     """A GET is tried again until it is answered."""
     async with RawServer(script, script, script, MODELS) as server:
-        async with connected(server.url, timeout=0.2) as client:
+        async with connected(server.url, timeout=1.0) as client:
             reply = await client.raw("GET", "/models")
 
         assert b'{"models": []}' == reply.raw
@@ -57,7 +57,7 @@ async def test_get(script: Script) -> None:
 async def test_uncharged_post(script: Script) -> None:
     """So is a POST of which the caller says that it costs nothing."""
     async with RawServer(script, script, MODELS) as server:
-        async with connected(server.url, timeout=0.2) as client:
+        async with connected(server.url, timeout=1.0) as client:
             reply = await client.raw("POST", "/free", json={}, charged=False)
 
         assert (3, 3) == (server.connections, reply.attempts)
@@ -69,7 +69,7 @@ async def test_uncharged_post(script: Script) -> None:
 async def test_charged(name: str, method: str, reuse_connections: bool) -> None:
     """A charged call is sent once, also with a method that aiohttp would repeat by itself."""
     async with RawServer(PASSING[name], MODELS) as server:
-        async with connected(server.url, timeout=0.2, reuse_connections=reuse_connections) as client:
+        async with connected(server.url, timeout=1.0, reuse_connections=reuse_connections) as client:
             with pytest.raises((AmbiguousError, ServerError, DecodeError)) as caught:
                 await client.raw(method, "/paid")
 

@@ -138,7 +138,7 @@ async def test_timeout_while_the_server_works() -> None:
     """A12: a call that takes longer than its time may still run at the service."""
     async with RawServer((whole, stall)) as server:
         events = Events()
-        async with connected(server.url, on_event=events, timeout=0.1) as client:
+        async with connected(server.url, on_event=events, timeout=1.0) as client:
             actual = await ending(client, events)
 
         assert AMBIGUOUS == actual
@@ -149,7 +149,7 @@ async def test_timeout_while_a_head_drips() -> None:
     """A33: a head that drips in is no answer."""
     async with RawServer((whole, drip(say(200, b"{}")))) as server:
         events = Events()
-        async with connected(server.url, on_event=events, timeout=0.1) as client:
+        async with connected(server.url, on_event=events, timeout=1.0) as client:
             actual = await ending(client, events)
 
         assert AMBIGUOUS == actual
@@ -160,7 +160,7 @@ async def test_timeout_while_the_body_is_sent(tmp_path: Path) -> None:
     image = tmp_path / "large.png"
     image.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(20 * 2**20))
     async with RawServer((read(100), stall)) as server:
-        async with connected(server.url, timeout=0.2, max_upload_bytes=2**25) as client:
+        async with connected(server.url, timeout=1.0, max_upload_bytes=2**25) as client:
             with pytest.raises(AmbiguousError):
                 await client.remove_background(image)
 

@@ -50,7 +50,7 @@ async def test_unreadable(script: Script, ambiguous: bool) -> None:
     async with RawServer(script, OK) as server:
         events = Events()
         policy = Retry(base=0.0, ambiguous=ambiguous)
-        async with connected(server.url, on_event=events, timeout=0.2, retry=policy) as client:
+        async with connected(server.url, on_event=events, timeout=1.0, retry=policy) as client:
             with pytest.raises(DecodeError) as caught:
                 await client.generate("a fox")
 
