@@ -10,9 +10,10 @@ import fcntl
 import hashlib
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["check_folder", "exists", "holds", "make_folder", "sync", "sync_folder"]
+__all__ = ["check_folder", "exists", "forget", "holds", "make_folder", "sync", "sync_folder"]
 
 # Some file systems cannot sync a folder, and need not.
 _NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP})
@@ -54,6 +55,16 @@ def sync(fd: int) -> None:
         os.fsync(fd)
     else:
         fcntl.fcntl(fd, full_sync)
+
+
+def forget(fd: int) -> None:
+    """Let the system drop a file that is safe from its memory: thousands of images would push out all else there.
+
+    What it has given to one image then serves the next, which also takes half of the system's time for each.
+    """
+    if hasattr(os, "posix_fadvise"):
+        with suppress(OSError):
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def sync_folder(fd: int) -> None:

@@ -19,7 +19,7 @@ from threading import RLock
 
 from attrs import frozen
 
-from ideogram_async.download.disk import exists, holds, sync, sync_folder
+from ideogram_async.download.disk import exists, forget, holds, sync, sync_folder
 from ideogram_async.errors import FileConflictError
 
 __all__ = ["PartFile", "Stored", "is_part"]
@@ -138,6 +138,7 @@ class PartFile:
             folder_fd, fd = self._opened()
             os.fchmod(fd, self._mode)
             sync(fd)
+            forget(fd)
             adopted = not self._put(folder_fd, name)
             sync_folder(folder_fd)
             self._close()
