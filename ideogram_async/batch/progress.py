@@ -46,15 +46,10 @@ class Progress:
     def add(self, result: JobResult, row: JobRow) -> None:
         """Count a job that is settled as far as this run goes."""
         self._tally.add(result, certain=certain_of(row.state, row.usd))
-        self._stack.emit(
-            JobFinished,
-            call_id=result.key,
-            operation=str(result.request.endpoint),
-            job_id=result.id,
-            state=str(result.state),
-            stored=sum(image.state is ImageState.STORED for image in result.images),
-            cost_usd=result.cost_usd,
-        )
+        if self._stack.emit.is_heard:
+            stored = sum(image.state is ImageState.STORED for image in result.images)
+            facts = {"job_id": result.id, "state": str(result.state), "stored": stored, "cost_usd": result.cost_usd}
+            self._stack.emit(JobFinished, call_id=result.key, operation=str(result.request.endpoint), **facts)
 
     def note_stop(self) -> None:
         """Tell that nothing more is sent."""

@@ -24,10 +24,10 @@ class Room:
         self.alive = asyncio.Semaphore(limit + LOOK_AHEAD + LAG)
 
     async def take(self) -> int:
-        """Wait for room for a job, and take what more there is, as far as one looks ahead."""
+        """Wait for room for a job, and take what more there is."""
         await self._take_one()
         count = 1
-        while count < LOOK_AHEAD and not (self.asking.locked() or self.alive.locked()):
+        while not (self.asking.locked() or self.alive.locked()):
             # Waits for nobody.
             await self._take_one()
             count += 1

@@ -46,8 +46,15 @@ async def spooled(request: R, open_link: OpenLink, *, max_bytes: int) -> AsyncGe
 
 def has_files(request: Request[Any]) -> bool:
     """Say whether a request sends files, so that a disk is read for it."""
-    values = vars(request).values()
-    return any(isinstance(item, ImageFile) for value in values if value is not None for item in listed(value))
+    for value in vars(request).values():
+        # Most are neither, and a long batch asks very often.
+        if value is None or type(value) is str:
+            continue
+
+        if any(isinstance(item, ImageFile) for item in listed(value)):
+            return True
+
+    return False
 
 
 def _once_only(request: Request[Any]) -> list[tuple[str, Any]]:

@@ -31,14 +31,18 @@ class Emitter:
         self._tasks = tasks
         self._has_failed = False
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether anybody wants events."""
+        return self._listener is not None or logger.isEnabledFor(logging.DEBUG)
+
     def __call__(self, kind: type[Event], **facts: Any) -> None:
         """Build the event and hand it on, if anybody wants it."""
-        is_logging = logger.isEnabledFor(logging.DEBUG)
-        if self._listener is None and not is_logging:
+        if not self.is_heard:
             return
 
         event = kind(**facts)
-        if is_logging:
+        if logger.isEnabledFor(logging.DEBUG):
             logger.debug("%r", event)
 
         if self._listener is not None:
