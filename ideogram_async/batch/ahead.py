@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
+import sqlite3
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -11,7 +14,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from ideogram_async.batch import rows
-from ideogram_async.batch.halt import Halt, is_fatal
+from ideogram_async.batch.halt import Halt, HaltedError, is_fatal
 from ideogram_async.batch.job import JobState
 from ideogram_async.batch.journal import Journal
 from ideogram_async.batch.rows import JobRow
@@ -31,17 +34,30 @@ class Record:
         self._journal = journal
         self._row = row
         self._is_sure = True
+        self._settling: asyncio.Future[JobRow] | None = None
 
-    async def begin(self, before: JobState) -> None:
-        """Note that it is about to leave."""
-        self._is_sure = False
-        await self._journal.run(partial(rows.begin, key=self._row.key, before=before), urgent=True)
+    def begin(self, before: JobState) -> asyncio.Future[None]:
+        """Have it noted that it is about to leave; not if an answer before it has found the disk full."""
 
-    async def settle(self, before: JobState, after: JobState, **facts: Any) -> None:
-        """Note what has come of that."""
+        def step(database: sqlite3.Connection) -> None:
+            if self._journal.was_full:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+            rows.begin(database, self._row.key, before)
+
         self._is_sure = False
+        return self._journal.put(step, urgent=True)
+
+    def settle(self, before: JobState, after: JobState, **facts: Any) -> None:
+        """Have it noted what has come of that; `settled` waits for it."""
         step = partial(rows.settle, key=self._row.key, before=before, after=after, **facts)
-        self._note(await self._journal.run(step, urgent=True))
+        self._settling = self._journal.put(step, urgent=True, lingers=after is JobState.ANSWERED)
+
+    async def settled(self) -> None:
+        """Wait until what has come of it is on disk."""
+        settling, self._settling = self._settling, None
+        if settling is not None:
+            self._note(await settling)
 
     async def row(self) -> JobRow:
         """Return the job as it now is. What could not be noted, on a full disk say, will be in doubt."""
@@ -57,7 +73,11 @@ class Record:
 
 
 def journaled(send: Send, record: Record, halt: Halt, scope: asyncio.Timeout) -> Send:
-    """Wrap the last layer for one job. Its place of the limit is held until the reply is on disk.
+    """Wrap the last layer for one job.
+
+    The connection is opened while SENDING goes to disk; the first byte waits for both. A call that was answered gives
+    its places back when the reply is in the journal's line: whoever gets them stands behind it there, often in the same
+    commit, so that no byte leaves before the reply is on disk. `Record.settled` waits for that.
 
     A batch that stops ends the scope, but nothing that is on its way.
     """
@@ -67,8 +87,9 @@ def journaled(send: Send, record: Record, halt: Halt, scope: asyncio.Timeout) ->
             return await send_once(call)
 
     async def send_once(call: Call) -> Reply:
-        attempt = _Attempt(record, call, JobState.AMBIGUOUS if call.trail.in_doubt else JobState.PENDING)
-        await attempt.begin()
+        before = JobState.AMBIGUOUS if call.trail.in_doubt else JobState.PENDING
+        attempt = _Attempt(record, call, halt, before, record.begin(before))
+        call.trail.clearance = attempt.clear
         try:
             reply = await send(call)
         except asyncio.CancelledError:
@@ -91,27 +112,32 @@ def journaled(send: Send, record: Record, halt: Halt, scope: asyncio.Timeout) ->
 class _Attempt:
     record: Record
     call: Call
+    halt: Halt
     before: JobState
+    begun: asyncio.Future[None]
 
-    async def begin(self) -> None:
-        try:
-            await self.record.begin(self.before)
-        except asyncio.CancelledError:
-            # It is noted all the same, and nothing has left.
-            with suppress(BatchError, OSError):
-                await self._settle(self.before, may_have_run=False)
-
-            raise
+    async def clear(self) -> None:
+        """Wait until SENDING is on disk. What stood before it in the line may have stopped the batch."""
+        await self.begun
+        if self.halt.turns_back:
+            raise HaltedError(self.halt.reason or "")
 
     async def fail(self, words: str) -> None:
+        """Note that no answer came; raises what kept SENDING from the disk, for then that is the reason."""
+        if not self.begun.cancelled():
+            await self.begun
+
         may_have_run = self.call.trail.phase in (Phase.SENT, Phase.ANSWERING)
         after = JobState.AMBIGUOUS if may_have_run else self.before
-        await self._settle(after, may_have_run=may_have_run, error=words)
+        self.record.settle(self.before, after, may_have_run=may_have_run, error=words)
+        await self.record.settled()
 
     async def end(self, reply: Reply) -> None:
         may_have_run = reply.is_success or reply.status >= 500
         facts = {"status": reply.status, "raw": reply.raw, "headers": json.dumps(reply.headers), "error": reply.cut}
-        await self._settle(self._state_after(reply), may_have_run=may_have_run, **facts)
+        self.record.settle(self.before, self._state_after(reply), may_have_run=may_have_run, **facts)
+        if not reply.is_success:
+            await self.record.settled()
 
     def _state_after(self, reply: Reply) -> JobState:
         """Say where a status leaves a job; an earlier attempt in doubt outweighs a later refusal."""
@@ -123,6 +149,3 @@ class _Attempt:
 
         # What says nothing about the job itself leaves it for another time.
         return JobState.PENDING if reply.status == THROTTLED or is_fatal(reply.status) else JobState.REJECTED
-
-    async def _settle(self, after: JobState, **facts: Any) -> None:
-        await self.record.settle(self.before, after, **facts)

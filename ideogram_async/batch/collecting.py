@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -71,38 +71,48 @@ class Collector:
         self._folder = folder
         self._names = names
 
-    async def collect(self, job: JobRow, images: list[ImageRow]) -> list[ImageRow]:
-        """Store what is linked, and return all images as they then are.
+    async def collect(self, job: JobRow, images: Sequence[ImageRow]) -> tuple[list[ImageRow], ImageRow | None]:
+        """Store what is linked. What a full disk keeps from being stored stays linked, and the batch stops.
 
-        What a full disk keeps from being stored stays linked, and the batch stops.
+        Returns:
+            All images as they then are, and the one that came last: it is to be noted with the job, in one step.
         """
-        if not any(image.state is ImageState.LINKED for image in images):
-            return images
+        linked = [image for image in images if image.state is ImageState.LINKED and image.url]
+        found = {image.number: image for image in images}
+        left, last = len(linked), None
 
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._store(job, image, images)) for image in images]
+        async def store(image: ImageRow) -> None:
+            nonlocal left, last
+            after = await self._fetch(image, self._target(job, image))
+            left -= 1
+            if after is not image and not left:
+                found[image.number] = last = after
+            elif after is not image and await self._is_noted(after, images):
+                found[image.number] = after
 
-        return [task.result() for task in tasks]
+        if left == 1:
+            await store(linked[0])
+        else:
+            async with asyncio.TaskGroup() as group:
+                for image in linked:
+                    group.create_task(store(image))
 
-    async def _store(self, job: JobRow, image: ImageRow, images: list[ImageRow]) -> ImageRow:
-        if image.state is not ImageState.LINKED or image.url is None:
-            return image
+        return list(found.values()), last
 
-        stem = self._names.stem(
-            id=job.id, key=job.key, number=job.number, index=image.number, prompt=image.prompt, seed=image.seed
-        )
-        after = await self._fetch(image, Target(self._folder, stem))
-        if after is image:
-            return image
+    def _target(self, job: JobRow, image: ImageRow) -> Target:
+        names, index = self._names, image.number
+        stem = names.stem(id=job.id, key=job.key, number=job.number, index=index, prompt=image.prompt, seed=image.seed)
+        return Target(self._folder, stem)
 
+    async def _is_noted(self, after: ImageRow, images: Sequence[ImageRow]) -> bool:
         try:
             await self._journal.run(partial(rows.keep, images=images, row=after))
         except OSError as error:
             # It may stand there all the same; the next run will find it.
             self._halt.stop(f"{error.strerror or error}: {self._folder}")
-            return image
+            return False
 
-        return after
+        return True
 
     async def _fetch(self, image: ImageRow, target: Target) -> ImageRow:
         url = image.url or ""

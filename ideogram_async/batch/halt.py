@@ -37,16 +37,24 @@ class Halt:
 
     def __init__(self, on_stop: Callable[[], None] = lambda: None) -> None:
         self.reason: str | None = None
+        self.turns_back = False
         self._on_stop = on_stop
         self._rejections = 0
         self._in_doubt = 0
         self._unreadable = 0
         self._waiting: set[asyncio.Timeout] = set()
 
-    def stop(self, reason: str) -> None:
-        """Stop; the first reason stays."""
+    def stop(self, reason: str, *, turns_back: bool = False) -> None:
+        """Stop; the first reason stays.
+
+        Args:
+            reason: What the report tells.
+            turns_back: Whether calls that are noted as sending stay here, if not a byte has left: what stops the batch
+                stood before them in the journal's line.
+        """
         if self.reason is None:
             self.reason = reason
+            self.turns_back = turns_back
             for scope in self._waiting:
                 scope.reschedule(asyncio.get_running_loop().time())
 
@@ -102,7 +110,7 @@ class Halt:
         """A job was answered and paid for, and nothing can be made of the answer."""
         self._unreadable += 1
         if self._unreadable >= MOST_UNREADABLE:
-            self.stop(f"{MOST_UNREADABLE} answers in a row cannot be read")
+            self.stop(f"{MOST_UNREADABLE} answers in a row cannot be read", turns_back=True)
 
     def note_rejection(self, error: IdeogramError | None) -> None:
         """A job was refused; some refusals concern all jobs."""

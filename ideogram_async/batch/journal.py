@@ -69,6 +69,8 @@ class Journal:
         self._thread = threading.Thread(target=self._work, name="ideogram_async journal", daemon=True)
         self.commits = 0
         """Commits so far."""
+        self.was_full = False
+        """Whether a step has found the disk full."""
 
     @classmethod
     def open(cls, path: Path, *, origin: str, on_end: Callable[[], None] = lambda: None) -> Self:
@@ -100,15 +102,38 @@ class Journal:
             OSError: If the disk is full.
             JournalError: If the journal is closed, or cannot be written for another reason.
         """
-        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        return await self.put(step, urgent=urgent)
+
+    def put(self, step: Step[T], *, urgent: bool = False, lingers: bool = False) -> asyncio.Future[T]:
+        """Hand over a step to be done. Those of one line are done in the order in which they came.
+
+        Args:
+            step: What to do.
+            urgent: Whether it goes before what is not.
+            lingers: Whether the thread is left asleep for two turns of the event loop, so that what this sets in motion
+                shares its commit.
+
+        Returns:
+            What `run` waits for. Cancelling it leaves the step to be done.
+
+        Raises:
+            JournalError: If the journal is closed.
+        """
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[T] = loop.create_future()
         with self._changed:
             if self._is_over:
                 raise self._closed()
 
             (self._urgent if urgent else self._others).append(_Entry(step, done))
-            self._changed.notify()
 
-        return await done
+        if lingers:
+            # In the turn after the next: whoever is woken now has had its own turn by then.
+            loop.call_soon(loop.call_soon, self._ring)
+        else:
+            self._ring()
+
+        return done
 
     def close(self) -> None:
         """Finish what is under way, and close. Blocks; twice is fine."""
@@ -119,6 +144,11 @@ class Journal:
         """Have it closed when what is under way is finished, and wait for nothing."""
         with self._changed:
             self._is_ending = True
+
+        self._ring()
+
+    def _ring(self) -> None:
+        with self._changed:
             self._changed.notify()
 
     def _work(self) -> None:
@@ -180,6 +210,7 @@ class Journal:
 
     def _failure(self, error: BaseException) -> BaseException:
         if is_full(error):
+            self.was_full = True
             return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
 
         if isinstance(error, sqlite3.Error):

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from attrs import evolve
+
 from ideogram_async.batch.job import ImageState, JobState
 from ideogram_async.batch.records import (
     IMAGE,
@@ -67,8 +69,8 @@ def jobs_in(database: sqlite3.Connection, *states: JobState) -> Iterator[JobRow]
         yield read_job(row)
 
 
-def move(database: sqlite3.Connection, key: str, before: JobState, after: JobState, **facts: Any) -> None:
-    """Take a job from one state to the next, and note what is known with it.
+def move(database: sqlite3.Connection, key: str, before: JobState, after: JobState, **facts: Any) -> JobRow:
+    """Take a job from one state to the next, note what is known with it, and return it as it then is.
 
     Raises:
         JournalError: If it is not in that state: somebody else has moved it, and nothing may be built on it.
@@ -76,10 +78,12 @@ def move(database: sqlite3.Connection, key: str, before: JobState, after: JobSta
     columns = {"state": after, "updated_at": _now(), **facts}
     assigned = ", ".join(f"{name} = ?" for name in columns)
     moved = database.execute(
-        f"UPDATE job SET {assigned} WHERE key = ? AND state = ?", (*columns.values(), key, before)
-    ).rowcount
-    if moved != 1:
+        f"UPDATE job SET {assigned} WHERE key = ? AND state = ? RETURNING {JOB}", (*columns.values(), key, before)
+    ).fetchall()
+    if len(moved) != 1:
         raise JournalError(f"job {key} is not {before}, so it cannot become {after}")
+
+    return read_job(moved[0])
 
 
 def begin(database: sqlite3.Connection, key: str, before: JobState) -> None:
@@ -91,16 +95,17 @@ def begin(database: sqlite3.Connection, key: str, before: JobState) -> None:
 
 def settle(
     database: sqlite3.Connection, key: str, before: JobState, after: JobState, *, may_have_run: bool, **facts: Any
-) -> JobRow | None:
+) -> JobRow:
     """Note what has come of an attempt that began in the state `before`, and return the job as it then is.
 
     An attempt that did not run was no resend.
     """
-    move(database, key, JobState.SENDING, after, **facts)
-    if before is JobState.AMBIGUOUS and not may_have_run:
-        _count_resend(database, key, -1)
+    row = move(database, key, JobState.SENDING, after, **facts)
+    if before is not JobState.AMBIGUOUS or may_have_run:
+        return row
 
-    return find(database, key=key)
+    _count_resend(database, key, -1)
+    return evolve(row, resends=row.resends - 1)
 
 
 def _count_resend(database: sqlite3.Connection, key: str, by: int) -> None:
@@ -172,30 +177,34 @@ def images_of_all(database: sqlite3.Connection, keys: Sequence[str]) -> dict[str
 
 
 def store(database: sqlite3.Connection, row: ImageRow, before: ImageState) -> None:
-    """Note what has become of an image.
+    """Note what has become of an image. One that is not known yet is added.
 
     Raises:
-        JournalError: If it is not in that state.
+        JournalError: If it is known, and not in that state.
     """
-    columns = ("state", "path", "sha256", "size")
-    assigned = ", ".join(f"{name} = ?" for name in columns)
-    values = [getattr(row, name) for name in columns]
     stored = database.execute(
-        f"UPDATE image SET {assigned} WHERE key = ? AND number = ? AND state = ?",
-        (*values, row.key, row.number, before),
+        f"INSERT INTO image ({IMAGE}) VALUES ({', '.join('?' * 10)}) ON CONFLICT DO UPDATE SET"
+        " state = excluded.state, path = excluded.path, sha256 = excluded.sha256, size = excluded.size"
+        " WHERE state = ?",
+        (*values_of(row, IMAGE), before),
     ).rowcount
     if stored != 1:
         raise JournalError(f"image {row.number} of job {row.key} is not {before}, so it cannot become {row.state}")
 
 
 def keep(database: sqlite3.Connection, images: Iterable[ImageRow], row: ImageRow) -> None:
-    """Note the images of an answer, unless they are known, and what has become of one that was linked."""
-    link(database, images)
+    """Note what has become of an image that was linked, and the others of its answer, unless they are known."""
     store(database, row, ImageState.LINKED)
+    link(database, images)
 
 
-def finish(database: sqlite3.Connection, row: JobRow, images: Iterable[ImageRow], after: JobState) -> None:
-    """Note what is known of an answer's images, and that nothing is left to do for the job, if that is so."""
+def finish(
+    database: sqlite3.Connection, row: JobRow, images: Iterable[ImageRow], last: ImageRow | None, after: JobState
+) -> None:
+    """Note what has become of a job, with that of the image which came last."""
+    if last is not None:
+        store(database, last, ImageState.LINKED)
+
     link(database, images)
     if after is not row.state:
         move(database, row.key, row.state, after)

@@ -94,16 +94,16 @@ class Worker:
         if row.state is JobState.PENDING and error is None:
             return None
 
-        # Whoever has got its places now is sent first.
-        await asyncio.sleep(0)
         answer, images = None, [*noted.images]
         if row.state is JobState.ANSWERED:
             answer, error = self._read(noted, row)
             images = images or images_in(row.key, answer, row.raw or b"")
 
         if row.state in PAID:
-            images = await self._collector.collect(row, images)
-            row = await self._finish(row, images, is_readable=error is None)
+            # Whoever has got its places now is sent first.
+            await asyncio.sleep(0)
+            images, last = await self._collector.collect(row, images)
+            row = await self._finish(row, images, last, is_readable=error is None)
 
         return self._results.make(noted, row, images, answer, error)
 
@@ -159,7 +159,9 @@ class Worker:
         try:
             async with self._halt.waiting() as scope:
                 reply = await self._stack.layered_with(self._on_record(record, scope), self._retry)(call)
-                error = None if reply.is_success else status_error(call, reply)
+
+            error = None if reply.is_success else status_error(call, reply)
+            await record.settled()
         except HaltedError:
             pass
         except BatchError:
@@ -210,7 +212,7 @@ class Worker:
 
         return answer, None
 
-    async def _finish(self, row: JobRow, images: list[ImageRow], *, is_readable: bool) -> JobRow:
+    async def _finish(self, row: JobRow, images: list[ImageRow], last: ImageRow | None, *, is_readable: bool) -> JobRow:
         """Settle a job none of whose images can change any more. One that cannot be read stays open.
 
         One that was done is open again if somebody has deleted an image which cannot be had now.
@@ -221,5 +223,5 @@ class Worker:
         if self._sidecars and after is not row.state:
             await in_thread(partial(write_sidecars, self._office.folder, row, images))
 
-        await self._journal.run(partial(rows.finish, row=row, images=images, after=after))
+        await self._journal.run(partial(rows.finish, row=row, images=images, last=last, after=after))
         return attrs.evolve(row, state=after)

@@ -31,11 +31,17 @@ FINAL = (aiohttp.ClientConnectorCertificateError, SSLCertVerificationError)
 
 @cache
 def tracing() -> aiohttp.TraceConfig:
-    """Return the trace that marks the moment before the first byte. Without its mark, nothing was sent."""
+    """Return the trace that waits for clearance, and marks the moment before the first byte.
+
+    Without its mark, nothing was sent.
+    """
 
     async def mark(_: object, context: object, __: object) -> None:
         call = getattr(context, "trace_request_ctx", None)
         if isinstance(call, Call):
+            if call.trail.clearance is not None:
+                await call.trail.clearance()
+
             _leave(call)
 
     config = aiohttp.TraceConfig()

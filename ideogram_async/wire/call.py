@@ -30,6 +30,8 @@ class Trail:
     """When the call ends by the event loop's clock. Moved on by every second in our own queue."""
     in_doubt: bool = False
     """Whether an attempt may have run without an answer."""
+    clearance: Callable[[], Awaitable[None]] | None = None
+    """Awaited before the first byte leaves, when the connection stands."""
 
     def may_have_run(self) -> bool:
         """Whether money may be spent, if the call ended now without an answer."""
