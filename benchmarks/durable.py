@@ -13,15 +13,13 @@ The event loop's lag is how late a timer of 5 ms rings while the contender works
 from __future__ import annotations
 
 import asyncio
-import atexit
 import random
-import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from statistics import quantiles
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 from harness import Figures, compare, contend, gather, keep, machine, serving
@@ -33,20 +31,13 @@ IMAGE_BYTES = 1_500_000
 TICK = 0.005
 
 # Beside the project: a temporary folder is often no disk.
-SCRATCH = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[1]
 
 
 def times(count: int) -> list[str]:
     """Draw how long each image takes, the same for every contender."""
     rng = random.Random(1)
     return [f"{rng.uniform(0.05, 0.15):.6f}" for _ in range(count)]
-
-
-def scratch() -> Path:
-    """Make a folder that goes when the process ends: removing it is not measured."""
-    folder = Path(mkdtemp(dir=SCRATCH, prefix=".bench-"))
-    atexit.register(shutil.rmtree, folder)
-    return folder
 
 
 @asynccontextmanager
@@ -67,7 +58,7 @@ async def watched(figures: Figures) -> AsyncIterator[None]:
     figures |= {"lag_p50": cuts[49], "lag_p99": cuts[98]}
 
 
-async def bare(url: str, *, count: int) -> Figures:
+async def bare(url: str, *, count: int, folder: str) -> Figures:  # noqa: ARG001
     """Generate and download with aiohttp, and keep nothing."""
     from aiohttp import ClientSession, FormData, TCPConnector
 
@@ -94,12 +85,12 @@ async def bare(url: str, *, count: int) -> Figures:
     return figures
 
 
-async def aiohttp_semaphore(url: str, *, count: int) -> Figures:
+async def aiohttp_semaphore(url: str, *, count: int, folder: str) -> Figures:
     """Generate, download and write with aiohttp under one semaphore."""
     from aiohttp import ClientSession, FormData
 
     figures: Figures = {}
-    folder = scratch()
+    images = Path(mkdtemp(dir=folder))
     async with watched(figures), ClientSession() as session:
         seconds, places = times(count), asyncio.Semaphore(LIMIT)
 
@@ -110,19 +101,19 @@ async def aiohttp_semaphore(url: str, *, count: int) -> Figures:
                     answer = await response.json()
 
                 async with session.get(answer["data"][0]["url"]) as response:
-                    (folder / f"{number}.png").write_bytes(await response.read())
+                    (images / f"{number}.png").write_bytes(await response.read())
 
         await asyncio.gather(*(one(number) for number in range(count)))
 
     return figures
 
 
-async def httpx_semaphore(url: str, *, count: int, writes: bool = True) -> Figures:
+async def httpx_semaphore(url: str, *, count: int, folder: str, writes: bool = True) -> Figures:
     """Generate, download and write with httpx under one semaphore."""
     import httpx
 
     figures: Figures = {}
-    folder = scratch()
+    images = Path(mkdtemp(dir=folder))
     async with watched(figures), httpx.AsyncClient() as client:
         seconds, places = times(count), asyncio.Semaphore(LIMIT)
 
@@ -131,7 +122,7 @@ async def httpx_semaphore(url: str, *, count: int, writes: bool = True) -> Figur
                 response = await client.post(url + PATH, files={"prompt": (None, seconds[number])})
                 async with client.stream("GET", response.json()["data"][0]["url"]) as image:
                     if writes:
-                        (folder / f"{number}.png").write_bytes(await image.aread())
+                        (images / f"{number}.png").write_bytes(await image.aread())
                     else:
                         async for _ in image.aiter_bytes():
                             pass
@@ -141,42 +132,42 @@ async def httpx_semaphore(url: str, *, count: int, writes: bool = True) -> Figur
     return figures
 
 
-async def httpx_bare(url: str, *, count: int) -> Figures:
+async def httpx_bare(url: str, *, count: int, folder: str) -> Figures:
     """Generate and download with httpx, and keep nothing."""
-    return await httpx_semaphore(url, count=count, writes=False)
+    return await httpx_semaphore(url, count=count, folder=folder, writes=False)
 
 
-async def ours(url: str, *, count: int, reuse: bool = False) -> Figures:
+async def ours(url: str, *, count: int, folder: str, reuse: bool = False) -> Figures:
     """Run it as a durable batch."""
     from ideogram_async import Generate, Ideogram
 
     figures: Figures = {}
-    folder = scratch()
+    images = Path(mkdtemp(dir=folder))
     async with watched(figures), Ideogram("key", base_url=url, max_in_flight=LIMIT, reuse_connections=reuse) as client:
-        report = await client.run_batch((Generate(seconds) for seconds in times(count)), folder)
+        report = await client.run_batch((Generate(seconds) for seconds in times(count)), images)
 
     assert report.images_stored == count, report
     return figures
 
 
-async def ours_reusing(url: str, *, count: int) -> Figures:
+async def ours_reusing(url: str, *, count: int, folder: str) -> Figures:
     """Run it as a durable batch that keeps its connections."""
-    return await ours(url, count=count, reuse=True)
+    return await ours(url, count=count, folder=folder, reuse=True)
 
 
-async def ours_unjournaled(url: str, *, count: int) -> Figures:
+async def ours_unjournaled(url: str, *, count: int, folder: str) -> Figures:
     """Generate and download with the client alone: images verified and kept, no journal."""
     from ideogram_async import Ideogram
 
     figures: Figures = {}
-    folder = scratch()
+    images = Path(mkdtemp(dir=folder))
     async with watched(figures), Ideogram("key", base_url=url, max_in_flight=LIMIT) as client:
         seconds = times(count)
         async with asyncio.TaskGroup() as tasks:
 
             async def call(number: int) -> None:
                 answer = await client.generate(seconds[number])
-                tasks.create_task(client.download(answer.data[0], folder / f"{number}.png"))
+                tasks.create_task(client.download(answer.data[0], images / f"{number}.png"))
 
             await gather(LIMIT, count, call)
 
@@ -197,8 +188,9 @@ CONTENDERS = {
 def main(rounds: int) -> None:
     """Print the table."""
     print(machine())
-    with serving("--image-bytes", str(IMAGE_BYTES)) as url:
-        medians = compare(__file__, CONTENDERS, url, rounds=rounds, count=COUNT)
+    # Removed when all is over: on some file systems a file is slow to make when others have just been removed.
+    with TemporaryDirectory(dir=PROJECT, prefix=".bench-") as folder, serving("--image-bytes", str(IMAGE_BYTES)) as url:
+        medians = compare(__file__, CONTENDERS, url, rounds=rounds, count=COUNT, folder=folder)
 
     bound = sum(map(float, times(COUNT))) / LIMIT
     base = medians["aiohttp, keeps nothing"]
