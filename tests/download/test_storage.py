@@ -313,6 +313,25 @@ def test_full_sync(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [51] == asked
 
 
+@pytest.mark.parametrize("way", ["refused", "unknown"])
+def test_forgetting_is_no_condition(folder: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """An image is stored where the system cannot drop it from its memory, or has no word for that."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ESPIPE, os.strerror(errno.ESPIPE))
+
+    if way == "refused":
+        monkeypatch.setattr(os, "posix_fadvise", refuse, raising=False)
+    else:
+        monkeypatch.delattr(os, "posix_fadvise", raising=False)
+
+    part = PartFile(folder, "fox")
+    part.write([b"fox"])
+    part.commit("fox.png")
+
+    assert b"fox" == (folder / "fox.png").read_bytes()
+
+
 def test_part_is_never_followed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A symbolic link that waits under the part's name is not written through."""
     monkeypatch.setattr("secrets.token_hex", lambda size: "guessed")
