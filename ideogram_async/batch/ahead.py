@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import json
-import os
 import sqlite3
 from contextlib import suppress
 from functools import partial
@@ -37,11 +35,11 @@ class Record:
         self._settling: asyncio.Future[JobRow] | None = None
 
     def begin(self, before: JobState) -> asyncio.Future[None]:
-        """Have it noted that it is about to leave; not if an answer before it has found the disk full."""
+        """Have it noted that it is about to leave; not if an answer before it did not reach the disk."""
 
         def step(database: sqlite3.Connection) -> None:
-            if self._journal.was_full:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if self._journal.failure is not None:
+                raise self._journal.failure
 
             rows.begin(database, self._row.key, before)
 
@@ -52,6 +50,8 @@ class Record:
         """Have it noted what has come of that; `settled` waits for it."""
         step = partial(rows.settle, key=self._row.key, before=before, after=after, **facts)
         self._settling = self._journal.put(step, urgent=True, lingers=after is JobState.ANSWERED)
+        # Whoever waits for it may be cancelled before.
+        self._settling.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def settled(self) -> None:
         """Wait until what has come of it is on disk."""
@@ -101,6 +101,9 @@ def journaled(send: Send, record: Record, halt: Halt, scope: asyncio.Timeout) ->
         except Exception as error:
             await attempt.fail(str(error) or type(error).__name__)
             raise
+        finally:
+            # It leads back to the call: a circle, which would keep its upload.
+            call.trail.clearance = None
 
         await attempt.end(reply)
         return reply
@@ -118,18 +121,18 @@ class _Attempt:
 
     async def clear(self) -> None:
         """Wait until SENDING is on disk. What stood before it in the line may have stopped the batch."""
-        await self.begun
+        # Shielded: a timeout of the attempt must not hide why it could not be noted.
+        await asyncio.shield(self.begun)
         if self.halt.turns_back:
             raise HaltedError(self.halt.reason or "")
 
     async def fail(self, words: str) -> None:
         """Note that no answer came; raises what kept SENDING from the disk, for then that is the reason."""
-        if not self.begun.cancelled():
-            await self.begun
-
         may_have_run = self.call.trail.phase in (Phase.SENT, Phase.ANSWERING)
         after = JobState.AMBIGUOUS if may_have_run else self.before
+        # At once, behind SENDING: a cancellation of what follows leaves it to be done.
         self.record.settle(self.before, after, may_have_run=may_have_run, error=words)
+        await self.begun
         await self.record.settled()
 
     async def end(self, reply: Reply) -> None:

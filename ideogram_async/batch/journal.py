@@ -31,6 +31,8 @@ T = TypeVar("T")
 Step: TypeAlias = Callable[[sqlite3.Connection], T]
 MOST_STEPS = 64
 """How many steps share a commit at most."""
+LINGER = 0.002
+"""Seconds that a step waits for another at most."""
 
 
 @define(eq=False)
@@ -62,6 +64,7 @@ class Journal:
         self._others: deque[_Entry] = deque()
         self._is_ending = False
         self._is_over = False
+        self._lingers = False
         self._changed = threading.Condition()
         self._failed: BaseException | None = None
         self._opened = threading.Event()
@@ -69,8 +72,8 @@ class Journal:
         self._thread = threading.Thread(target=self._work, name="ideogram_async journal", daemon=True)
         self.commits = 0
         """Commits so far."""
-        self.was_full = False
-        """Whether a step has found the disk full."""
+        self.failure: OSError | JournalError | None = None
+        """What has kept a step from the disk, if anything has."""
 
     @classmethod
     def open(cls, path: Path, *, origin: str, on_end: Callable[[], None] = lambda: None) -> Self:
@@ -110,8 +113,7 @@ class Journal:
         Args:
             step: What to do.
             urgent: Whether it goes before what is not.
-            lingers: Whether the thread is left asleep for two turns of the event loop, so that what this sets in motion
-                shares its commit.
+            lingers: Whether it waits a moment for another step, which shares its commit.
 
         Returns:
             What `run` waits for. Cancelling it leaves the step to be done.
@@ -119,19 +121,14 @@ class Journal:
         Raises:
             JournalError: If the journal is closed.
         """
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[T] = loop.create_future()
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         with self._changed:
             if self._is_over:
                 raise self._closed()
 
             (self._urgent if urgent else self._others).append(_Entry(step, done))
-
-        if lingers:
-            # In the turn after the next: whoever is woken now has had its own turn by then.
-            loop.call_soon(loop.call_soon, self._ring)
-        else:
-            self._ring()
+            self._lingers = lingers
+            self._changed.notify()
 
         return done
 
@@ -144,11 +141,6 @@ class Journal:
         """Have it closed when what is under way is finished, and wait for nothing."""
         with self._changed:
             self._is_ending = True
-
-        self._ring()
-
-    def _ring(self) -> None:
-        with self._changed:
             self._changed.notify()
 
     def _work(self) -> None:
@@ -175,6 +167,10 @@ class Journal:
         with self._changed:
             while not (self._urgent or self._others or self._is_ending):
                 self._changed.wait()
+
+            if self._lingers:
+                self._changed.wait_for(lambda: not self._lingers, LINGER)
+                self._lingers = False
 
             line = self._urgent or self._others
             return [line.popleft() for _ in range(min(len(line), MOST_STEPS))]
@@ -209,14 +205,15 @@ class Journal:
                 self._commit(database, [entry])
 
     def _failure(self, error: BaseException) -> BaseException:
+        if not isinstance(error, sqlite3.Error):
+            return error
+
         if is_full(error):
-            self.was_full = True
-            return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+            self.failure = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+        else:
+            self.failure = JournalError(f"{self._path} cannot be written: {error}")
 
-        if isinstance(error, sqlite3.Error):
-            return JournalError(f"{self._path} cannot be written: {error}")
-
-        return error
+        return self.failure
 
     def _closed(self) -> JournalError:
         return JournalError(f"{self._path} is closed")

@@ -221,6 +221,11 @@ class Worker:
         is_whole = bool(images) and all(image.state is ImageState.STORED for image in images)
         after = JobState.ANSWERED if is_open else JobState.DONE if is_whole else JobState.PARTIAL
         if self._sidecars and after is not row.state:
+            if last is not None:
+                # A sidecar that cannot be written must not hide an image that stands there.
+                await self._journal.run(partial(rows.keep, images=images, row=last))
+                last = None
+
             await in_thread(partial(write_sidecars, self._office.folder, row, images))
 
         await self._journal.run(partial(rows.finish, row=row, images=images, last=last, after=after))

@@ -36,11 +36,14 @@ def tracing() -> aiohttp.TraceConfig:
     Without its mark, nothing was sent.
     """
 
-    async def mark(_: object, context: object, __: object) -> None:
+    async def mark(session: aiohttp.ClientSession, context: object, _: object) -> None:
         call = getattr(context, "trace_request_ctx", None)
         if isinstance(call, Call):
             if call.trail.clearance is not None:
                 await call.trail.clearance()
+
+            if session.closed:
+                raise aiohttp.ClientConnectionError("the client was closed")
 
             _leave(call)
 

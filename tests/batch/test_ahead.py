@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sqlite3
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from weakref import ref
 
 import pytest
 
@@ -171,6 +174,85 @@ async def test_nothing_is_begun_on_a_disk_that_was_full(journal: Journal, path: 
         await sent(journal, 1, leaving(lambda _: pytest.fail("it has left")), Halt())
 
     assert ["sending", "pending"] == states(path)
+
+
+async def test_an_answer_reaches_the_disk_though_the_loop_is_busy(journal: Journal, path: Path):
+    """It waits for no turn of the event loop: a kill meanwhile would cost it."""
+    await journal.run(lambda database: rows.add(database, [job(0)]))
+    record, halt = Record(journal, job(0)), Halt()
+    async with halt.waiting() as scope:
+        await journaled(leaving(lambda _: ANSWER), record, halt, scope)(encode(Generate("a red fox")))
+
+    # Not one turn from here on.
+    ends = time.monotonic() + 10
+    while states(path) == ["sending"] and time.monotonic() < ends:
+        pass
+
+    assert ["answered"] == states(path)
+
+    await record.settled()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_cancelled_after_its_connection_was_refused_it_is_pending_again(journal: Journal, path: Path, times: int):
+    """What has come of it stands in the line at once; nobody has to wait for that."""
+    gate = threading.Event()
+    await journal.run(lambda database: rows.add(database, [job(0)]))
+    blocked = journal.put(lambda _: gate.wait(10), urgent=True)
+
+    async def refused(call: Call) -> Reply:
+        raise NotSentError("refused", phase=Phase.CONNECTING)
+
+    sending = asyncio.create_task(sent(journal, 0, refused, Halt()))
+    for _ in range(times):
+        await turns()
+        sending.cancel()
+
+    await turns()
+    gate.set()
+    await blocked
+    await asyncio.wait({sending})
+    await journal.run(lambda _: None)
+
+    assert ["pending"] == states(path)
+
+
+async def test_a_timeout_does_not_hide_what_kept_it_from_the_disk(journal: Journal, path: Path):
+    """An attempt whose time is over while the journal fails tells of the journal."""
+    gate = threading.Event()
+    blocked = journal.put(lambda _: gate.wait(10), urgent=True)
+
+    async def timed(call: Call) -> Reply:
+        try:
+            async with asyncio.timeout(0):
+                return await leaving(lambda _: pytest.fail("it has left"))(call)
+        except TimeoutError:
+            raise NotSentError("no time is left", phase=Phase.CONNECTING) from None
+
+    sending = asyncio.create_task(sent(journal, 0, timed, Halt()))
+    await turns()
+    gate.set()
+    await blocked
+    with pytest.raises(JournalError, match="job key0 is not pending"):
+        await sending
+
+
+async def test_a_call_that_was_sent_is_let_go(journal: Journal):
+    """Nothing leads back to it: what it uploads goes with it, and waits for no garbage collection."""
+    await journal.run(lambda database: rows.add(database, [job(0)]))
+    record, halt, call = Record(journal, job(0)), Halt(), encode(Generate("a red fox"))
+    trail = ref(call.trail)
+    gc.disable()
+    try:
+        async with halt.waiting() as scope:
+            await journaled(leaving(lambda _: ANSWER), record, halt, scope)(call)
+
+        await record.settled()
+        del call
+
+        assert trail() is None
+    finally:
+        gc.enable()
 
 
 async def test_cancelled_while_it_waits_for_the_disk_it_is_pending_again(journal: Journal, path: Path):

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
+import threading
 from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ideogram_async import FromJob, Generate, Ideogram, ImageState, Job, JobResult, JobState, JournalError, Upscale
+from ideogram_async.batch import Folder, rows, worker
 from ideogram_async.batch.halt import Halt, HaltedError
 from ideogram_async.sandbox import Fault, Sandbox
 
@@ -208,3 +213,48 @@ async def test_nobody_begins_to_wait_for_a_place_when_the_batch_has_stopped():
     with pytest.raises(HaltedError, match="the batch has stopped: the cap is reached"):
         async with halt.waiting():
             raise AssertionError
+
+
+async def test_a_client_that_is_closed_while_the_journal_is_busy_has_sent_nothing(
+    client: Ideogram, box: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A call whose connection stands, and whose first byte waits for the disk, is pending again."""
+    gate, begun, begin = threading.Event(), asyncio.Event(), rows.begin
+    loop = asyncio.get_running_loop()
+
+    def slow(*facts: Any) -> None:
+        loop.call_soon_threadsafe(begun.set)
+        gate.wait(10)
+        begin(*facts)
+
+    monkeypatch.setattr(rows, "begin", slow)
+    async with asyncio.timeout(TIMES_OUT), client.batch(foxes(3), tmp_path) as batch:
+        await begun.wait()
+        for _ in range(200):
+            # Meanwhile the connections are made.
+            await asyncio.sleep(0)
+
+        await client.aclose()
+        gate.set()
+        found = [(result.state, result.cost_usd) async for result in batch]
+
+    assert ([], [(JobState.PENDING, 0)] * 3) == (box.requests, found)
+    assert {JobState.PENDING: 3} == Folder(tmp_path).report().by_state
+
+
+async def test_a_sidecar_that_cannot_be_written_hides_no_image(
+    client: Ideogram, box: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """An image that stands in the folder is known as stored: its link may be dead when the batch goes on."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(worker, "write_sidecars", full)
+        await client.run_batch([Generate("fox", num_images=2)], tmp_path, sidecars=True)
+
+    box.advance(10**6)
+    report = await client.run_batch([Generate("fox", num_images=2)], tmp_path, sidecars=True)
+
+    assert ({JobState.DONE: 1}, 2) == (report.by_state, report.images_stored)
