@@ -78,7 +78,7 @@ def demo(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Run the benchmarks, beside the clients that people would use instead, and draw what was measured."""
     install_wheel(session, "dev")
-    session.install("-q", "httpx", "matplotlib", "openai", "requests")
+    session.install("-q", "httpx", "matplotlib", "openai", "requests", "uvloop")
     for name in ("import_time", "calls", "upload", "durable", "slots", "tenant", "plot"):
         session.run("python", f"benchmarks/{name}.py")
 

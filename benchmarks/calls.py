@@ -54,6 +54,11 @@ async def ours(url: str, *, count: int, in_flight: int, reuse: bool = True) -> N
         await gather(in_flight, count, call)
 
 
+async def ours_on_uvloop(url: str, **options: Any) -> None:
+    """Post with the client in an event loop written in C."""
+    await ours(url, **options)
+
+
 async def ours_fresh(url: str, **options: Any) -> None:
     """Post with the client as it is by default."""
     await ours(url, **options, reuse=False)
@@ -118,6 +123,7 @@ async def requests_threads(url: str, *, count: int, in_flight: int) -> None:
 CONTENDERS = {
     "aiohttp": bare,
     "ideogram_async": ours,
+    "…, on uvloop": ours_on_uvloop,
     "httpx": httpx_loop,
     "openai": openai_client,
     "requests, threads": requests_threads,

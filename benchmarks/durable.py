@@ -3,7 +3,8 @@
 Image times of 50 to 150 ms, 10 images in progress. Ours journals each step on the disk, checks and hashes each image,
 and writes it with fsync. The bare loop, the yardstick, reads the image and drops it: it frees a place before it
 downloads, as we do, and has nothing else to do. The semaphore loops are what people write by hand: one semaphore
-around generation and download, the image written without a check. httpx verifies and keeps nothing either.
+around generation and download, the image written without a check. One contender keeps what ours keeps with the least
+that this takes (see `byhand.py`). "httpx, keeps nothing" verifies nothing either.
 
 The event loop's lag is how late a timer of 5 ms rings while the contender works.
 
@@ -85,6 +86,17 @@ async def bare(url: str, *, count: int, folder: str) -> Figures:  # noqa: ARG001
     return figures
 
 
+async def by_hand(url: str, *, count: int, folder: str) -> Figures:
+    """Generate, download and keep as durably as ours does, with the least that this takes."""
+    from byhand import durable_loop
+
+    figures: Figures = {}
+    async with watched(figures):
+        await durable_loop(url + PATH, times(count), Path(mkdtemp(dir=folder)), in_flight=LIMIT)
+
+    return figures
+
+
 async def aiohttp_semaphore(url: str, *, count: int, folder: str) -> Figures:
     """Generate, download and write with aiohttp under one semaphore."""
     from aiohttp import ClientSession, FormData
@@ -155,6 +167,11 @@ async def ours_reusing(url: str, *, count: int, folder: str) -> Figures:
     return await ours(url, count=count, folder=folder, reuse=True)
 
 
+async def ours_on_uvloop(url: str, *, count: int, folder: str) -> Figures:
+    """Run it as a durable batch in an event loop written in C."""
+    return await ours(url, count=count, folder=folder)
+
+
 async def ours_unjournaled(url: str, *, count: int, folder: str) -> Figures:
     """Generate and download with the client alone: images verified and kept, no journal."""
     from ideogram_async import Ideogram
@@ -178,7 +195,9 @@ CONTENDERS = {
     "aiohttp, keeps nothing": bare,
     "ideogram_async batch": ours,
     "…, reusing connections": ours_reusing,
+    "…, on uvloop": ours_on_uvloop,
     "…, no journal": ours_unjournaled,
+    "aiohttp, durable by hand": by_hand,
     "aiohttp, semaphore": aiohttp_semaphore,
     "httpx, keeps nothing": httpx_bare,
     "httpx, semaphore": httpx_semaphore,
