@@ -123,7 +123,7 @@ async def requests_threads(url: str, *, count: int, in_flight: int) -> None:
 CONTENDERS = {
     "aiohttp": bare,
     "ideogram_async": ours,
-    "…, on uvloop": ours_on_uvloop,
+    "ideogram_async, uvloop": ours_on_uvloop,
     "httpx": httpx_loop,
     "openai": openai_client,
     "requests, threads": requests_threads,

@@ -193,10 +193,10 @@ async def ours_unjournaled(url: str, *, count: int, folder: str) -> Figures:
 
 CONTENDERS = {
     "aiohttp, keeps nothing": bare,
-    "ideogram_async batch": ours,
-    "…, reusing connections": ours_reusing,
-    "…, on uvloop": ours_on_uvloop,
-    "…, no journal": ours_unjournaled,
+    "ideogram_async": ours,
+    "ideogram_async, reusing": ours_reusing,
+    "ideogram_async, uvloop": ours_on_uvloop,
+    "ideogram_async, no journal": ours_unjournaled,
     "aiohttp, durable by hand": by_hand,
     "aiohttp, semaphore": aiohttp_semaphore,
     "httpx, keeps nothing": httpx_bare,
@@ -215,7 +215,7 @@ def main(rounds: int) -> None:
     base = medians["aiohttp, keeps nothing"]
     print(f"\n{COUNT} images, lower bound {bound:.2f} s; wall, CPU per image, lag p50 and p99, peak memory")
     for name, figures in medians.items():
-        print(f"{name:24} {row(figures, base)}")
+        print(f"{name:26} {row(figures, base)}")
 
     keep("durable", medians)
 

@@ -149,7 +149,8 @@ def versioned(library: str) -> str:
 
 
 def keep(measure: str, figures: object) -> None:
-    """Write the figures of a measure beside those of the others."""
+    """Write the figures of a measure, and where they are from, beside those of the others."""
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    kept |= {"machine": machine(), measure: figures}
+    kept[measure] = figures
+    kept["machines"] = {**kept.get("machines", {}), measure: machine()}
     RESULTS.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
