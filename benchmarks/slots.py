@@ -6,8 +6,8 @@ adds to its time is all that is in its way while it holds its places: the connec
 commit of the journal. The server stands in a process of its own and answers to some tenths of a millisecond (see
 `server.py`), for its own time would otherwise count as ours.
 
-Sizes do not always fit into 10 places: calls of exactly the drawn times, in the limiter's order, take 1.017 with sizes
-1 to 4. The bare client shows what the connections alone add to that, without a journal and without downloads.
+Sizes do not always fit into 10 places: `ideal` is what calls of exactly the drawn times take in the limiter's order.
+The bare client shows what the connections alone add to that, without a journal and without downloads.
 
     python benchmarks/slots.py
 """
@@ -18,6 +18,8 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Coroutine
+from heapq import heappop, heappush
+from itertools import islice
 from pathlib import Path
 from statistics import fmean, median
 from tempfile import TemporaryDirectory
@@ -33,6 +35,7 @@ from ideogram_async.batch.journal import Journal
 from ideogram_async.batch.pulling import LOOK_AHEAD
 from ideogram_async.events import Answered, Event
 from ideogram_async.limiter.limiter import ImageLimiter
+from ideogram_async.limiter.line import Line, Waiter
 
 Work = list[tuple[float, int]]
 LIMIT = 10
@@ -104,15 +107,50 @@ async def semaphore(url: str, work: Work, folder: Path) -> None:
         await asyncio.gather(*(one(session, number, *job) for number, job in enumerate(work)))
 
 
+def ideal(work: Work) -> Figures:
+    """Return and print how long calls of exactly those times take, in the limiter's order, against the lower bound."""
+    line, coming, times = Line(), iter(work), dict[Waiter, float]()
+    flying: list[tuple[float, int, Waiter]] = []
+    now, room = 0.0, LIMIT
+
+    def join(count: int) -> None:
+        for seconds, weight in islice(coming, count):
+            waiter = Waiter(weight)
+            times[waiter] = seconds
+            line.join(waiter)
+
+    join(LIMIT + LOOK_AHEAD)
+    for number in range(len(work)):
+        while (waiter := line.call(room)) is None:
+            now, _, done = heappop(flying)
+            room += done.weight
+            join(1)
+
+        room -= waiter.weight
+        heappush(flying, (now + times[waiter], number, waiter))
+
+    seconds = max(flying)[0]
+    return told("ideal", work, seconds)
+
+
 def measure(run: Callable[[str, Work, Path], Coroutine[None, None, None]], work: Work) -> Figures:
     """Return and print how long it takes against the lower bound."""
-    bound = sum(seconds * weight for seconds, weight in work) / LIMIT
     with TemporaryDirectory() as folder, serving("--image-seconds", str(DOWNLOAD_SECONDS)) as url:
+        warm = Path(folder, "warm")
+        warm.mkdir()
+        # So that imports do not count.
+        asyncio.run(run(url, work[:LIMIT], warm))
         began = time.perf_counter()
         asyncio.run(run(url, work, Path(folder)))
         seconds = time.perf_counter() - began
 
-    print(f"{run.__name__:10} {len(work):5} jobs in {seconds:6.2f} s   {seconds / bound:.3f} of the bound")
+    return told(run.__name__, work, seconds)
+
+
+def told(name: str, work: Work, seconds: float) -> Figures:
+    """Print and return how long it took against the lower bound."""
+    bound = sum(seconds * weight for seconds, weight in work) / LIMIT
+    print(f"{name:10} {len(work):5} jobs in {seconds:6.2f} s   {seconds / bound:.3f} of the bound")
     return {"jobs": len(work), "wall": seconds, "bound": bound, "ratio": seconds / bound}
 
 
@@ -143,6 +181,7 @@ def compared(most: int, count: int) -> dict[str, Figures]:
     drawn.extend(seconds for seconds, _ in work)
     print(f"{count} jobs of 1 to {most} images")
     return {
+        "ideal": ideal(work),
         "batch": measure(batch, work),
         "bare": measure(bare, work),
         "semaphore": measure(semaphore, work[:BY_HAND]),
