@@ -1,8 +1,9 @@
-"""A sandbox that draws next to nothing, and a client of it."""
+"""A sandbox that draws next to nothing, a client of it, and a journal."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from clients import AT_ONCE, CANARY, impatient
 from pictures import picture
 
 from ideogram_async import Ideogram
+from ideogram_async.batch.journal import Journal
 from ideogram_async.sandbox import Sandbox, gallery
 
 
@@ -31,3 +33,15 @@ async def client(box: Sandbox) -> AsyncGenerator[Ideogram]:
 
     assert (0, 0) == (statistics.in_flight, statistics.waiting)
     assert [] == box.leaked_keys
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.sqlite3"
+
+
+@pytest.fixture
+def journal(path: Path) -> Iterator[Journal]:
+    opened = Journal.open(path, origin="sandbox")
+    yield opened
+    opened.close()

@@ -7,7 +7,7 @@ import gc
 import sqlite3
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 from weakref import ref
@@ -35,18 +35,6 @@ ANSWER = Reply(status=200, headers={}, raw=b"{}")
 
 def job(number: int) -> JobRow:
     return JobRow(f"key{number}", number, None, "Generate", "{}", "f", 1, None, JobState.PENDING)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal.sqlite3"
-
-
-@pytest.fixture
-def journal(path: Path) -> Iterator[Journal]:
-    opened = Journal.open(path, origin="sandbox")
-    yield opened
-    opened.close()
 
 
 def states(path: Path) -> list[str]:

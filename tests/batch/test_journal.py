@@ -10,7 +10,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -39,18 +38,6 @@ def job(number: int, state: JobState = JobState.PENDING, usd: str | None = "0.06
         usd=None if usd is None else Decimal(usd),
         state=state,
     )
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal.sqlite3"
-
-
-@pytest.fixture
-def journal(path: Path) -> Iterator[Journal]:
-    opened = Journal.open(path, origin="sandbox")
-    yield opened
-    opened.close()
 
 
 async def test_what_was_added_is_found_again(journal: Journal, path: Path):
