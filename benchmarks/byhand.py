@@ -1,9 +1,9 @@
-"""The least that a durable image takes, written by hand over aiohttp: what `durable.py` compares ours with.
+"""Images kept as durably as ours, by a loop written by hand over aiohttp: what `durable.py` compares ours with.
 
 It keeps what ours keeps: SENDING is committed before the call, the answer before it is read, the image is hashed, grows
 under another name, is synced and linked, its folder synced, and that is committed. SQLite and files have a thread each.
-It has no limiter, no retries and no checks, types or events, reads whole images into memory, and loses count when it is
-killed or cancelled.
+It takes a checksum for our check of the image, and leaves its images in the system's memory, as such a loop would. It
+has no limiter, no retries, no types and no events, holds whole images in memory, and loses count when it is cancelled.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 Image times of 50 to 150 ms, 10 images in progress. Ours journals each step on the disk, checks and hashes each image,
 and writes it with fsync. The bare loop, the yardstick, reads the image and drops it: it frees a place before it
 downloads, as we do, and has nothing else to do. The semaphore loops are what people write by hand: one semaphore
-around generation and download, the image written without a check. One contender keeps what ours keeps with the least
-that this takes (see `byhand.py`). "httpx, keeps nothing" verifies nothing either.
+around generation and download, the image written without a check. One loop written by hand keeps what ours keeps (see
+`byhand.py`). "httpx, keeps nothing" verifies nothing either.
 
 The event loop's lag is how late a timer of 5 ms rings while the contender works.
 
@@ -87,7 +87,7 @@ async def bare(url: str, *, count: int, folder: str) -> Figures:  # noqa: ARG001
 
 
 async def by_hand(url: str, *, count: int, folder: str) -> Figures:
-    """Generate, download and keep as durably as ours does, with the least that this takes."""
+    """Generate, download and keep as durably as ours does."""
     from byhand import durable_loop
 
     figures: Figures = {}

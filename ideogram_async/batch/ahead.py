@@ -76,8 +76,8 @@ def journaled(send: Send, record: Record, halt: Halt, scope: asyncio.Timeout) ->
     """Wrap the last layer for one job.
 
     The connection is opened while SENDING goes to disk; the first byte waits for both. A call that was answered gives
-    its places back when the reply is in the journal's line: whoever gets them stands behind it there, often in the same
-    commit, so that no byte leaves before the reply is on disk. `Record.settled` waits for that.
+    its places back when the reply is in the journal's line: a job of this batch that gets them stands behind it there,
+    often in the same commit, and leaves when the reply is on disk. `Record.settled` waits for that.
 
     A batch that stops ends the scope, but nothing that is on its way.
     """

@@ -75,7 +75,8 @@ class Collector:
         """Store what is linked. What a full disk keeps from being stored stays linked, and the batch stops.
 
         Returns:
-            All images as they then are, and the one that came last: it is to be noted with the job, in one step.
+            All images as they then are, and the one that came last, if it is not noted yet: that is done with the job,
+            in one step.
         """
         linked = [image for image in images if image.state is ImageState.LINKED and image.url]
         found = {image.number: image for image in images}

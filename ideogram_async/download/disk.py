@@ -60,7 +60,7 @@ def sync(fd: int) -> None:
 def forget(fd: int) -> None:
     """Let the system drop a file that is safe from its memory: thousands of images would push out all else there.
 
-    What it has given to one image then serves the next, which also takes half of the system's time for each.
+    What one image has taken then serves the next, which also costs the system less.
     """
     if hasattr(os, "posix_fadvise"):
         with suppress(OSError):
