@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from ideogram_async.batch import rows
 from ideogram_async.batch.identity import fingerprint_of, key_of, pack, unpack
 from ideogram_async.batch.job import Job, JobState
-from ideogram_async.batch.noting import Found, images_to_have, note
+from ideogram_async.batch.noting import Noted, images_to_have, note
 from ideogram_async.batch.office import Office
 from ideogram_async.batch.pulling import Jobs, pulled
 from ideogram_async.batch.rows import ImageRow, JobRow
@@ -24,22 +24,7 @@ from ideogram_async.prices import PriceTable
 from ideogram_async.transport.threads import in_thread
 from ideogram_async.wire.encode import weight_of
 
-__all__ = ["Feed", "Jobs", "Noted", "pulled"]
-
-
-@frozen(slots=False)
-class Noted:
-    """A job that the journal knows; or one that breaks rules, which it never learns of."""
-
-    row: JobRow
-    request: Request[Any]
-    index: int
-    """Its place in the input."""
-    images: Sequence[ImageRow] = ()
-    """What an earlier run, or the same job before, has left."""
-    problem: InvalidRequestError | None = None
-    is_repeat: bool = False
-    """Whether the same job came before in this run."""
+__all__ = ["Feed", "Jobs", "pulled"]
 
 
 class Feed:
@@ -61,10 +46,10 @@ class Feed:
             OSError: If the folder cannot be written.
         """
         drafts = [await self._draft(job, index + number) for number, job in enumerate(jobs)]
-        sound = [draft.row for draft in drafts if draft.problem is None]
-        step = partial(note, drafts=sound, folder=self._office.folder)
-        found = iter(await self._office.journal.run(step) if sound else [])
-        return list(_joined(drafts, found))
+        if all(draft.problem is not None for draft in drafts):
+            return drafts
+
+        return await self._office.journal.run(partial(note, drafts=drafts, folder=self._office.folder))
 
     async def check(self, request: Request[Any]) -> None:
         """Ask the rules of the service, in a thread, for they look into files.
@@ -133,16 +118,6 @@ class Feed:
             usd=self._prices.estimate(request).usd,
             state=JobState.PENDING,
         )
-
-
-def _joined(drafts: list[Noted], found: Iterator[Found]) -> Iterator[Noted]:
-    for draft in drafts:
-        if draft.problem is not None:
-            yield draft
-        elif (known := next(found, None)) is not None:
-            yield Noted(known.row, draft.request, draft.index, known.images, is_repeat=known.is_repeat)
-        else:
-            return
 
 
 def _refused(job: Job, index: int, error: InvalidRequestError) -> Noted:

@@ -6,6 +6,7 @@ import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from attrs import evolve, frozen
 
@@ -13,40 +14,55 @@ from ideogram_async.batch import rows
 from ideogram_async.batch.identity import key_of
 from ideogram_async.batch.job import ImageState, JobState
 from ideogram_async.batch.records import JOB, ImageRow, JobRow, read_job, values_of
+from ideogram_async.endpoint import Request
+from ideogram_async.errors import InvalidRequestError
 
-__all__ = ["Found", "images_to_have", "note"]
+__all__ = ["Noted", "images_to_have", "note"]
 
 
-@frozen
-class Found:
-    """A job as the journal knows it."""
+@frozen(slots=False)
+class Noted:
+    """A job that the journal knows, or is about to; or one that breaks rules, which it never learns of."""
 
     row: JobRow
-    images: list[ImageRow]
-    is_repeat: bool
+    request: Request[Any]
+    index: int
+    """Its place in the input."""
+    images: Sequence[ImageRow] = ()
+    """What an earlier run, or the same job before, has left."""
+    problem: InvalidRequestError | None = None
+    is_repeat: bool = False
     """Whether the same job came before in this run."""
 
 
-def note(database: sqlite3.Connection, drafts: Sequence[JobRow], folder: Path) -> list[Found]:
+def note(database: sqlite3.Connection, drafts: Sequence[Noted], folder: Path) -> list[Noted]:
     """Find jobs, or add them as pending. Ends before a job whose id stands for another request.
 
     What has no id is told from its likes by how often its content came before. The counts are this run's, and live in
-    the connection: some bytes for each job.
+    the connection: some bytes for each job. A draft that breaks rules is handed back as it is.
     """
-    times = _count(database, [draft.key for draft in drafts])
-    meant = [_meant(draft, before) for draft, before in zip(drafts, times, strict=True)]
-    known = _find_all(database, [draft.key for draft in meant])
+    sound = [draft.row for draft in drafts if draft.problem is None]
+    times = _count(database, [row.key for row in sound])
+    meant = list(map(_meant, sound, times))
+    known = _find_all(database, [row.key for row in meant])
     images = images_to_have(database, [row for row in known.values() if row.state is not JobState.PENDING], folder)
-    found: list[Found] = []
-    for draft, before in zip(meant, times, strict=True):
-        row = known.get(draft.key)
-        row = known[draft.key] = _added(database, draft) if row is None else _priced(database, row, draft)
-        if row.fingerprint != draft.fingerprint:
+    each = zip(meant, times, strict=True)
+    noted: list[Noted] = []
+    for draft in drafts:
+        if draft.problem is not None:
+            noted.append(draft)
+            continue
+
+        wanted, before = next(each)
+        row = known.get(wanted.key)
+        row = known[wanted.key] = _added(database, wanted) if row is None else _priced(database, row, wanted)
+        if row.fingerprint != wanted.fingerprint:
             break
 
-        found.append(Found(row, images.get(row.key, []), is_repeat=before > 0 and draft.id is not None))
+        is_repeat = before > 0 and row.id is not None
+        noted.append(Noted(row, draft.request, draft.index, images.get(row.key, []), is_repeat=is_repeat))
 
-    return found
+    return noted
 
 
 def images_to_have(database: sqlite3.Connection, jobs: Sequence[JobRow], folder: Path) -> dict[str, list[ImageRow]]:
@@ -54,8 +70,8 @@ def images_to_have(database: sqlite3.Connection, jobs: Sequence[JobRow], folder:
     found = rows.images_of_all(database, [job.key for job in jobs])
     for images in found.values():
         for number, image in enumerate(images):
-            # Not a `Path`: there may be very many.
-            if image.state is ImageState.STORED and image.url and not os.path.exists(f"{folder}/{image.path}"):  # noqa: PTH110
+            # Not a `Path`, which takes twice as long: there may be very many.
+            if image.state is ImageState.STORED and image.url and not os.access(f"{folder}/{image.path}", os.F_OK):
                 images[number] = evolve(image, state=ImageState.LINKED, path=None, sha256=None, size=None)
                 rows.store(database, images[number], ImageState.STORED)
 

@@ -133,12 +133,8 @@ class Source:
         return True
 
     def _read_slowly(self, jobs: Iterator[Any], loop: asyncio.AbstractEventLoop) -> bool:
-        for item in jobs:
-            is_enough = self._is_enough(item, partial(loop.call_soon_threadsafe, self._stirs.set))
-            if is_enough and not self._is_asked_again():
-                return False
-
-        return True
+        ring = partial(loop.call_soon_threadsafe, self._stirs.set)
+        return not any(self._is_enough(item, ring) and not self._is_asked_again() for item in jobs)
 
     def _is_enough(self, item: Any, ring: Callable[[], object] | None = None) -> bool:
         self._come.append(_as_job(item))

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ideogram_async.batch.feed import Noted
 from ideogram_async.batch.job import JobResult, JobState
+from ideogram_async.batch.noting import Noted
 from ideogram_async.batch.rows import Entry, ImageRow, JobRow
 from ideogram_async.batch.settled import Settled, cost_of
 from ideogram_async.errors import IdeogramError, InvalidRequestError

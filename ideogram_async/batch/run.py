@@ -13,9 +13,10 @@ from aiohttp import ClientSession
 
 from ideogram_async.batch.chain import Chain
 from ideogram_async.batch.collecting import Collector
-from ideogram_async.batch.feed import Feed, Jobs, Noted
+from ideogram_async.batch.feed import Feed, Jobs
 from ideogram_async.batch.halt import Halt
 from ideogram_async.batch.job import JobResult, JobState
+from ideogram_async.batch.noting import Noted
 from ideogram_async.batch.office import Office
 from ideogram_async.batch.options import BatchOptions
 from ideogram_async.batch.outbox import Outbox

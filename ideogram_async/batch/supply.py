@@ -7,8 +7,9 @@ from functools import partial
 from typing import Protocol
 
 from ideogram_async.batch import rows
-from ideogram_async.batch.feed import Feed, Noted
+from ideogram_async.batch.feed import Feed
 from ideogram_async.batch.job import Job, JobState
+from ideogram_async.batch.noting import Noted
 from ideogram_async.batch.office import Office
 from ideogram_async.batch.pulling import Jobs, Source
 from ideogram_async.errors.batch import JobConflictError

@@ -14,10 +14,11 @@ from ideogram_async.batch import rows
 from ideogram_async.batch.ahead import Record, journaled
 from ideogram_async.batch.chain import Chain
 from ideogram_async.batch.collecting import Collector, images_in
-from ideogram_async.batch.feed import Feed, Noted
+from ideogram_async.batch.feed import Feed
 from ideogram_async.batch.halt import Halt, HaltedError
 from ideogram_async.batch.job import ImageState, JobResult, JobState
 from ideogram_async.batch.money import Budget
+from ideogram_async.batch.noting import Noted
 from ideogram_async.batch.office import Office
 from ideogram_async.batch.results import Results
 from ideogram_async.batch.rows import ImageRow, JobRow
