@@ -19,7 +19,7 @@ from harness import Figures, compare, contend, gather, keep, machine, serving
 PATH = "/v1/ideogram-v3/generate"
 FIELDS = {"prompt": "a red fox", "rendering_speed": "TURBO", "num_images": "1", "seed": "7"}
 IN_FLIGHT = (10, 50, 200)
-COUNT = 2_000
+COUNT = 1_200
 
 
 async def bare(url: str, *, count: int, in_flight: int, fresh: bool = False) -> None:
@@ -138,7 +138,9 @@ def main(rounds: int) -> None:
     kept: dict[str, dict[str, Figures]] = {}
     with serving() as url:
         for in_flight in IN_FLIGHT:
-            medians = compare(__file__, CONTENDERS, url, rounds=rounds, count=COUNT, in_flight=in_flight)
+            medians = compare(
+                __file__, CONTENDERS, url, rounds=rounds, warm=COUNT // 10, count=COUNT, in_flight=in_flight
+            )
             kept[str(in_flight)] = medians
             print(f"\n{in_flight} in flight            CPU per call          wall per call         peak memory")
             for name, figures in medians.items():

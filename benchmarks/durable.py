@@ -23,16 +23,13 @@ from statistics import quantiles
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
-from harness import Figures, compare, contend, gather, keep, machine, serving
+from harness import PROJECT, Figures, compare, contend, gather, keep, machine, serving_slowly
 
 PATH = "/v1/ideogram-v3/generate"
 LIMIT = 10
-COUNT = 400
+COUNT = 300
 IMAGE_BYTES = 1_500_000
 TICK = 0.005
-
-# Beside the project: a temporary folder is often no disk.
-PROJECT = Path(__file__).parents[1]
 
 
 def times(count: int) -> list[str]:
@@ -208,8 +205,8 @@ def main(rounds: int) -> None:
     """Print the table."""
     print(machine())
     # Removed when all is over: on some file systems a file is slow to make when others have just been removed.
-    with TemporaryDirectory(dir=PROJECT, prefix=".bench-") as folder, serving("--image-bytes", str(IMAGE_BYTES)) as url:
-        medians = compare(__file__, CONTENDERS, url, rounds=rounds, count=COUNT, folder=folder)
+    with TemporaryDirectory(dir=PROJECT, prefix=".bench-") as folder, serving_slowly(image_bytes=IMAGE_BYTES) as url:
+        medians = compare(__file__, CONTENDERS, url, rounds=rounds, warm=COUNT // 10, count=COUNT, folder=folder)
 
     bound = sum(map(float, times(COUNT))) / LIMIT
     base = medians["aiohttp, keeps nothing"]

@@ -1,7 +1,7 @@
 """Lets contenders take turns against one server, each time in a fresh process, and compares their medians.
 
-A contender is a coroutine function of an address, a count and keywords. It does a part of its work to warm up before it
-is measured, so that neither imports nor first connections count.
+A contender is a coroutine function of an address, a count and keywords. It does some of its work before it is measured,
+so that neither imports nor first connections count.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import math
 import os
 import platform
 import resource
@@ -17,32 +16,60 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-__all__ = ["Contender", "Figures", "compare", "contend", "gather", "keep", "machine", "peak", "resident", "serving"]
+from nginx import is_here, nginx, nginx_version
+
+__all__ = [
+    "PROJECT",
+    "Contender",
+    "Figures",
+    "compare",
+    "contend",
+    "gather",
+    "keep",
+    "machine",
+    "peak",
+    "resident",
+    "serving",
+    "serving_slowly",
+]
 
 Contender = Callable[..., Coroutine[Any, Any, "dict[str, float] | None"]]
 Figures = dict[str, float]
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
+PROJECT = HERE.parent
+"""Beside it lies what is to lie on a disk: a temporary folder often does not."""
 LIBRARIES = ("ideogram_async", "aiohttp", "httpx", "requests", "openai", "uvloop")
 
 
 @contextmanager
-def serving(*options: str) -> Iterator[str]:
-    """Start the server, give its address, and end it."""
-    command = [sys.executable, str(HERE / "server.py"), *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+def serving(*, image_bytes: int = 2_000) -> Iterator[str]:
+    """Start a server that answers at once, give its address, and end it."""
+    with nginx(image_bytes) if is_here() else serving_slowly(image_bytes=image_bytes) as url:
+        yield url
+
+
+@contextmanager
+def serving_slowly(*, image_bytes: int = 2_000, image_seconds: float = 0.0) -> Iterator[str]:
+    """Start a server that lets calls wait, and images if it is to, give its address, and end it."""
+    with ExitStack() as stack:
+        command = [sys.executable, str(HERE / "server.py"), f"--image-bytes={image_bytes}"]
+        if image_seconds:
+            command.append(f"--image-seconds={image_seconds}")
+        elif is_here():
+            command.append(f"--images-at={stack.enter_context(nginx(image_bytes))}")
+
+        server = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        stack.callback(server.terminate)
         assert server.stdout is not None
-        try:
-            yield server.stdout.readline().strip()
-        finally:
-            server.terminate()
+        yield server.stdout.readline().strip()
 
 
 async def gather(workers: int, count: int, work: Callable[[int], Coroutine[Any, Any, None]]) -> None:
@@ -57,9 +84,18 @@ async def gather(workers: int, count: int, work: Callable[[int], Coroutine[Any, 
 
 
 def compare(
-    script: str, contenders: Mapping[str, Contender], url: str, *, rounds: int, warm: bool = True, **options: object
+    script: str, contenders: Mapping[str, Contender], url: str, *, rounds: int, warm: int, **options: object
 ) -> dict[str, Figures]:
-    """Let all contenders run once a round, in an order that turns, and return the medians of each."""
+    """Let all contenders run once a round, in an order that turns, and return the medians of each.
+
+    Args:
+        script: Where the contenders are.
+        contenders: Who takes turns.
+        url: Where the server is.
+        rounds: How many turns each has.
+        warm: With what count each warms up; 0 for not at all.
+        **options: What the contenders take.
+    """
     options |= {"warm": warm}
     names, taken = list(contenders), {name: list[Figures]() for name in contenders}
     for turn in range(rounds):
@@ -96,11 +132,11 @@ def contend(contenders: Mapping[str, Contender], main: Callable[[int], None], *,
 
 def measured(contender: Contender, url: str, options: dict[str, Any]) -> Figures:
     """Run a contender, and return its seconds by the clock and of the processor, and the memory it took in MB."""
-    is_warm = options.pop("warm")
+    warm = options.pop("warm")
 
     async def work() -> Figures:
-        if is_warm:
-            await contender(url, **options | {"count": math.ceil(options["count"] / 10)})
+        if warm:
+            await contender(url, **options | {"count": warm})
 
         before, began, worked = resident(), time.perf_counter(), time.process_time()
         told = await contender(url, **options)
@@ -136,8 +172,8 @@ def peak() -> float:
 
 def machine() -> str:
     """Say on what this runs."""
-    libraries = ", ".join(told for told in map(versioned, LIBRARIES) if told)
-    return f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()}; {libraries}"
+    parts = [f"Python {platform.python_version()}", f"{os.cpu_count()} cores", platform.system()]
+    return ", ".join(told for told in [*parts, *map(versioned, LIBRARIES), nginx_version()] if told)
 
 
 def versioned(library: str) -> str:

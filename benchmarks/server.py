@@ -2,9 +2,10 @@
 
 A POST is answered after the seconds that its prompt names, or at once, with as many links as it asks for images. A GET
 is answered with a PNG of noise. Nothing is drawn, nothing is checked: its work per request is less than half of a bare
-aiohttp client's. Its timers keep time to some tenths of a millisecond.
+aiohttp client's. Its timers keep time to some tenths of a millisecond. Where nginx is installed, this serves only what
+somebody has to wait for (see `nginx.py`).
 
-    python benchmarks/server.py [--image-bytes N] [--image-seconds S]
+    python benchmarks/server.py [--image-bytes N] [--image-seconds S] [--images-at URL]
 """
 
 from __future__ import annotations
@@ -46,14 +47,18 @@ class Content:
 
     picture: bytes
     image_seconds: float
-    url: str = ""
+    images_at: str
 
     def answer(self, body: bytes) -> tuple[bytes, float]:
         """Return the answer to a request for images, and after how many seconds it is given."""
-        image = {"url": f"{self.url}/a.png", "is_image_safe": True, "prompt": "", "seed": 1, "resolution": "1024x1024"}
         found = NUM_IMAGES.search(body)
-        images = int(found[1]) if found else 1
-        return json.dumps({"created": "2026-01-01T00:00:00Z", "data": [image] * images}).encode(), seconds_in(body)
+        return answer(self.images_at, int(found[1]) if found else 1).encode(), seconds_in(body)
+
+
+def answer(images_at: str, images: int) -> str:
+    """Return an answer with links to so many images."""
+    image = {"url": f"{images_at}/a.png", "is_image_safe": True, "prompt": "", "seed": 1, "resolution": "1024x1024"}
+    return json.dumps({"created": "2026-01-01T00:00:00Z", "data": [image] * images})
 
 
 def seconds_in(body: bytes) -> float:
@@ -132,8 +137,9 @@ class ExactSelector(EpollSelector):
 async def serve(content: Content) -> None:
     """Print the address, and serve until the process is ended."""
     server = await asyncio.get_running_loop().create_server(lambda: Connection(content), "127.0.0.1", 0, backlog=1024)
-    content.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    print(content.url, flush=True)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    content.images_at = content.images_at or url
+    print(url, flush=True)
     await server.serve_forever()
 
 
@@ -142,9 +148,11 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--image-bytes", type=int, default=2_000)
     parser.add_argument("--image-seconds", type=float, default=0.0)
+    parser.add_argument("--images-at", default="", metavar="URL", help="who serves the images, if this does not")
     options = parser.parse_args()
+    content = Content(noise(options.image_bytes), options.image_seconds, options.images_at)
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(ExactSelector())) as runner:
-        runner.run(serve(Content(noise(options.image_bytes), options.image_seconds)))
+        runner.run(serve(content))
 
 
 if __name__ == "__main__":

@@ -17,79 +17,96 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Coroutine
 from heapq import heappop, heappush
 from itertools import islice
 from pathlib import Path
 from statistics import fmean, median
-from tempfile import TemporaryDirectory
-from typing import Any
-from unittest.mock import patch
+from tempfile import TemporaryDirectory, mkdtemp
 
-from aiohttp import ClientSession, FormData, TCPConnector
-from aiohttp.payload import BytesPayload
-from harness import Figures, keep, serving
-
-from ideogram_async import Generate, Ideogram, Job
-from ideogram_async.batch.journal import Journal
-from ideogram_async.batch.pulling import LOOK_AHEAD
-from ideogram_async.events import Answered, Event
-from ideogram_async.limiter.limiter import ImageLimiter
-from ideogram_async.limiter.line import Line, Waiter
+from harness import PROJECT, Figures, compare, contend, keep, machine, serving_slowly
 
 Work = list[tuple[float, int]]
+PATH = "/v1/ideogram-v3/generate"
 LIMIT = 10
+LOOK_AHEAD = 16
 DOWNLOAD_SECONDS = 0.05
-JOBS = {4: 1000, 8: 600}
-"""How many, by the most images of one."""
-BY_HAND = 100
+COUNT = 500
+WARM = 10
+BY_HAND = 60
 """Jobs of the plain loop, which is slow."""
 
-drawn: list[float] = []
-elapsed: list[float] = []
-commits: list[float] = []
+
+def drawn(count: int, most: int) -> Work:
+    """Draw how long each call takes and how many images it makes, the same for every contender."""
+    rng = random.Random(1)
+    return [(rng.uniform(0.05, 0.15), rng.randint(1, most)) for _ in range(count)]
 
 
-def note(event: Event) -> None:
-    """Remember how long a call took on the wire."""
-    if isinstance(event, Answered):
-        elapsed.append(event.elapsed)
+def bound_of(work: Work) -> float:
+    """Return how many seconds it takes at least."""
+    return sum(seconds * weight for seconds, weight in work) / LIMIT
 
 
-async def batch(url: str, work: Work, folder: Path) -> None:
-    """Run it as a batch."""
+async def batch(url: str, *, count: int, most: int, folder: str) -> Figures:
+    """Run it as a batch; says how long its calls and its commits took."""
+    from unittest.mock import patch
+
+    from ideogram_async import Generate, Ideogram, Job
+    from ideogram_async.batch.journal import Journal
+    from ideogram_async.events import Answered, Event
+
+    work, elapsed, commits, commit = drawn(count, most), list[float](), list[float](), Journal._commit
+
+    def note(event: Event) -> None:
+        if isinstance(event, Answered):
+            elapsed.append(event.elapsed)
+
+    def timed(*args: object) -> None:
+        began = time.perf_counter()
+        commit(*args)  # type: ignore[arg-type]
+        commits.append(time.perf_counter() - began)
+
     jobs = (Job(Generate(f"{seconds:.6f}", num_images=weight), id=str(n)) for n, (seconds, weight) in enumerate(work))
-    async with Ideogram("key", base_url=url) as client:
-        report = await client.run_batch(jobs, folder, on_event=note)
+    async with Ideogram("key", base_url=url, max_in_flight=LIMIT) as client:
+        with patch.object(Journal, "_commit", timed):
+            report = await client.run_batch(jobs, mkdtemp(dir=folder), on_event=note)
 
     assert report.stopped is None, report
     assert sum(weight for _, weight in work) == report.images_stored, report
+    return {"bound": bound_of(work), "elapsed": fmean(elapsed), "commit": median(commits)}
 
 
-async def bare(url: str, work: Work, _: Path) -> None:
+async def bare(url: str, *, count: int, most: int, folder: str) -> Figures:  # noqa: ARG001
     """Send the calls in the same order over bare aiohttp, a connection each, and drop the answers."""
-    limiter, asking = ImageLimiter(LIMIT), asyncio.Semaphore(LIMIT + LOOK_AHEAD)
+    from aiohttp import ClientSession, FormData, TCPConnector
+    from aiohttp.payload import BytesPayload
+
+    from ideogram_async.limiter.limiter import ImageLimiter
+
+    work, limiter, asking = drawn(count, most), ImageLimiter(LIMIT), asyncio.Semaphore(LIMIT + LOOK_AHEAD)
 
     async def one(session: ClientSession, seconds: float, weight: int) -> None:
         form = FormData({"prompt": f"{seconds:.6f}", "num_images": str(weight)}, default_to_multipart=True)()
         body = BytesPayload(await form.as_bytes(), content_type=form.content_type)
-        async with limiter.acquire(weight), session.post(f"{url}/v1/ideogram-v3/generate", data=body) as response:
+        async with limiter.acquire(weight), session.post(url + PATH, data=body) as response:
             await response.read()
 
         asking.release()
 
-    async with (
-        ClientSession(connector=TCPConnector(force_close=True, limit=0)) as session,
-        asyncio.TaskGroup() as group,
-    ):
+    connector = TCPConnector(force_close=True, limit=0)
+    async with ClientSession(connector=connector) as session, asyncio.TaskGroup() as group:
         for seconds, weight in work:
             await asking.acquire()
             group.create_task(one(session, seconds, weight))
 
+    return {"bound": bound_of(work)}
 
-async def semaphore(url: str, work: Work, folder: Path) -> None:
+
+async def semaphore(url: str, *, count: int, most: int, folder: str) -> Figures:
     """Run it as people write it by hand: so many calls at once that their images always fit."""
-    places = asyncio.Semaphore(LIMIT // max(weight for _, weight in work))
+    from aiohttp import ClientSession, FormData
+
+    work, places, images = drawn(count, most)[:BY_HAND], asyncio.Semaphore(LIMIT // most), Path(mkdtemp(dir=folder))
 
     async def save(session: ClientSession, url: str, path: Path) -> None:
         async with session.get(url) as response:
@@ -97,18 +114,22 @@ async def semaphore(url: str, work: Work, folder: Path) -> None:
 
     async def one(session: ClientSession, number: int, seconds: float, weight: int) -> None:
         form = FormData({"prompt": f"{seconds:.6f}", "num_images": str(weight)}, default_to_multipart=True)
-        async with places, session.post(f"{url}/v1/ideogram-v3/generate", data=form) as response:
+        async with places, session.post(url + PATH, data=form) as response:
             answer = await response.json()
 
         links = [image["url"] for image in answer["data"]]
-        await asyncio.gather(*(save(session, link, folder / f"{number}-{n}.png") for n, link in enumerate(links)))
+        await asyncio.gather(*(save(session, link, images / f"{number}-{n}.png") for n, link in enumerate(links)))
 
     async with ClientSession() as session:
         await asyncio.gather(*(one(session, number, *job) for number, job in enumerate(work)))
 
+    return {"bound": bound_of(work)}
+
 
 def ideal(work: Work) -> Figures:
-    """Return and print how long calls of exactly those times take, in the limiter's order, against the lower bound."""
+    """Return how long calls of exactly those times take in the limiter's order."""
+    from ideogram_async.limiter.line import Line, Waiter
+
     line, coming, times = Line(), iter(work), dict[Waiter, float]()
     flying: list[tuple[float, int, Waiter]] = []
     now, room = 0.0, LIMIT
@@ -129,64 +150,43 @@ def ideal(work: Work) -> Figures:
         room -= waiter.weight
         heappush(flying, (now + times[waiter], number, waiter))
 
-    seconds = max(flying)[0]
-    return told("ideal", work, seconds)
+    return {"wall": max(flying)[0], "bound": bound_of(work)}
 
 
-def measure(run: Callable[[str, Work, Path], Coroutine[None, None, None]], work: Work) -> Figures:
-    """Return and print how long it takes against the lower bound."""
-    with TemporaryDirectory() as folder, serving("--image-seconds", str(DOWNLOAD_SECONDS)) as url:
-        warm = Path(folder, "warm")
-        warm.mkdir()
-        # So that imports do not count.
-        asyncio.run(run(url, work[:LIMIT], warm))
-        began = time.perf_counter()
-        asyncio.run(run(url, work, Path(folder)))
-        seconds = time.perf_counter() - began
-
-    return told(run.__name__, work, seconds)
+CONTENDERS = {"batch": batch, "bare": bare, "semaphore": semaphore}
 
 
-def told(name: str, work: Work, seconds: float) -> Figures:
-    """Print and return how long it took against the lower bound."""
-    bound = sum(seconds * weight for seconds, weight in work) / LIMIT
-    print(f"{name:10} {len(work):5} jobs in {seconds:6.2f} s   {seconds / bound:.3f} of the bound")
-    return {"jobs": len(work), "wall": seconds, "bound": bound, "ratio": seconds / bound}
-
-
-def main() -> None:
+def main(rounds: int) -> None:
     """Print how full each keeps the places."""
-    commit = Journal._commit
+    print(machine())
+    kept: dict[str, dict[str, Figures]] = {}
+    # Removed when all is over: on some file systems a file is slow to make when others have just been removed.
+    with (
+        TemporaryDirectory(dir=PROJECT, prefix=".bench-") as folder,
+        serving_slowly(image_seconds=DOWNLOAD_SECONDS) as url,
+    ):
+        for most in (4, 8):
+            options = {"count": COUNT, "most": most, "folder": folder}
+            medians = compare(__file__, CONTENDERS, url, rounds=rounds, warm=WARM, **options)
+            kept[f"1 to {most}"] = told(most, {"ideal": ideal(drawn(COUNT, most)), **medians})
 
-    def timed(self: Journal, *args: Any) -> None:
-        began = time.perf_counter()
-        commit(self, *args)
-        commits.append(time.perf_counter() - began)
-
-    kept: dict[str, object] = {}
-    with patch.object(Journal, "_commit", timed):
-        for most, count in JOBS.items():
-            kept[f"1 to {most}"] = compared(most, count)
-
-    means = {"elapsed": fmean(elapsed), "drawn": fmean(drawn)}
-    print("a call took {elapsed:.4f} s with its connection and SENDING; {drawn:.4f} s were drawn".format(**means))
-    print(f"the journal made {len(commits)} commits, {1000 * median(commits):.2f} ms each (median)")
-    keep("slots", kept | means | {"commit": median(commits)})
+    keep("slots", kept)
 
 
-def compared(most: int, count: int) -> dict[str, Figures]:
-    """Let all do the same work."""
-    rng = random.Random(1)
-    work = [(rng.uniform(0.05, 0.15), rng.randint(1, most)) for _ in range(count)]
-    drawn.extend(seconds for seconds, _ in work)
-    print(f"{count} jobs of 1 to {most} images")
-    return {
-        "ideal": ideal(work),
-        "batch": measure(batch, work),
-        "bare": measure(bare, work),
-        "semaphore": measure(semaphore, work[:BY_HAND]),
-    }
+def told(most: int, medians: dict[str, Figures]) -> dict[str, Figures]:
+    """Print how long each took against the lower bound."""
+    print(f"\n{COUNT} jobs of 1 to {most} images ({BY_HAND} by the plain loop)")
+    for name, figures in medians.items():
+        figures["ratio"] = figures["wall"] / figures["bound"]
+        print(f"{name:10} {figures['wall']:6.2f} s   {figures['ratio']:.3f} of the bound")
+
+    drawn_seconds, ours = fmean(seconds for seconds, _ in drawn(COUNT, most)), medians["batch"]
+    print(
+        f"a call of the batch took {1000 * (ours['elapsed'] - drawn_seconds):.1f} ms more than was drawn, SENDING"
+        f" included; a commit took {1000 * ours['commit']:.2f} ms (median)"
+    )
+    return medians
 
 
 if __name__ == "__main__":
-    main()
+    contend(CONTENDERS, main, rounds=3)

@@ -112,7 +112,7 @@ def main(rounds: int) -> None:
         file = Path(folder, "image.png")
         file.write_bytes(noise(IMAGE_BYTES))
         options = {"count": COUNT, "file": str(file)}
-        medians = compare(__file__, CONTENDERS, url, rounds=rounds, warm=False, **options)
+        medians = compare(__file__, CONTENDERS, url, rounds=rounds, warm=0, **options)
 
     print(f"\nupload of {IMAGE_BYTES / 2**20:.1f} MiB      memory           time of one")
     for name, figures in medians.items():
