@@ -25,7 +25,7 @@ from ideogram_async.download.opening import Refusal, open_image
 from ideogram_async.download.storage import PartFile, Stored
 from ideogram_async.download.targets import Target
 from ideogram_async.download.tries import Trial, trying
-from ideogram_async.errors import WithheldImageError
+from ideogram_async.errors import DownloadError, WithheldImageError
 from ideogram_async.events import Downloaded, Retrying
 from ideogram_async.files import HasLink
 from ideogram_async.formats import Format
@@ -159,7 +159,7 @@ class Downloads:
     async def _trying(self, link: str, call_id: str, work: Callable[[Trial], Awaitable[T]]) -> T:
         trial = Trial(link, self._retry, asyncio.get_running_loop().time)
 
-        def tell(error: BaseException) -> None:
+        def tell(error: DownloadError) -> None:
             facts = {"attempt": trial.attempt, "pause": trial.pause, "reason": str(error)}
             self._emit(Retrying, call_id=call_id, operation=_OPERATION, **facts)
 

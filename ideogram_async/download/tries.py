@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from attrs import define, field
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from ideogram_async.download.links import expiry
 from ideogram_async.errors import DownloadError, LinkExpiredError, NotAnImageError, TruncatedImageError
@@ -85,11 +84,8 @@ class Trial:
         """Return the seconds until the policy's deadline, `None` without one."""
         return None if self._deadline is None else self._deadline - self.clock()
 
-    def may_go_on(self, error: BaseException) -> bool:
+    def may_go_on(self, error: DownloadError) -> bool:
         """Decide whether to try again, and keep the pause."""
-        if not isinstance(error, DownloadError):
-            return False
-
         expires_at = expiry(self.link)
         is_past = expires_at is not None and expires_at < time.time()
         pause = pause_after(
@@ -103,32 +99,19 @@ class Trial:
         return True
 
 
-async def trying(trial: Trial, work: Callable[[Trial], Awaitable[T]], tell: Callable[[BaseException], None]) -> T:
+async def trying(trial: Trial, work: Callable[[Trial], Awaitable[T]], tell: Callable[[DownloadError], None]) -> T:
     """Do the work until it succeeds or its error is final, and hand that error on.
 
     `tell` hears of each error that is followed by another try. A cancellation ends it at once.
     """
-    # tenacity's objects go round in a circle, which must not keep a dropped client alive: they reach it through this.
-    held = [(work, tell)]
-
-    async def once() -> T:
+    while True:
         trial.begin()
-        return await held[0][0](trial)
+        try:
+            return await work(trial)
+        except DownloadError as error:
+            if not trial.may_go_on(error):
+                raise
 
-    def before_sleep(state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        if error is not None:
-            held[0][1](error)
+            tell(error)
 
-    # A new one each time: a shared one mixes the tries of several tasks.
-    retrying = AsyncRetrying(
-        sleep=asyncio.sleep,
-        retry=retry_if_exception(trial.may_go_on),
-        wait=lambda _: trial.pause,
-        before_sleep=before_sleep,
-        reraise=True,
-    )
-    try:
-        return await retrying(once)
-    finally:
-        held.clear()
+        await asyncio.sleep(trial.pause)
