@@ -48,7 +48,7 @@ class Record:
 
     def settle(self, before: JobState, after: JobState, **facts: Any) -> None:
         """Have it noted what has come of that; `settled` waits for it."""
-        step = partial(rows.settle, key=self._row.key, before=before, after=after, **facts)
+        step = partial(rows.settle, row=self._row, before=before, after=after, **facts)
         self._settling = self._journal.put(step, urgent=True, lingers=after is JobState.ANSWERED)
         # Whoever waits for it may be cancelled before.
         self._settling.add_done_callback(lambda done: done.cancelled() or done.exception())

@@ -46,6 +46,9 @@ __all__ = [
     "sums",
 ]
 
+NO_ANSWER: dict[str, Any] = {"status": None, "raw": None, "headers": None, "error": None}
+"""What is known of the answer while a job is on its way."""
+
 
 def add(database: sqlite3.Connection, rows: Iterable[JobRow]) -> None:
     """Note jobs that are about to be sent some day."""
@@ -69,43 +72,48 @@ def jobs_in(database: sqlite3.Connection, *states: JobState) -> Iterator[JobRow]
         yield read_job(row)
 
 
-def move(database: sqlite3.Connection, key: str, before: JobState, after: JobState, **facts: Any) -> JobRow:
-    """Take a job from one state to the next, note what is known with it, and return it as it then is.
+def move(database: sqlite3.Connection, key: str, before: JobState, after: JobState, **facts: Any) -> None:
+    """Take a job from one state to the next, and note what is known with it.
 
     Raises:
         JournalError: If it is not in that state: somebody else has moved it, and nothing may be built on it.
     """
     columns = {"state": after, "updated_at": _now(), **facts}
     assigned = ", ".join(f"{name} = ?" for name in columns)
-    moved = database.execute(
-        f"UPDATE job SET {assigned} WHERE key = ? AND state = ? RETURNING {JOB}", (*columns.values(), key, before)
-    ).fetchall()
-    if len(moved) != 1:
+    changed = f"UPDATE job SET {assigned} WHERE key = ? AND state = ?"
+    if database.execute(changed, (*columns.values(), key, before)).rowcount != 1:
         raise JournalError(f"job {key} is not {before}, so it cannot become {after}")
-
-    return read_job(moved[0])
 
 
 def begin(database: sqlite3.Connection, key: str, before: JobState) -> None:
     """Note that a job is about to leave; counts it if it may have left before."""
-    move(database, key, before, JobState.SENDING, status=None, raw=None, headers=None, error=None)
+    move(database, key, before, JobState.SENDING, **NO_ANSWER)
     if before is JobState.AMBIGUOUS:
         _count_resend(database, key, 1)
 
 
 def settle(
-    database: sqlite3.Connection, key: str, before: JobState, after: JobState, *, may_have_run: bool, **facts: Any
+    database: sqlite3.Connection, row: JobRow, before: JobState, after: JobState, *, may_have_run: bool, **facts: Any
 ) -> JobRow:
     """Note what has come of an attempt that began in the state `before`, and return the job as it then is.
 
-    An attempt that did not run was no resend.
-    """
-    row = move(database, key, JobState.SENDING, after, **facts)
-    if before is not JobState.AMBIGUOUS or may_have_run:
-        return row
+    An attempt that did not run was no resend. The job is told, and not read again: the place of the next call waits.
 
-    _count_resend(database, key, -1)
-    return evolve(row, resends=row.resends - 1)
+    Args:
+        database: The journal.
+        row: The job as it was before the attempt.
+        before: Its state then.
+        after: Its state now.
+        may_have_run: Whether the attempt may have cost money.
+        **facts: What is known of the answer.
+    """
+    move(database, row.key, JobState.SENDING, after, **facts)
+    is_resend = before is JobState.AMBIGUOUS
+    if is_resend and not may_have_run:
+        _count_resend(database, row.key, -1)
+
+    resends = row.resends + (is_resend and may_have_run)
+    return evolve(row, **NO_ANSWER | facts, state=after, resends=resends)
 
 
 def _count_resend(database: sqlite3.Connection, key: str, by: int) -> None:
