@@ -13,6 +13,7 @@ import threading
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -71,6 +72,29 @@ async def test_a_wrong_transition_is_an_error_and_changes_nothing(journal: Journ
         await journal.run(partial(rows.move, key="key0", before=JobState.SENDING, after=JobState.DONE))
 
     assert [job(0)] == await journal.run(lambda database: list(rows.jobs_in(database, JobState.PENDING)))
+
+
+@pytest.mark.parametrize("before", [JobState.PENDING, JobState.AMBIGUOUS])
+@pytest.mark.parametrize(
+    ("after", "facts"),
+    [
+        (JobState.ANSWERED, {"may_have_run": True, "status": 200, "raw": b"{}", "headers": "{}", "error": None}),
+        (JobState.AMBIGUOUS, {"may_have_run": True, "error": "cut"}),
+        (JobState.PENDING, {"may_have_run": False, "error": "no connection"}),
+    ],
+)
+async def test_what_an_attempt_has_come_to_is_told_as_it_is_kept(
+    journal: Journal, before: JobState, after: JobState, facts: dict[str, Any]
+):
+    """A settled job is told without being read again, and no different from what the journal holds."""
+    known = attrs.evolve(job(0, before), status=500, raw=b"?", headers="{}", error="an earlier one", resends=3)
+    await journal.run(lambda database: rows.add(database, [known]))
+    await journal.run(partial(rows.begin, key="key0", before=before))
+    told = await journal.run(partial(rows.settle, row=known, before=before, after=after, **facts))
+    resends = 3 + (before is JobState.AMBIGUOUS and facts["may_have_run"])
+
+    assert told == await journal.run(partial(rows.find, key="key0"))
+    assert (after, resends) == (told.state, told.resends)
 
 
 async def test_images_are_linked_once_and_stored_from_linked(journal: Journal):
