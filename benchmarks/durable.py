@@ -20,10 +20,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from statistics import quantiles
-from tempfile import TemporaryDirectory, mkdtemp
+from tempfile import mkdtemp
 from typing import Any
 
-from harness import PROJECT, Figures, compare, contend, gather, keep, machine, serving_slowly
+from harness import Figures, compare, contend, gather, keep, machine, on_disk, serving_slowly
 
 PATH = "/v1/ideogram-v3/generate"
 LIMIT = 10
@@ -204,8 +204,7 @@ CONTENDERS = {
 def main(rounds: int) -> None:
     """Print the table."""
     print(machine())
-    # Removed when all is over: on some file systems a file is slow to make when others have just been removed.
-    with TemporaryDirectory(dir=PROJECT, prefix=".bench-") as folder, serving_slowly(image_bytes=IMAGE_BYTES) as url:
+    with on_disk() as folder, serving_slowly(image_bytes=IMAGE_BYTES) as url:
         medians = compare(__file__, CONTENDERS, url, rounds=rounds, warm=COUNT // 10, count=COUNT, folder=folder)
 
     bound = sum(map(float, times(COUNT))) / LIMIT

@@ -16,16 +16,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from nginx import is_here, nginx, nginx_version
 
 __all__ = [
-    "PROJECT",
     "Contender",
     "Figures",
     "compare",
@@ -33,6 +33,7 @@ __all__ = [
     "gather",
     "keep",
     "machine",
+    "on_disk",
     "peak",
     "resident",
     "serving",
@@ -44,20 +45,17 @@ Figures = dict[str, float]
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
-PROJECT = HERE.parent
-"""Beside it lies what is to lie on a disk: a temporary folder often does not."""
+IMAGE_BYTES = 2_000
 LIBRARIES = ("ideogram_async", "aiohttp", "httpx", "requests", "openai", "uvloop")
 
 
-@contextmanager
-def serving(*, image_bytes: int = 2_000) -> Iterator[str]:
+def serving() -> AbstractContextManager[str]:
     """Start a server that answers at once, give its address, and end it."""
-    with nginx(image_bytes) if is_here() else serving_slowly(image_bytes=image_bytes) as url:
-        yield url
+    return nginx(IMAGE_BYTES) if is_here() else serving_slowly()
 
 
 @contextmanager
-def serving_slowly(*, image_bytes: int = 2_000, image_seconds: float = 0.0) -> Iterator[str]:
+def serving_slowly(*, image_bytes: int = IMAGE_BYTES, image_seconds: float = 0.0) -> Iterator[str]:
     """Start a server that lets calls wait, and images if it is to, give its address, and end it."""
     with ExitStack() as stack:
         command = [sys.executable, str(HERE / "server.py"), f"--image-bytes={image_bytes}"]
@@ -70,6 +68,15 @@ def serving_slowly(*, image_bytes: int = 2_000, image_seconds: float = 0.0) -> I
         stack.callback(server.terminate)
         assert server.stdout is not None
         yield server.stdout.readline().strip()
+
+
+def on_disk() -> TemporaryDirectory[str]:
+    """Make a folder on a disk, which a temporary one often is not.
+
+    What it holds is removed when all is over: on some file systems a file is slow to make when others have just been
+    removed.
+    """
+    return TemporaryDirectory(dir=HERE.parent, prefix=".bench-")
 
 
 async def gather(workers: int, count: int, work: Callable[[int], Coroutine[Any, Any, None]]) -> None:

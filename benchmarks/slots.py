@@ -21,14 +21,13 @@ from heapq import heappop, heappush
 from itertools import islice
 from pathlib import Path
 from statistics import fmean, median
-from tempfile import TemporaryDirectory, mkdtemp
+from tempfile import mkdtemp
 
-from harness import PROJECT, Figures, compare, contend, keep, machine, serving_slowly
+from harness import Figures, compare, contend, keep, machine, on_disk, serving_slowly
 
 Work = list[tuple[float, int]]
 PATH = "/v1/ideogram-v3/generate"
 LIMIT = 10
-LOOK_AHEAD = 16
 DOWNLOAD_SECONDS = 0.05
 COUNT = 500
 WARM = 10
@@ -81,6 +80,7 @@ async def bare(url: str, *, count: int, most: int, folder: str) -> Figures:  # n
     from aiohttp import ClientSession, FormData, TCPConnector
     from aiohttp.payload import BytesPayload
 
+    from ideogram_async.batch.pulling import LOOK_AHEAD
     from ideogram_async.limiter.limiter import ImageLimiter
 
     work, limiter, asking = drawn(count, most), ImageLimiter(LIMIT), asyncio.Semaphore(LIMIT + LOOK_AHEAD)
@@ -128,6 +128,7 @@ async def semaphore(url: str, *, count: int, most: int, folder: str) -> Figures:
 
 def ideal(work: Work) -> Figures:
     """Return how long calls of exactly those times take in the limiter's order."""
+    from ideogram_async.batch.pulling import LOOK_AHEAD
     from ideogram_async.limiter.line import Line, Waiter
 
     line, coming, times = Line(), iter(work), dict[Waiter, float]()
@@ -160,11 +161,7 @@ def main(rounds: int) -> None:
     """Print how full each keeps the places."""
     print(machine())
     kept: dict[str, dict[str, Figures]] = {}
-    # Removed when all is over: on some file systems a file is slow to make when others have just been removed.
-    with (
-        TemporaryDirectory(dir=PROJECT, prefix=".bench-") as folder,
-        serving_slowly(image_seconds=DOWNLOAD_SECONDS) as url,
-    ):
+    with on_disk() as folder, serving_slowly(image_seconds=DOWNLOAD_SECONDS) as url:
         for most in (4, 8):
             options = {"count": COUNT, "most": most, "folder": folder}
             medians = compare(__file__, CONTENDERS, url, rounds=rounds, warm=WARM, **options)

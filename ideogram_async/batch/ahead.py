@@ -46,9 +46,9 @@ class Record:
         self._is_sure = False
         return self._journal.put(step, urgent=True)
 
-    def settle(self, before: JobState, after: JobState, **facts: Any) -> None:
+    def settle(self, after: JobState, **facts: Any) -> None:
         """Have it noted what has come of that; `settled` waits for it."""
-        step = partial(rows.settle, row=self._row, before=before, after=after, **facts)
+        step = partial(rows.settle, row=self._row, after=after, **facts)
         self._settling = self._journal.put(step, urgent=True, lingers=after is JobState.ANSWERED)
         # Whoever waits for it may be cancelled before.
         self._settling.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -131,14 +131,14 @@ class _Attempt:
         may_have_run = self.call.trail.phase in (Phase.SENT, Phase.ANSWERING)
         after = JobState.AMBIGUOUS if may_have_run else self.before
         # At once, behind SENDING: a cancellation of what follows leaves it to be done.
-        self.record.settle(self.before, after, may_have_run=may_have_run, error=words)
+        self.record.settle(after, may_have_run=may_have_run, error=words)
         await self.begun
         await self.record.settled()
 
     async def end(self, reply: Reply) -> None:
         may_have_run = reply.is_success or reply.status >= 500
         facts = {"status": reply.status, "raw": reply.raw, "headers": json.dumps(reply.headers), "error": reply.cut}
-        self.record.settle(self.before, self._state_after(reply), may_have_run=may_have_run, **facts)
+        self.record.settle(self._state_after(reply), may_have_run=may_have_run, **facts)
         if not reply.is_success:
             await self.record.settled()
 

@@ -92,23 +92,20 @@ def begin(database: sqlite3.Connection, key: str, before: JobState) -> None:
         _count_resend(database, key, 1)
 
 
-def settle(
-    database: sqlite3.Connection, row: JobRow, before: JobState, after: JobState, *, may_have_run: bool, **facts: Any
-) -> JobRow:
-    """Note what has come of an attempt that began in the state `before`, and return the job as it then is.
+def settle(database: sqlite3.Connection, row: JobRow, after: JobState, *, may_have_run: bool, **facts: Any) -> JobRow:
+    """Note what has come of an attempt, and return the job as it then is.
 
     An attempt that did not run was no resend. The job is told, and not read again: the place of the next call waits.
 
     Args:
         database: The journal.
         row: The job as it was before the attempt.
-        before: Its state then.
         after: Its state now.
         may_have_run: Whether the attempt may have cost money.
         **facts: What is known of the answer.
     """
     move(database, row.key, JobState.SENDING, after, **facts)
-    is_resend = before is JobState.AMBIGUOUS
+    is_resend = row.state is JobState.AMBIGUOUS
     if is_resend and not may_have_run:
         _count_resend(database, row.key, -1)
 

@@ -95,16 +95,14 @@ class Worker:
         if row.state is JobState.PENDING and error is None:
             return None
 
+        answer, images = None, [*noted.images]
         if row.state in PAID:
             # Whoever has got its places now is sent first.
             await asyncio.sleep(0)
+            if row.state is JobState.ANSWERED:
+                answer, error = self._read(noted, row)
+                images = images or images_in(row.key, answer, row.raw or b"")
 
-        answer, images = None, [*noted.images]
-        if row.state is JobState.ANSWERED:
-            answer, error = self._read(noted, row)
-            images = images or images_in(row.key, answer, row.raw or b"")
-
-        if row.state in PAID:
             images, last = await self._collector.collect(row, images)
             row = await self._finish(row, images, last, is_readable=error is None)
 

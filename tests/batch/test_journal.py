@@ -90,7 +90,7 @@ async def test_what_an_attempt_has_come_to_is_told_as_it_is_kept(
     known = attrs.evolve(job(0, before), status=500, raw=b"?", headers="{}", error="an earlier one", resends=3)
     await journal.run(lambda database: rows.add(database, [known]))
     await journal.run(partial(rows.begin, key="key0", before=before))
-    told = await journal.run(partial(rows.settle, row=known, before=before, after=after, **facts))
+    told = await journal.run(partial(rows.settle, row=known, after=after, **facts))
     resends = 3 + (before is JobState.AMBIGUOUS and facts["may_have_run"])
 
     assert told == await journal.run(partial(rows.find, key="key0"))
