@@ -51,7 +51,7 @@ async def batch(url: str, *, count: int, most: int, folder: str) -> Figures:
     from unittest.mock import patch
 
     from ideogram_async import Generate, Ideogram, Job
-    from ideogram_async.batch.journal import Journal
+    from ideogram_async._batch.journal.writer import Journal
     from ideogram_async.events import Answered, Event
 
     work, elapsed, commits, commit = drawn(count, most), list[float](), list[float](), Journal._commit
@@ -80,8 +80,8 @@ async def bare(url: str, *, count: int, most: int, folder: str) -> Figures:  # n
     from aiohttp import ClientSession, FormData, TCPConnector
     from aiohttp.payload import BytesPayload
 
-    from ideogram_async.batch.pulling import LOOK_AHEAD
-    from ideogram_async.limiter.limiter import ImageLimiter
+    from ideogram_async._batch.source import LOOK_AHEAD
+    from ideogram_async._limiter.limiter import ImageLimiter
 
     work, limiter, asking = drawn(count, most), ImageLimiter(LIMIT), asyncio.Semaphore(LIMIT + LOOK_AHEAD)
 
@@ -128,8 +128,8 @@ async def semaphore(url: str, *, count: int, most: int, folder: str) -> Figures:
 
 def ideal(work: Work) -> Figures:
     """Return how long calls of exactly those times take in the limiter's order."""
-    from ideogram_async.batch.pulling import LOOK_AHEAD
-    from ideogram_async.limiter.line import Line, Waiter
+    from ideogram_async._batch.source import LOOK_AHEAD
+    from ideogram_async._limiter.slots import Line, Waiter
 
     line, coming, times = Line(), iter(work), dict[Waiter, float]()
     flying: list[tuple[float, int, Waiter]] = []

@@ -18,7 +18,7 @@ from statistics import fmean
 from attrs import define
 from harness import keep
 
-from ideogram_async.limiter.limiter import ImageLimiter
+from ideogram_async._limiter.limiter import ImageLimiter
 
 PLACES = 10
 TAKEN = (0, 6, 2, 8, 0)

@@ -12,15 +12,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ideogram_async._lazy import lazy_exports
 from ideogram_async._version import __version__
-from ideogram_async.lazy import attach
 
 if TYPE_CHECKING:
-    from ideogram_async.batch.batch import Batch
-    from ideogram_async.batch.job import ImageState, Job, JobResult, JobState, StoredImage
-    from ideogram_async.batch.plan import Plan
-    from ideogram_async.batch.report import Report
-    from ideogram_async.client import Ideogram
+    from ideogram_async._batch.batch import Batch
+    from ideogram_async._batch.job import ImageState, Job, JobResult, JobState, StoredImage
+    from ideogram_async._batch.report import Plan, Report
+    from ideogram_async._client import Ideogram
+    from ideogram_async._limiter.limiter import Limiter
+    from ideogram_async._pipeline.running_call import Detached
+    from ideogram_async._transport.policy import Retry, Timeout
     from ideogram_async.enums import (
         AspectRatio,
         AspectRatioV3,
@@ -85,9 +87,7 @@ if TYPE_CHECKING:
         Throttled,
         Waiting,
     )
-    from ideogram_async.exchange.detached import Detached
     from ideogram_async.files import FromJob, ImageFile
-    from ideogram_async.limiter.limiter import Limiter
     from ideogram_async.models import (
         AssetIdentifier,
         CustomModel,
@@ -142,7 +142,6 @@ if TYPE_CHECKING:
         UploadDatasetAssets,
         Upscale,
     )
-    from ideogram_async.transport.policy import Retry, Timeout
 
 __all__ = [
     "APIStatusError",
@@ -271,23 +270,39 @@ __all__ = [
     "__version__",
 ]
 
-__getattr__, __dir__ = attach(
+__getattr__, __dir__ = lazy_exports(
     __name__,
-    __all__,
-    (
-        "errors",
-        "enums",
-        "files",
-        "models",
-        "requests",
-        "client",
-        "events",
-        "batch.job",
-        "transport.policy",
-        "limiter.limiter",
-        "exchange.detached",
-        "batch.report",
-        "batch.plan",
-        "batch.batch",
-    ),
+    {
+        "_batch.batch": "Batch",
+        "_batch.job": "ImageState Job JobResult JobState StoredImage",
+        "_batch.report": "Plan Report",
+        "_client": "Ideogram",
+        "_limiter.limiter": "Limiter",
+        "_pipeline.running_call": "Detached",
+        "_transport.policy": "Retry Timeout",
+        "enums": """
+            AspectRatio AspectRatioV3 AssetType ColorPalettePresetName DatasetAssetFailureReason
+            DescribeModelVersion MagicPromptOption ModelEnum ModelsGetParametersScope ModelStatus RenderingSpeed
+            Resolution ResolutionV3 StylePresetV3 StyleType StyleTypeV3 Unchecked UpscaleFactor""",
+        "errors": """
+            AmbiguousError APIStatusError AuthenticationError BadRequestError BatchError BatchLockedError Billed
+            DecodeError DownloadError FileConflictError HostRefusedError IdeogramError ImageTooLargeError
+            InvalidRequestError JobConflictError JournalError LinkExpiredError NotAnImageError NotFoundError
+            NotSentError PaymentRequiredError PermissionDeniedError RateLimitError SafetyError ServerError
+            TransportError TruncatedImageError WithheldImageError""",
+        "events": """
+            Answered BatchFinished BatchStopped Downloaded Event Failed JobFinished JobStarted Retrying Sending
+            Throttled Waiting""",
+        "files": "FromJob ImageFile",
+        "models": """
+            AssetIdentifier CustomModel Dataset DatasetFile DatasetUploadFailedAsset DatasetUploadSucceededAsset
+            DescribeResponse Description GenerateImageResponse GetDatasetResponse GetModelResponse
+            ImageGenerationObjectV3 ImageGenerationResponseV3 ImageObject LayerizeTextResponse LimiterStatistics
+            ListDatasetsResponse ListModelsResponse Price RemoveBackgroundImageObject RemoveBackgroundResponse Reply
+            TrainDatasetModelResponse UploadDatasetAssetsResponse V1EditImageObject V1EditImagesResponse""",
+        "requests": """
+            ColorPaletteMember CreateDataset Describe Edit Generate GenerateTransparent GetDataset GetModel Inpaint
+            LayerizeText LegacyEdit LegacyEditV3 LegacyGenerate LegacyReframe LegacyRemix ListDatasets ListModels
+            Reframe Remix RemoveBackground ReplaceBackground TrainModel UploadDatasetAssets Upscale""",
+    },
 )

@@ -12,6 +12,7 @@ COMMANDS = {
     "demo": ("ideogram_async.demo", "make some images against a sandbox; buys nothing"),
     "sandbox": ("ideogram_async.sandbox.command", "serve a sandbox until Ctrl-C"),
 }
+
 MORE = "All other commands: ideogram-async --help, with the extra: pip install 'ideogram-async[cli]'"
 
 

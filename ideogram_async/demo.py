@@ -38,8 +38,11 @@ PROMPTS = (
     "a whale above the rooftops at dusk",
     "a still life with seven lemons",
 )
+
 LATENCY = (0.1, 0.5)
+
 """Seconds the sandbox takes for a call; the service takes some more."""
+
 INTERRUPTED = 130
 
 Drawn = ImageGenerationResponseV3 | GenerateImageResponse

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from attrs import field, frozen
 
+from ideogram_async._redaction import Veiled
 from ideogram_async.errors import Billed, Phase
-from ideogram_async.secret import Veiled
 
 __all__ = [
     "Answered",

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Protocol, TypeAlias, runtime_checkable
 
 from attrs import field, frozen
 
-from ideogram_async.formats import sniff
+from ideogram_async._formats import sniff
 
 __all__ = ["AsyncReader", "FromJob", "HasLink", "ImageFile", "ImageSource"]
 
@@ -135,6 +135,7 @@ class ImageFile:
 ImageSource: TypeAlias = (
     str | os.PathLike[str] | bytes | tuple[str, bytes] | BinaryIO | AsyncReader | HasLink | FromJob | ImageFile
 )
+
 """Everything that a file field takes. A plain string is a path."""
 
 

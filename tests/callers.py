@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from ideogram_async.limiter.limiter import Limiter
+from ideogram_async._limiter.limiter import Limiter
 
 __all__ = ["Calls", "Draws", "numbers", "settle"]
 

@@ -12,9 +12,9 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from ideogram_async import Ideogram
+from ideogram_async._limiter.limiter import ImageLimiter
+from ideogram_async._transport.policy import Retry
 from ideogram_async.events import Event
-from ideogram_async.limiter.limiter import ImageLimiter
-from ideogram_async.transport.policy import Retry
 
 __all__ = ["AT_ONCE", "CANARY", "Events", "NoNames", "SlowNames", "connected", "impatient", "resolving"]
 

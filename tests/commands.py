@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import frozen
 
-COMMAND = [sys.executable, "-m", "ideogram_async.cli.main"]
+COMMAND = [sys.executable, "-m", "ideogram_async.cli.app"]
 
 
 @frozen

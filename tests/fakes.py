@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+from ideogram_async._wire.call import Call
 from ideogram_async.errors import AmbiguousError, NotSentError, Phase, TransportError
-from ideogram_async.models.reply import Reply
-from ideogram_async.wire.call import Call
+from ideogram_async.models.base import Reply
 
 __all__ = ["AMBIGUOUS", "NOT_SENT", "FakeSend", "call", "reply"]
 

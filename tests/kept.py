@@ -11,13 +11,13 @@ from typing import Any
 from pictures import picture
 
 from ideogram_async import Generate
-from ideogram_async.batch import rows
-from ideogram_async.batch.identity import pack
-from ideogram_async.batch.inputs import Inputs
-from ideogram_async.batch.job import ImageState, JobState
-from ideogram_async.batch.rows import ImageRow, JobRow
-from ideogram_async.batch.schema import prepare
-from ideogram_async.endpoint import Request
+from ideogram_async._batch.identity import pack
+from ideogram_async._batch.inputs import Inputs
+from ideogram_async._batch.job import ImageState, JobState
+from ideogram_async._batch.journal import queries
+from ideogram_async._batch.journal.queries import ImageRow, JobRow
+from ideogram_async._batch.journal.schema import prepare
+from ideogram_async._operations import Request
 
 __all__ = ["image", "job", "journal", "keep", "with_pictures"]
 
@@ -63,8 +63,8 @@ def keep(folder: Path, jobs: Iterable[JobRow], images: Iterable[ImageRow] = (), 
     journal(folder).parent.mkdir(parents=True, exist_ok=True)
     with closing(prepare(journal(folder), origin)) as database:
         database.execute("BEGIN")
-        rows.add(database, jobs)
-        rows.link(database, images)
+        queries.add(database, jobs)
+        queries.link(database, images)
         database.execute("COMMIT")
 
     return folder

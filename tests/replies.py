@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from ideogram_async._wire.call import Call
+from ideogram_async._wire.decode import decode
 from ideogram_async.errors import DecodeError
 from ideogram_async.models import ImageGenerationResponseV3, Reply
-from ideogram_async.wire.call import Call
-from ideogram_async.wire.decode import decode
 
 __all__ = ["CREATED", "DATASET", "FREE", "IMAGE", "MODEL", "PAID", "images", "read", "refused", "without"]
 

@@ -13,11 +13,11 @@ import attrs
 
 import ideogram_async.sandbox
 from ideogram_async import enums, models, requests
-from ideogram_async.endpoint import Body
-from ideogram_async.models.answer import Item
-from ideogram_async.requests.palette import PaletteRule
-from ideogram_async.requests.pictures import Picture, Pictures
-from ideogram_async.requests.rules import Choice, Flag, Integer, Rule, Text, Texts
+from ideogram_async._operations import Body
+from ideogram_async.models.base import Item
+from ideogram_async.requests._file_rules import Picture, Pictures
+from ideogram_async.requests._palette import PaletteRule
+from ideogram_async.requests._rules import Choice, Flag, Integer, Rule, Text, Texts
 
 __all__ = [
     "ANSWERS",

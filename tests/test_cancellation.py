@@ -18,10 +18,10 @@ from leaks import files_below, other_tasks
 from rawserver import GOOD, OK, RawServer, Script, answer, read, refused, reset, say, stall, whole
 
 from ideogram_async import Billed, Ideogram, Retry
+from ideogram_async._limiter.limiter import ImageLimiter
 from ideogram_async.errors import Phase
 from ideogram_async.events import Event, Failed, Retrying, Throttled
 from ideogram_async.files import ImageFile
-from ideogram_async.limiter.limiter import ImageLimiter
 
 AT_ONCE = 2.0
 """Seconds within which a cancellation has to be through, with room for a busy machine."""

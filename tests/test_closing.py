@@ -12,10 +12,10 @@ from pictures import picture
 from rawserver import OK, RawServer, Script, answer, page, refused, say, stall, whole
 
 from ideogram_async import AmbiguousError, Billed, DownloadError, Ideogram, IdeogramError, NotSentError, Retry
+from ideogram_async._limiter.limiter import ImageLimiter
+from ideogram_async._pipeline import sessions
 from ideogram_async.errors import Phase
 from ideogram_async.events import Event, Failed
-from ideogram_async.exchange import sessions
-from ideogram_async.limiter.limiter import ImageLimiter
 
 LONG = Retry(base=1000.0, cap=1000.0)
 

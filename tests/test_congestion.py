@@ -11,8 +11,8 @@ import pytest
 from callers import Calls, Draws, numbers, settle
 from virtual import run, virtual
 
-from ideogram_async.limiter.congestion import Congestion
-from ideogram_async.limiter.limiter import ImageLimiter
+from ideogram_async._limiter.congestion import Congestion
+from ideogram_async._limiter.limiter import ImageLimiter
 
 # ---- 429: the limit
 

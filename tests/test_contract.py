@@ -22,9 +22,9 @@ from schemas import (
 from variants import VARIANTS, Stage, comparable, fields_of, variant
 
 from ideogram_async import Ideogram
+from ideogram_async._wire.encode import encode
 from ideogram_async.requests import LegacyGenerate, Upscale
 from ideogram_async.sandbox import Sandbox
-from ideogram_async.wire.encode import encode
 
 every_request = pytest.mark.parametrize("kind", REQUESTS.values(), ids=REQUESTS)
 

@@ -11,6 +11,8 @@ import attrs
 import pytest
 from replies import CREATED, DATASET, FREE, IMAGE, MODEL, PAID, images, read, refused, without
 
+from ideogram_async._wire.call import Call
+from ideogram_async._wire.decode import decode, links_in
 from ideogram_async.enums import AssetType, ModelStatus, ResolutionV3, StyleTypeV3
 from ideogram_async.errors import Billed, DecodeError
 from ideogram_async.models import (
@@ -30,8 +32,6 @@ from ideogram_async.models import (
     UploadDatasetAssetsResponse,
     V1EditImagesResponse,
 )
-from ideogram_async.wire.call import Call
-from ideogram_async.wire.decode import decode, links_in
 
 # ---- leniency
 

@@ -26,8 +26,8 @@ from ideogram_async import (
     Remix,
     SafetyError,
 )
+from ideogram_async._pipeline import sessions
 from ideogram_async.events import Failed
-from ideogram_async.exchange import sessions
 from ideogram_async.sandbox import Fault, Sandbox
 
 FOX = Generate("a red fox")
@@ -366,7 +366,7 @@ def test_a_loop_that_ends_does_not_wait_for_ever() -> None:
     """At the end of its loop `on_done` has some seconds, and whoever hangs in it is cancelled."""
     run_quietly("""
         from ideogram_async import Generate
-        from ideogram_async.exchange import detached
+        from ideogram_async._pipeline import running_call as detached
 
         async def hang(call):
             told.append(call.error.billed)

@@ -12,6 +12,8 @@ import pytest
 from pictures import picture
 
 from ideogram_async import ColorPaletteMember, ImageFile, InvalidRequestError, Unchecked
+from ideogram_async._wire.call import Call, Part
+from ideogram_async._wire.encode import encode, encode_raw
 from ideogram_async.enums import ColorPalettePresetName, ModelStatus, RenderingSpeed
 from ideogram_async.requests import (
     CreateDataset,
@@ -31,9 +33,6 @@ from ideogram_async.requests import (
     UploadDatasetAssets,
     Upscale,
 )
-from ideogram_async.wire.call import Call, Part
-from ideogram_async.wire.encode import encode
-from ideogram_async.wire.raw import encode_raw
 
 PNG = picture()
 

@@ -10,7 +10,7 @@ import pytest
 from schemas import REQUESTS
 
 from ideogram_async import Generate, Ideogram
-from ideogram_async.operations import field_docs
+from ideogram_async._operations import field_docs
 
 
 @pytest.mark.parametrize("kind", REQUESTS.values(), ids=REQUESTS)

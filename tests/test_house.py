@@ -16,21 +16,22 @@ import ideogram_async
 
 ROOT = Path(ideogram_async.__file__).parent
 LEVELS = (
-    ("_version", "lazy", "enums", "errors", "files", "formats", "secret", "value"),
-    ("endpoint", "events", "models"),
+    ("_version", "_lazy", "enums", "errors", "files", "_formats", "_redaction"),
+    ("events", "models"),
+    ("_operations",),
     ("requests",),
-    ("wire", "operations", "prices"),
-    ("limiter",),
-    ("transport",),
-    ("download",),
-    ("exchange",),
-    ("batch", "gallery"),
-    ("namespaces", "settings", "client"),
+    ("_wire", "_prices"),
+    ("_limiter",),
+    ("_transport",),
+    ("_download",),
+    ("_pipeline",),
+    ("_batch",),
+    ("batch", "_namespaces", "_client"),
     ("sandbox", "cli", "demo", "integrations", "__main__"),
 )
 LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 # What `from ideogram_async import X` loads is as high as the client.
-LEVEL_OF["ideogram_async"] = LEVEL_OF["client"]
+LEVEL_OF["ideogram_async"] = LEVEL_OF["_client"]
 MODULES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
 
 PUBLIC = {
@@ -161,8 +162,8 @@ def test_a_method_has_the_signature_of_its_request():
 
 def test_every_operation_is_worn_once():
     """Each of the 23 request classes is a method of the client or of one of its groups."""
-    from ideogram_async.namespaces import Datasets, Legacy, Models
-    from ideogram_async.operations import Operation
+    from ideogram_async._namespaces import Datasets, Legacy, Models
+    from ideogram_async._operations import Operation
 
     groups = (ideogram_async.Ideogram, Legacy, Datasets, Models)
     worn = [

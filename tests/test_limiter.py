@@ -14,11 +14,11 @@ import pytest
 from callers import Calls, numbers, settle
 from virtual import VirtualLoop, run, virtual
 
+from ideogram_async._limiter import slots
+from ideogram_async._limiter.limiter import ImageLimiter
+from ideogram_async._limiter.slots import Waiter, choose
 from ideogram_async.errors import InvalidRequestError
-from ideogram_async.limiter import line
-from ideogram_async.limiter.limiter import ImageLimiter
-from ideogram_async.limiter.line import Waiter, choose
-from ideogram_async.models.values import LimiterStatistics
+from ideogram_async.models.base import LimiterStatistics
 
 # ---- places
 
@@ -237,7 +237,7 @@ def _passes(started: list[int]) -> Iterator[int]:
 )
 def test_places_are_filled(weights: list[int], window: int, expected: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """2,000 calls of 50 to 150 ms take hardly longer than they must; a window of 1 is strict first in, first out."""
-    monkeypatch.setattr(line, "WINDOW", window)
+    monkeypatch.setattr(slots, "WINDOW", window)
 
     assert expected == pytest.approx(run(_makespan(list(weights), random.Random(1))), rel=0.02)
 

@@ -14,8 +14,8 @@ from schemas import REQUESTS
 from variants import VARIANTS, Stage, variant
 
 from ideogram_async import Ideogram, Unchecked
+from ideogram_async._prices import PriceTable
 from ideogram_async.enums import ModelEnum, RenderingSpeed
-from ideogram_async.prices import PriceTable
 from ideogram_async.requests import (
     CreateDataset,
     Describe,

@@ -16,7 +16,7 @@ from schemas import POSITIONAL, REQUESTS
 from variants import VARIANTS, Stage, variant
 
 from ideogram_async import Ideogram, InvalidRequestError, Unchecked
-from ideogram_async.endpoint import Request
+from ideogram_async._operations import Request
 from ideogram_async.requests import (
     CreateDataset,
     Edit,

@@ -21,7 +21,7 @@ from leaks import files_below
 from rawserver import OK, RawServer, Script, answer, page, refused, reset, say, stall, status, whole
 
 from ideogram_async import AuthenticationError, Ideogram, IdeogramError, Retry, Timeout
-from ideogram_async.secret import MaskedStr, Secret
+from ideogram_async._redaction import MaskedStr, Secret
 
 BAD = f"{CANARY}\nX-Evil: 1"
 
@@ -167,7 +167,7 @@ async def test_cancellations(way: Callable[..., Awaitable[None]], head: bytes, t
 
         shown = told(caught.value)
 
-        assert "exchange.py" in shown
+        assert "pipeline.py" in shown
         assert "aiohttp/client.py" not in shown
         assert CANARY not in shown
 

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from inspect import Parameter as Option
 from typing import Any
 
 from cyclopts import App, CycloptsError, Group, UnusedCliTokensError
 
 from ideogram_async._version import __version__
-from ideogram_async.cli import batches, doctor, local
+from ideogram_async.cli import batch, doctor, tools
 from ideogram_async.cli.call import send
-from ideogram_async.cli.estimate import estimate
-from ideogram_async.cli.exits import Exit, of_error
-from ideogram_async.cli.operations import Named, operations
+from ideogram_async.cli.catalog import Named, operations
+from ideogram_async.cli.console import Exit, of_error
+from ideogram_async.cli.errors import UsageError, say_error, say_trouble
 from ideogram_async.cli.options import FOLDER, JSON, command_of
-from ideogram_async.cli.trouble import UsageError, say_error, say_trouble
-from ideogram_async.cli.waiting import wait
+from ideogram_async.cli.tools import estimate, wait
 from ideogram_async.errors import Billed, IdeogramError
-
-__all__ = ["run"]
 
 WORDS = """Ideogram's image API from the command line. Nothing is paid twice by accident.
 
 The key comes from `IDEOGRAM_API_KEY`; `batch run FILE FOLDER --sandbox` and `demo` need none. `IDEOGRAM_TIMEOUT` sets
 the seconds that one attempt may take (300), `IDEOGRAM_BASE_URL` another address of the service. A word that is newer
 than this program is written `unchecked:WORD`, and sent as it is."""
+
 ENDING = """Exit codes:
 
 - `0` all is well
@@ -35,11 +35,17 @@ ENDING = """Exit codes:
 - `3` something may have been paid for, and is yours to decide
 - `4` a batch stopped early; the same command goes on
 - `130` interrupted; a batch only by the second Ctrl-C"""
+
 CURRENT = Group("Operations", sort_key=1)
+
 TRAINING = Group("Training", sort_key=2)
+
 LEGACY = Group("Operations of older models", sort_key=3)
+
 TOOLS = Group("Tools", sort_key=4)
+
 ABOUT = Group("About", sort_key=5)
+
 GROUPS = {"datasets": "Sets of images to train on.", "models": "Custom models."}
 
 
@@ -100,7 +106,7 @@ def make_app(argv: list[str]) -> App:
     _add_batches(app, argv)
     _add_operations(app, argv)
     app.command(doctor.doctor, group=TOOLS)
-    for command in (local.demo, local.sandbox):
+    for command in (tools.demo, tools.sandbox):
         # Their options are their own, help included.
         app.command(App(name=command.__name__, default_command=command, help_flags=(), version_flags=(), group=TOOLS))
 
@@ -123,7 +129,7 @@ def _add_operations(app: App, argv: list[str]) -> None:
 def _add_batches(app: App, argv: list[str]) -> None:
     many = Group("Many images, and their price", sort_key=0)
     priced = App(name="estimate", help="Say what an operation will cost, by a dated table. Sends nothing.", group=many)
-    app.command(batches.app(many))
+    app.command(batch.app(many))
     app.command(priced)
     for named in operations():
         if named.request.endpoint.charged and not named.group:
@@ -148,7 +154,7 @@ def _near(argv: list[str]) -> str:
     known = {named.name for named in operations()} | {*GROUPS, "batch", "estimate", "doctor", "wait"}
     words = []
     for word in argv[:2]:
-        if word not in known and word not in batches.NAMES:
+        if word not in known and word not in batch.NAMES:
             break
 
         words.append(f"{word} ")
@@ -156,5 +162,42 @@ def _near(argv: list[str]) -> str:
     return "".join(words)
 
 
+NEEDED = ("cyclopts", "rich")
+
+USAGE = 2
+
+BROKEN_PIPE = 1
+
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit code.
+
+    Args:
+        argv: The words behind the program's name; those of the process if not given.
+    """
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        sys.stderr.write(
+            f"The command line needs {' and '.join(missing)}: pip install 'ideogram-async[cli]'\n"
+            "Without them there are: python -m ideogram_async demo, python -m ideogram_async sandbox\n"
+        )
+        return USAGE
+
+    try:
+        code = run(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the output has left; Python would complain once more when it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except KeyboardInterrupt:
+        # Before there was anything to tell, or while it was being told.
+        return INTERRUPTED
+
+    return code
+
+
 if __name__ == "__main__":
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(main())

@@ -9,16 +9,13 @@ from typing import Any
 
 from attrs import frozen
 
-from ideogram_async.cli.answers import tell_answer, tell_paths
-from ideogram_async.cli.exits import Exit, of_error, worst
-from ideogram_async.cli.plain import plain
-from ideogram_async.cli.say import say_json
-from ideogram_async.cli.settings import client_of_environment
-from ideogram_async.cli.trouble import UsageError, say_error, say_trouble, tell_error
-from ideogram_async.client import Ideogram
+from ideogram_async._client import Ideogram
+from ideogram_async.cli.console import Exit, of_error, plain, say_json, worst
+from ideogram_async.cli.errors import UsageError, say_error, say_trouble, tell_error
+from ideogram_async.cli.options import client_of_environment
+from ideogram_async.cli.render import tell_answer, tell_paths
 from ideogram_async.errors import Billed, DecodeError, IdeogramError
-
-__all__ = ["send"]
+from ideogram_async.models.images import ImageAnswer
 
 
 def send(request: Any, *, output: Path | None = None, json: bool = False) -> int:
@@ -131,12 +128,8 @@ def _make(output: Path | None) -> None:
 
 def _links_of(answer: Any) -> Iterator[str | None]:
     """Go over the links of an answer's images; `None` stands for one that was withheld."""
-    if hasattr(answer, "base_image_url"):
-        yield answer.base_image_url
-        if answer.original_image_url is not None:
-            yield answer.original_image_url
-    elif type(answer).__module__ == "ideogram_async.models.images":
-        yield from (image.url for image in answer)
+    if isinstance(answer, ImageAnswer):
+        yield from (image.url for image in answer.images)
 
 
 async def _stored(client: Ideogram, link: str | None, output: Path) -> _Stored:

@@ -7,18 +7,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ideogram_async.cli.fields import Field, Kind, kind_of
-from ideogram_async.cli.unchecked import word
+from ideogram_async.cli.catalog import Field, Kind, kind_of, word
 from ideogram_async.enums import ColorPalettePresetName
 from ideogram_async.files import FromJob
-from ideogram_async.requests.palette import ColorPaletteMember
-from ideogram_async.requests.rules import Choice, Texts
-
-__all__ = ["from_json", "from_text", "from_texts"]
+from ideogram_async.requests._palette import ColorPaletteMember
+from ideogram_async.requests._rules import Choice, Texts
 
 COLOUR = re.compile(r"(#[^:]*):([0-9.]+)")
+
 EARLIER = re.compile(r"job:(?P<id>.+?)(?:#(?P<index>\d+))?")
+
 PRESET = Choice(ColorPalettePresetName)
+
 YES_AND_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 

@@ -18,7 +18,7 @@ from ideogram_async.events import (
     Retrying,
     Throttled,
 )
-from ideogram_async.integrations.facts import facts_of
+from ideogram_async.integrations._attributes import facts_of
 
 __all__ = ["EventLog"]
 
@@ -33,6 +33,7 @@ LEVELS: dict[type[Event], int] = {
     BatchStopped: logging.WARNING,
     Failed: logging.WARNING,
 }
+
 """All others are DEBUG, and a failure that may have cost money is an ERROR."""
 
 

@@ -18,13 +18,15 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, TracerProvider
 from ideogram_async._version import __version__
 from ideogram_async.errors import Billed
 from ideogram_async.events import Answered, Event, Failed, Retrying, Sending, Throttled, Waiting
-from ideogram_async.integrations.facts import Fact, facts_of
+from ideogram_async.integrations._attributes import Fact, facts_of
 
 __all__ = ["Telemetry"]
 
 NAME = "ideogram_async"
+
 # The boundaries of the convention, and two more: an image takes up to 265 seconds, and its call may wait for a place.
 SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 163.84, 327.68)
+
 COMMON = ("at", "call_id", "operation")
 
 

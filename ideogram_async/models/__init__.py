@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ideogram_async.lazy import attach
+from ideogram_async._lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from ideogram_async.models.base import LimiterStatistics, Price, Reply
     from ideogram_async.models.images import (
+        DescribeResponse,
+        Description,
         GenerateImageResponse,
         ImageGenerationObjectV3,
         ImageGenerationResponseV3,
@@ -18,7 +21,6 @@ if TYPE_CHECKING:
         V1EditImageObject,
         V1EditImagesResponse,
     )
-    from ideogram_async.models.reply import Reply
     from ideogram_async.models.training import (
         AssetIdentifier,
         CustomModel,
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
         TrainDatasetModelResponse,
         UploadDatasetAssetsResponse,
     )
-    from ideogram_async.models.values import LimiterStatistics, Price
-    from ideogram_async.models.words import DescribeResponse, Description
 
 __all__ = [
     "AssetIdentifier",
@@ -65,4 +65,17 @@ __all__ = [
     "V1EditImagesResponse",
 ]
 
-__getattr__, __dir__ = attach(__name__, __all__, ("reply", "values", "images", "words", "training"))
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "base": "LimiterStatistics Price Reply",
+        "images": """
+            DescribeResponse Description GenerateImageResponse ImageGenerationObjectV3 ImageGenerationResponseV3
+            ImageObject LayerizeTextResponse RemoveBackgroundImageObject RemoveBackgroundResponse V1EditImageObject
+            V1EditImagesResponse""",
+        "training": """
+            AssetIdentifier CustomModel Dataset DatasetFile DatasetUploadFailedAsset DatasetUploadSucceededAsset
+            GetDatasetResponse GetModelResponse ListDatasetsResponse ListModelsResponse TrainDatasetModelResponse
+            UploadDatasetAssetsResponse""",
+    },
+)

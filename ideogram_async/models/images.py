@@ -8,9 +8,11 @@ from datetime import datetime
 from attrs import frozen
 
 from ideogram_async.enums import ResolutionV3, StyleType, StyleTypeV3
-from ideogram_async.models.answer import Answer, Item
+from ideogram_async.models.base import Answer, Item
 
 __all__ = [
+    "DescribeResponse",
+    "Description",
     "GenerateImageResponse",
     "ImageGenerationObjectV3",
     "ImageGenerationResponseV3",
@@ -73,10 +75,39 @@ class ImageObject(GeneratedImage):
 
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
-class ImageGenerationResponseV3(Answer):
-    """The images of a 3.0 operation. Iterating goes over them."""
+class LayerImage(RemoveBackgroundImageObject):
+    """An image of a layerized one: the `base` without text, or the `original`."""
+
+    layer: str
+    seed: int
+
+
+class ImageAnswer(Answer):
+    """The base of answers that contain images."""
+
+    @property
+    def images(self) -> tuple[RemoveBackgroundImageObject, ...]:
+        """All images, in the order of the answer."""
+        raise NotImplementedError
+
+
+@frozen(slots=False, kw_only=True, eq=False, repr=False)
+class ImageListAnswer(ImageAnswer):
+    """The base of answers that are a list of images."""
 
     created: datetime
+    data: tuple[RemoveBackgroundImageObject, ...] = ()
+
+    @property
+    def images(self) -> tuple[RemoveBackgroundImageObject, ...]:
+        """All images, in the order of the answer."""
+        return self.data
+
+
+@frozen(slots=False, kw_only=True, eq=False, repr=False)
+class ImageGenerationResponseV3(ImageListAnswer):
+    """The images of a 3.0 operation. Iterating goes over them."""
+
     data: tuple[ImageGenerationObjectV3, ...] = ()
 
     def __iter__(self) -> Iterator[ImageGenerationObjectV3]:
@@ -84,10 +115,9 @@ class ImageGenerationResponseV3(Answer):
 
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
-class V1EditImagesResponse(Answer):
+class V1EditImagesResponse(ImageListAnswer):
     """The images of an edit. Iterating goes over them."""
 
-    created: datetime
     data: tuple[V1EditImageObject, ...] = ()
 
     def __iter__(self) -> Iterator[V1EditImageObject]:
@@ -95,10 +125,9 @@ class V1EditImagesResponse(Answer):
 
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
-class GenerateImageResponse(Answer):
+class GenerateImageResponse(ImageListAnswer):
     """The images of a legacy operation, or of an upscale. Iterating goes over them."""
 
-    created: datetime
     data: tuple[ImageObject, ...] = ()
 
     def __iter__(self) -> Iterator[ImageObject]:
@@ -106,10 +135,9 @@ class GenerateImageResponse(Answer):
 
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
-class RemoveBackgroundResponse(Answer):
+class RemoveBackgroundResponse(ImageListAnswer):
     """The foreground, as a list of one. Iterating goes over it."""
 
-    created: datetime
     data: tuple[RemoveBackgroundImageObject, ...] = ()
 
     def __iter__(self) -> Iterator[RemoveBackgroundImageObject]:
@@ -117,7 +145,7 @@ class RemoveBackgroundResponse(Answer):
 
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
-class LayerizeTextResponse(Answer):
+class LayerizeTextResponse(ImageAnswer):
     """An image without its text. The text blocks that the service found are in `extra["text_blocks"]`."""
 
     base_image_url: str
@@ -125,3 +153,30 @@ class LayerizeTextResponse(Answer):
     seed: int
     original_image_url: str | None = None
     """The image with its text."""
+
+    @property
+    def images(self) -> tuple[LayerImage, ...]:
+        """The image without its text, and the original where the answer has it."""
+        links = {"base": self.base_image_url, "original": self.original_image_url}
+        return tuple(
+            LayerImage(url=url or None, is_image_safe=bool(url), layer=layer, seed=self.seed)
+            for layer, url in links.items()
+            if url or layer == "base"
+        )
+
+
+@frozen(slots=False, kw_only=True, eq=False, repr=False)
+class Description(Item):
+    """One description of an image."""
+
+    text: str | None = None
+
+
+@frozen(slots=False, kw_only=True, eq=False, repr=False)
+class DescribeResponse(Answer):
+    """Descriptions of an image. Iterating goes over them."""
+
+    descriptions: tuple[Description, ...] = ()
+
+    def __iter__(self) -> Iterator[Description]:
+        return iter(self.descriptions)

@@ -8,7 +8,7 @@ from datetime import datetime
 from attrs import frozen
 
 from ideogram_async.enums import AssetType, DatasetAssetFailureReason, ModelStatus
-from ideogram_async.models.answer import Answer, Item
+from ideogram_async.models.base import Answer, Item
 
 __all__ = [
     "AssetIdentifier",

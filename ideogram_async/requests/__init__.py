@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ideogram_async.lazy import attach
+from ideogram_async._lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from ideogram_async.requests._palette import ColorPaletteMember
+    from ideogram_async.requests.images import (
+        Describe,
+        Edit,
+        Generate,
+        GenerateTransparent,
+        Inpaint,
+        LayerizeText,
+        Reframe,
+        Remix,
+        RemoveBackground,
+        ReplaceBackground,
+        Upscale,
+    )
     from ideogram_async.requests.legacy import LegacyEdit, LegacyEditV3, LegacyGenerate, LegacyReframe, LegacyRemix
-    from ideogram_async.requests.palette import ColorPaletteMember
-    from ideogram_async.requests.single import Describe, Edit, RemoveBackground, Upscale
     from ideogram_async.requests.training import (
         CreateDataset,
         GetDataset,
@@ -18,15 +30,6 @@ if TYPE_CHECKING:
         ListModels,
         TrainModel,
         UploadDatasetAssets,
-    )
-    from ideogram_async.requests.v3 import (
-        Generate,
-        GenerateTransparent,
-        Inpaint,
-        LayerizeText,
-        Reframe,
-        Remix,
-        ReplaceBackground,
     )
 
 __all__ = [
@@ -56,4 +59,14 @@ __all__ = [
     "Upscale",
 ]
 
-__getattr__, __dir__ = attach(__name__, __all__, ("palette", "v3", "single", "legacy", "training"))
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "_palette": "ColorPaletteMember",
+        "images": """
+            Describe Edit Generate GenerateTransparent Inpaint LayerizeText Reframe Remix RemoveBackground
+            ReplaceBackground Upscale""",
+        "legacy": "LegacyEdit LegacyEditV3 LegacyGenerate LegacyReframe LegacyRemix",
+        "training": "CreateDataset GetDataset GetModel ListDatasets ListModels TrainModel UploadDatasetAssets",
+    },
+)

@@ -6,22 +6,25 @@ from collections.abc import Iterator
 
 from attrs import field, frozen
 
-from ideogram_async.endpoint import Body, Endpoint
+from ideogram_async._operations import Body, Endpoint
 from ideogram_async.enums import AspectRatio, MagicPromptOption, ModelEnum, Resolution, StyleType, Unchecked
 from ideogram_async.files import ImageSource, as_image
 from ideogram_async.models.images import GenerateImageResponse, ImageGenerationResponseV3
-from ideogram_async.requests.base import RequestBase
-from ideogram_async.requests.mixins import Cast, Counted, Masked, Negated, Paced, Prompted
-from ideogram_async.requests.palette import PaletteRule, PaletteSource, as_palette
-from ideogram_async.requests.pictures import Picture
-from ideogram_async.requests.rules import Choice, Integer, Text, rule
+from ideogram_async.requests._fields import Cast, Counted, Masked, Negated, Paced, Prompted
+from ideogram_async.requests._file_rules import Picture
+from ideogram_async.requests._palette import PaletteRule, PaletteSource, as_palette
+from ideogram_async.requests._rules import Choice, Integer, RequestBase, Text, rule
 
 __all__ = ["LegacyEdit", "LegacyEditV3", "LegacyGenerate", "LegacyReframe", "LegacyRemix"]
 
 PROMPT = rule(Text(may_be_empty=False))
+
 IMAGE = rule(Picture(), wire="image_file")
+
 VERSION_1 = ("V_1", "V_1_TURBO")
+
 VERSION_2 = ("V_2", "V_2_TURBO")
+
 VERSION_2A = ("V_2A", "V_2A_TURBO")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from attrs import field, frozen
 
-from ideogram_async.endpoint import Body, Endpoint
+from ideogram_async._operations import Body, Endpoint
 from ideogram_async.enums import ModelsGetParametersScope, ModelStatus
 from ideogram_async.files import ImageSource, as_images
 from ideogram_async.models.training import (
@@ -18,23 +18,16 @@ from ideogram_async.models.training import (
     TrainDatasetModelResponse,
     UploadDatasetAssetsResponse,
 )
-from ideogram_async.requests.base import RequestBase, as_texts
-from ideogram_async.requests.pictures import Asset, Assets
-from ideogram_async.requests.rules import Choice, Text, Texts, rule
+from ideogram_async.requests._file_rules import Asset, Assets
+from ideogram_async.requests._rules import Choice, RequestBase, Text, Texts, as_texts, rule
 
-__all__ = [
-    "CreateDataset",
-    "GetDataset",
-    "GetModel",
-    "ListDatasets",
-    "ListModels",
-    "TrainModel",
-    "UploadDatasetAssets",
-]
+__all__ = ["CreateDataset", "GetDataset", "GetModel", "ListDatasets", "ListModels", "TrainModel", "UploadDatasetAssets"]
 
 NOT_EMPTY = rule(Text(may_be_empty=False))
+
 # An id is a step in a path: these two would lead to another operation.
 ID = rule(Text(r"(?s)(?!\.\.?\Z).+", "cannot be . or ..", may_be_empty=False))
+
 MODEL_NAME = rule(Text(r"[A-Za-z0-9 \-]{5,30}", "must have 5 to 30 characters: letters, digits, spaces and hyphens"))
 
 

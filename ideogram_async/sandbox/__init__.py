@@ -14,13 +14,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ideogram_async.lazy import attach
+from ideogram_async._lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from ideogram_async.sandbox.box import Sandbox
     from ideogram_async.sandbox.faults import Fault
+    from ideogram_async.sandbox.sandbox import Sandbox
 
 __all__ = ["Fault", "Sandbox"]
 
 # Every run of pytest imports this package for its plugin, so nothing is loaded before it is used.
-__getattr__, __dir__ = attach(__name__, __all__, ("faults", "box"))
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "faults": "Fault",
+        "sandbox": "Sandbox",
+    },
+)

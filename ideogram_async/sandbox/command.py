@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 
-from ideogram_async.sandbox.box import Sandbox
+from ideogram_async.sandbox.sandbox import Sandbox
 
 __all__ = ["main"]
 

@@ -2,18 +2,193 @@
 
 from __future__ import annotations
 
+import colorsys
 import io
+import random
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from ideogram_async.sandbox.pixels import resized, shaded
-from ideogram_async.sandbox.poster import DARKEST_HALF, background, caption, coloured, letter
-from ideogram_async.sandbox.sketch import Sketch
+from ideogram_async.sandbox.recipe import Size, Sketch, named
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.ImageFont import FreeTypeFont, ImageFont
 
-__all__ = ["draw", "suffix_of"]
+__all__ = [
+    "DARKEST_HALF",
+    "Lines",
+    "background",
+    "caption",
+    "coloured",
+    "draw",
+    "font_of",
+    "letter",
+    "ramp",
+    "resized",
+    "set_text",
+    "shaded",
+    "suffix_of",
+]
+
+
+def resized(image: Image, size: tuple[int, int]) -> Image:
+    """Give an image in another size, smoothly."""
+    return image.resize(size)  # pyright: ignore[reportUnknownMemberType]
+
+
+def shaded(image: Image, shade: Callable[[int], float]) -> Image:
+    """Give an image of greys with each of the 256 shades replaced."""
+    return image.point([round(shade(grey)) for grey in range(256)])  # pyright: ignore[reportUnknownMemberType]
+
+
+Lines = tuple[str, ...]
+
+_LEADING = 1.25
+
+_SHRINK = 0.88
+
+
+@lru_cache(maxsize=64)
+def font_of(size: int) -> FreeTypeFont | ImageFont:
+    """Give the typeface that comes with Pillow, in a size in pixels."""
+    from PIL import ImageFont
+
+    return ImageFont.load_default(size)
+
+
+def set_text(text: str, width: int, height: int) -> tuple[Lines, int]:
+    """Break a text into lines and find the largest size in which they fit; what never fits is cut.
+
+    Returns:
+        The lines, and the size of the letters in pixels.
+    """
+    size, smallest = max(width // 6, 8), max(min(width, height) // 28, 8)
+
+    while True:
+        lines = _broken(text, size, width)
+        room = max(int(height / (size * _LEADING)), 1)
+
+        if len(lines) <= room:
+            return lines, size
+        if size <= smallest:
+            return (*lines[: room - 1], lines[room - 1][:-1] + "…"), size
+
+        size = max(int(size * _SHRINK), smallest)
+
+
+def _broken(text: str, size: int, width: int) -> Lines:
+    lines: list[str] = []
+    line = ""
+
+    for word in _words(text, size, width):
+        longer = f"{line} {word}" if line else word
+
+        if line and _length(longer, size) > width:
+            lines.append(line)
+            line = word
+        else:
+            line = longer
+
+    return (*lines, line)
+
+
+def _words(text: str, size: int, width: int) -> list[str]:
+    """Split a text into words, and words wider than the frame into pieces."""
+    per_line = max(int(width / size), 1)
+    return [
+        word[start : start + per_line] if _length(word, size) > width else word
+        for word in text.split()
+        for start in (range(0, len(word), per_line) if _length(word, size) > width else (0,))
+    ]
+
+
+def _length(text: str, size: int) -> float:
+    return font_of(size).getlength(text)
+
+
+DARKEST_HALF = 140
+
+"""Shades up to here belong to the background, so that letters stay readable on it."""
+
+_LETTERS = 255
+
+_DISCS = 7
+
+# The background is drawn small and enlarged, which is quick and smooths the edges of the discs.
+_COARSE = 4
+
+
+def _random(sketch: Sketch) -> random.Random:
+    return random.Random(f"{sketch.verb}:{sketch.seed}")
+
+
+def ramp(sketch: Sketch) -> list[int]:
+    """Give the colours of the 256 shades: dark, then vivid, then cream; flat, as a palette wants them."""
+    hue = _random(sketch).random()
+    stops = (
+        (0, colorsys.hls_to_rgb(hue, 0.13, 0.55)),
+        (DARKEST_HALF, colorsys.hls_to_rgb((hue + 0.12) % 1.0, 0.46, 0.62)),
+        (_LETTERS, (1.0, 0.976, 0.925)),
+    )
+    return [channel for shade in range(256) for channel in _between(stops, shade)]
+
+
+def _between(stops: tuple[tuple[int, tuple[float, ...]], ...], shade: int) -> tuple[int, ...]:
+    low, high = (stops[0], stops[1]) if shade <= stops[1][0] else (stops[1], stops[2])
+    share = (shade - low[0]) / (high[0] - low[0])
+    return tuple(round(255 * (a + (b - a) * share)) for a, b in zip(low[1], high[1], strict=True))
+
+
+def background(sketch: Sketch, size: Size) -> Image:
+    """Draw the discs on a gradient, in shades of grey."""
+    from PIL import Image, ImageDraw, ImageFilter
+
+    dice = _random(sketch)
+    width, height = max(size[0] // _COARSE, 1), max(size[1] // _COARSE, 1)
+    coarse = shaded(resized(Image.linear_gradient("L"), (width, height)), lambda grey: grey * 0.3)
+    pen = ImageDraw.Draw(coarse)
+
+    for index in range(_DISCS):
+        radius = dice.uniform(0.12, 0.42) * min(width, height)
+        x, y = dice.uniform(0, width), dice.uniform(0, height)
+        shade = 25 + index * (DARKEST_HALF - 35) // _DISCS
+        pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=shade)
+
+    return resized(coarse.filter(ImageFilter.GaussianBlur(1.2)), size)
+
+
+def letter(canvas: Image, sketch: Sketch) -> None:
+    """Write the prompt large, from the left, in the middle of the canvas."""
+    from PIL import ImageDraw
+
+    width, height = canvas.size
+    margin = width // 12
+    lines, size = set_text(sketch.prompt, width - 2 * margin, int(height * 0.68))
+    leading = size * 1.25
+    top = (height * 0.94 - leading * len(lines)) / 2
+    pen = ImageDraw.Draw(canvas)
+
+    for index, line in enumerate(lines):
+        pen.text((margin, top + index * leading), line, fill=_LETTERS, font=font_of(size))
+
+
+def caption(canvas: Image, sketch: Sketch) -> None:
+    """Write what was done, in which size and with which seed, along the lower edge."""
+    from PIL import ImageDraw
+
+    width, height = canvas.size
+    size = max(min(width, height) // 30, 8)
+    text = f"{sketch.verb}  ·  {named(sketch.size)}  ·  seed {sketch.seed}"
+    pen = ImageDraw.Draw(canvas)
+    pen.text((width // 12, height - 2.4 * size), text, fill=200, font=font_of(size))
+
+
+def coloured(canvas: Image, sketch: Sketch) -> Image:
+    """Put the ramp on shades of grey; the canvas itself is changed and returned."""
+    canvas.putpalette(ramp(sketch))
+    return canvas
+
 
 # Quick settings: the images are looked at and thrown away.
 _ENCODING: dict[str, dict[str, int]] = {

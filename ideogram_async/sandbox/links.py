@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from ideogram_async.sandbox.sketch import Sketch
+from ideogram_async.sandbox.recipe import Sketch
 
 __all__ = ["Links", "new_id"]
 

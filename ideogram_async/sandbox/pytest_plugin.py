@@ -13,9 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ideogram_client", "ideogram_sandbox"]
 
+
 # Every run of pytest imports this module, so the rest is imported where it is used.
-
-
 @pytest.fixture
 def ideogram_sandbox() -> Iterator[Sandbox]:
     """Run a local server that behaves like Ideogram, bills like it and fails on demand.
@@ -23,7 +22,7 @@ def ideogram_sandbox() -> Iterator[Sandbox]:
     It has a thread of its own, so that tests of any kind can use it, and is new for each test. Its `url` is the base
     URL for a client; `requests`, `ledger` and `leaked_keys` tell what happened; `fail`, `hold` and `advance` direct it.
     """
-    from ideogram_async.sandbox.box import Sandbox
+    from ideogram_async.sandbox.sandbox import Sandbox
     from ideogram_async.sandbox.thread import running_in_thread
 
     with running_in_thread(Sandbox()) as box:

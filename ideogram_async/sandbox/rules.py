@@ -6,19 +6,54 @@ concerns exactly the operations that have the field.
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from attrs import frozen
+
 from ideogram_async.sandbox.contract import Problem, Route, is_list
-from ideogram_async.sandbox.pictures import MAX_BYTES, look
 from ideogram_async.sandbox.records import Part
 
-__all__ = ["UNSAFE_FILE", "UNSAFE_PROMPT", "is_unsafe", "violations"]
+__all__ = ["MAX_BYTES", "UNSAFE_FILE", "UNSAFE_PROMPT", "Look", "is_unsafe", "look", "violations"]
+
+MAX_BYTES = 10 * 2**20
+
+"""The largest file the service takes."""
+
+_FORMATS = ("JPEG", "PNG", "WEBP")
+
+_MAX_PIXELS = 32 * 10**6
+
+
+@frozen
+class Look:
+    """What the header of an image says."""
+
+    format: str
+    size: tuple[int, int]
+
+
+def look(body: bytes) -> Look | None:
+    """Read the header of a JPEG, PNG or WebP; anything else, and anything gigantic, is `None`."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(body), formats=_FORMATS) as image:
+            found = Look(image.format or "", image.size)
+    except (OSError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return None
+
+    return found if found.size[0] * found.size[1] <= _MAX_PIXELS else None
+
 
 UNSAFE_PROMPT = "unsafe-prompt"
+
 """A prompt with this word fails the safety check."""
+
 UNSAFE_FILE = "unsafe-image"
+
 """A file with this in its name fails the safety check."""
 
 Fields = dict[str, Any]
@@ -30,25 +65,31 @@ RANGES = {
     "resemblance": (1, 100),
     "detail": (1, 100),
 }
+
 PATTERNS = {
     "style_codes": r"[0-9a-fA-F]{8}",
     "custom_model_uri": r"model/[^/]+/version/[^/]+",
     "model_name": r"[A-Za-z0-9 -]{5,30}",
     "color_hex": r"#([0-9a-fA-F]{3}){1,2}",
 }
+
 EXCLUSIVE = (
     ("resolution", "aspect_ratio"),
     ("style_codes", "style_reference_images"),
     ("style_codes", "style_type"),
 )
+
 LENGTHS = {"images": 10, "image_urls": 10, "character_reference_images": 1}
+
 GROUPS = ("style_reference_images", "character_reference_images", "character_reference_images_mask")
+
 MODELS = {
     "negative_prompt": ("V_1", "V_1_TURBO", "V_2", "V_2_TURBO", "AUTO"),
     "color_palette": ("V_2", "V_2_TURBO", "AUTO"),
     "style_type": ("V_2", "V_2_TURBO", "V_2A", "V_2A_TURBO", "AUTO"),
     "resolution": ("V_2", "V_2_TURBO", "AUTO"),
 }
+
 EDIT_MODELS = ("V_2", "V_2_TURBO")
 
 

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
 
-from ideogram_async.sandbox.box import Sandbox
+from ideogram_async.sandbox.sandbox import Sandbox
 
 __all__ = ["running_in_thread"]
 

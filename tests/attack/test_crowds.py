@@ -70,7 +70,7 @@ async def test_waiting_for_a_place_takes_no_time(tmp_path: Path, monkeypatch: py
     ):
         first = [asyncio.create_task(client.fetch(f"{server.url}/{number}.png")) for number in range(16)]
         await server.arrived(16)
-        monkeypatch.setattr("ideogram_async.download.opening.TOTAL", 0.05)
+        monkeypatch.setattr("ideogram_async._download.stream.TOTAL", 0.05)
         last = asyncio.create_task(client.download(f"{server.url}/last.png", tmp_path / "last.png"))
         await asyncio.wait([last], timeout=0.2)
         connections = server.connections

@@ -11,7 +11,7 @@ import pytest
 from pictures import picture
 from rawserver import RawServer, answer, say, stall, whole
 
-from ideogram_async.download.storage import is_part
+from ideogram_async._download.atomic import is_part
 
 IMAGE = picture(length=300_000)
 PROGRAM = """

@@ -11,8 +11,9 @@ from clients import AT_ONCE, CANARY, impatient
 from pictures import picture
 
 from ideogram_async import Ideogram
-from ideogram_async.batch.journal import Journal
-from ideogram_async.sandbox import Sandbox, gallery
+from ideogram_async._batch.journal.writer import Journal
+from ideogram_async.sandbox import Sandbox
+from ideogram_async.sandbox import images as origin
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ async def box(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Sandbox]:
     def small(sketch: Any, image_format: str) -> bytes:
         return picture(image_format, size=(64 + sketch.seed % 64, 48))
 
-    monkeypatch.setattr(gallery, "draw", small)
+    monkeypatch.setattr(origin, "draw", small)
     async with Sandbox() as box:
         yield box
 

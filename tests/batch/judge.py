@@ -54,9 +54,10 @@ class Judge:
 
 
 async def serve(options: dict[str, Any]) -> None:
-    from ideogram_async.sandbox import Sandbox, gallery
+    from ideogram_async.sandbox import Sandbox
+    from ideogram_async.sandbox import images as origin
 
-    gallery.draw = small
+    origin.draw = small
     if "latency" in options and isinstance(options["latency"], list):
         options["latency"] = tuple(options["latency"])
 

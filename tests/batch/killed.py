@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from ideogram_async import Generate, Ideogram, Job, Report, Retry
-from ideogram_async.batch.journal import Journal
-from ideogram_async.download import storage
+from ideogram_async._batch.journal.writer import Journal
+from ideogram_async._download import atomic
 
-STEPS = ((Journal, "_commit"), (storage.PartFile, "open"), (storage.PartFile, "write"), (storage.PartFile, "_put"))
+STEPS = ((Journal, "_commit"), (atomic.PartFile, "open"), (atomic.PartFile, "write"), (atomic.PartFile, "_put"))
 
 
 def jobs(count: int) -> list[Job]:

@@ -15,20 +15,20 @@ from weakref import ref
 import pytest
 
 from ideogram_async import Generate, JournalError
-from ideogram_async.batch import rows
-from ideogram_async.batch.ahead import Record, journaled
-from ideogram_async.batch.halt import Halt, HaltedError
-from ideogram_async.batch.job import JobState
-from ideogram_async.batch.journal import Journal
-from ideogram_async.batch.records import JobRow
+from ideogram_async._batch.job import JobState
+from ideogram_async._batch.journal import queries
+from ideogram_async._batch.journal.queries import JobRow
+from ideogram_async._batch.journal.writer import Journal
+from ideogram_async._batch.stopping import Halt, HaltedError
+from ideogram_async._batch.write_ahead import Record, journaled
+from ideogram_async._limiter.limiter import ImageLimiter
+from ideogram_async._transport.emitter import Emitter
+from ideogram_async._transport.limit import limited
+from ideogram_async._transport.tasks import Tasks
+from ideogram_async._wire.call import Call, Send
+from ideogram_async._wire.encode import encode
 from ideogram_async.errors import NotSentError, Phase
-from ideogram_async.limiter.limiter import ImageLimiter
-from ideogram_async.models.reply import Reply
-from ideogram_async.transport.emitter import Emitter
-from ideogram_async.transport.limited import limited
-from ideogram_async.transport.tasks import Tasks
-from ideogram_async.wire.call import Call, Send
-from ideogram_async.wire.encode import encode
+from ideogram_async.models.base import Reply
 
 ANSWER = Reply(status=200, headers={}, raw=b"{}")
 
@@ -74,7 +74,7 @@ async def turns(count: int = 20) -> None:
 async def test_no_byte_leaves_before_sending_is_on_disk(journal: Journal, path: Path):
     """The connection is opened while the journal is busy; the first byte waits for it."""
     gate, seen = threading.Event(), list[list[str]]()
-    await journal.run(lambda database: rows.add(database, [job(0)]))
+    await journal.run(lambda database: queries.add(database, [job(0)]))
     blocked = journal.put(lambda _: gate.wait(10), urgent=True)
 
     def left(_: Call) -> Reply:
@@ -97,10 +97,10 @@ async def test_an_answer_shares_its_commit_with_the_call_that_takes_its_place(
 ):
     """Ten calls one after the other take about as many commits, not twenty; none leaves before its own."""
     # A slow machine may need longer than that between two turns of its loop.
-    monkeypatch.setattr("ideogram_async.batch.journal.LINGER", 0.5)
+    monkeypatch.setattr("ideogram_async._batch.journal.writer.LINGER", 0.5)
     limiter, seen = ImageLimiter(1), list[list[str]]()
     emit = Emitter(None, Tasks)
-    await journal.run(lambda database: rows.add(database, [job(number) for number in range(10)]))
+    await journal.run(lambda database: queries.add(database, [job(number) for number in range(10)]))
     before = journal.commits
 
     async def one(number: int) -> None:
@@ -125,7 +125,7 @@ async def test_an_answer_shares_its_commit_with_the_call_that_takes_its_place(
 async def test_a_sudden_stop_turns_back_what_has_not_left(journal: Journal, path: Path):
     """A call that was noted, and has to wait for the disk, stays here when the batch stops meanwhile."""
     gate, halt = threading.Event(), Halt()
-    await journal.run(lambda database: rows.add(database, [job(0)]))
+    await journal.run(lambda database: queries.add(database, [job(0)]))
     blocked = journal.put(lambda _: gate.wait(10), urgent=True)
     sending = asyncio.create_task(sent(journal, 0, leaving(lambda _: pytest.fail("it has left")), halt))
     await turns()
@@ -157,7 +157,7 @@ async def test_what_cannot_be_noted_does_not_leave(journal: Journal, path: Path)
 async def test_nothing_is_begun_on_a_disk_that_was_full(journal: Journal, path: Path):
     """An answer that does not fit keeps here what stands behind it, though that would fit."""
     large = Reply(status=200, headers={}, raw=bytes(2**20))
-    await journal.run(lambda database: rows.add(database, [job(0), job(1)]))
+    await journal.run(lambda database: queries.add(database, [job(0), job(1)]))
     await journal.run(lambda database: database.execute("PRAGMA max_page_count = 20").fetchone())
     with pytest.raises(OSError, match="No space left on device"):
         await sent(journal, 0, leaving(lambda _: large), Halt())
@@ -170,7 +170,7 @@ async def test_nothing_is_begun_on_a_disk_that_was_full(journal: Journal, path: 
 
 async def test_an_answer_reaches_the_disk_though_the_loop_is_busy(journal: Journal, path: Path):
     """It waits for no turn of the event loop: a kill meanwhile would cost it."""
-    await journal.run(lambda database: rows.add(database, [job(0)]))
+    await journal.run(lambda database: queries.add(database, [job(0)]))
     record, halt = Record(journal, job(0)), Halt()
     async with halt.waiting() as scope:
         await journaled(leaving(lambda _: ANSWER), record, halt, scope)(encode(Generate("a red fox")))
@@ -189,7 +189,7 @@ async def test_an_answer_reaches_the_disk_though_the_loop_is_busy(journal: Journ
 async def test_cancelled_after_its_connection_was_refused_it_is_pending_again(journal: Journal, path: Path, times: int):
     """What has come of it stands in the line at once; nobody has to wait for that."""
     gate = threading.Event()
-    await journal.run(lambda database: rows.add(database, [job(0)]))
+    await journal.run(lambda database: queries.add(database, [job(0)]))
     blocked = journal.put(lambda _: gate.wait(10), urgent=True)
 
     async def refused(call: Call) -> Reply:
@@ -231,7 +231,7 @@ async def test_a_timeout_does_not_hide_what_kept_it_from_the_disk(journal: Journ
 
 async def test_a_call_that_was_sent_is_let_go(journal: Journal):
     """Nothing leads back to it: what it uploads goes with it, and waits for no garbage collection."""
-    await journal.run(lambda database: rows.add(database, [job(0)]))
+    await journal.run(lambda database: queries.add(database, [job(0)]))
     record, halt, call = Record(journal, job(0)), Halt(), encode(Generate("a red fox"))
     trail = ref(call.trail)
     gc.disable()
@@ -250,7 +250,7 @@ async def test_a_call_that_was_sent_is_let_go(journal: Journal):
 async def test_cancelled_while_it_waits_for_the_disk_it_is_pending_again(journal: Journal, path: Path):
     """Nothing has left, and the journal says so when its thread has come that far."""
     gate = threading.Event()
-    await journal.run(lambda database: rows.add(database, [job(0)]))
+    await journal.run(lambda database: queries.add(database, [job(0)]))
     blocked = journal.put(lambda _: gate.wait(10), urgent=True)
     sending = asyncio.create_task(sent(journal, 0, leaving(lambda _: pytest.fail("it has left")), Halt()))
     await turns()

@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 
 from ideogram_async import FromJob, Generate, Ideogram, ImageState, Job, JobResult, JobState, JournalError, Upscale
-from ideogram_async.batch import Folder, rows, worker
-from ideogram_async.batch.halt import Halt, HaltedError
+from ideogram_async._batch import task
+from ideogram_async._batch.folder import Folder
+from ideogram_async._batch.journal import queries
+from ideogram_async._batch.stopping import Halt, HaltedError
 from ideogram_async.sandbox import Fault, Sandbox
 
 TIMES_OUT = 20
@@ -178,7 +180,7 @@ async def test_one_error_of_several_is_told_as_itself(client: Ideogram, box: San
         raise JournalError("broken")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ideogram_async.batch.feed.unpack", broken)
+        patch.setattr("ideogram_async._batch.intake.unpack", broken)
         with pytest.raises(JournalError, match="broken"):
             async with asyncio.timeout(TIMES_OUT), keep as batch:
                 await anext(batch)
@@ -219,7 +221,7 @@ async def test_a_client_that_is_closed_while_the_journal_is_busy_has_sent_nothin
     client: Ideogram, box: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """A call whose connection stands, and whose first byte waits for the disk, is pending again."""
-    gate, begun, begin = threading.Event(), asyncio.Event(), rows.begin
+    gate, begun, begin = threading.Event(), asyncio.Event(), queries.begin
     loop = asyncio.get_running_loop()
 
     def slow(*facts: Any) -> None:
@@ -227,7 +229,7 @@ async def test_a_client_that_is_closed_while_the_journal_is_busy_has_sent_nothin
         gate.wait(10)
         begin(*facts)
 
-    monkeypatch.setattr(rows, "begin", slow)
+    monkeypatch.setattr(queries, "begin", slow)
     async with asyncio.timeout(TIMES_OUT), client.batch(foxes(1), tmp_path) as batch:
         await begun.wait()
         for _ in range(200):
@@ -251,7 +253,7 @@ async def test_a_sidecar_that_cannot_be_written_hides_no_image(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patched:
-        patched.setattr(worker, "write_sidecars", full)
+        patched.setattr(task, "write_sidecars", full)
         await client.run_batch([Generate("fox", num_images=2)], tmp_path, sidecars=True)
 
     box.advance(10**6)

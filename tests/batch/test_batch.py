@@ -31,9 +31,9 @@ from ideogram_async import (
     Remix,
     Upscale,
 )
-from ideogram_async.batch import Folder
-from ideogram_async.batch.pulling import LOOK_AHEAD
-from ideogram_async.batch.room import LAG
+from ideogram_async._batch.folder import Folder
+from ideogram_async._batch.runner import LAG
+from ideogram_async._batch.source import LOOK_AHEAD
 from ideogram_async.events import BatchFinished, BatchStopped, JobFinished, JobStarted
 from ideogram_async.sandbox import Fault, Sandbox
 

@@ -12,8 +12,8 @@ import pytest
 from kept import image, job, journal, keep
 
 from ideogram_async import Generate, ImageState, JobState
-from ideogram_async.batch import Folder
-from ideogram_async.batch.export import COLUMNS, defused
+from ideogram_async._batch.export import COLUMNS, defused
+from ideogram_async._batch.folder import Folder
 
 
 @pytest.fixture

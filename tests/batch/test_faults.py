@@ -32,11 +32,12 @@ from ideogram_async import (
     Remix,
     Report,
 )
-from ideogram_async.batch import Folder
-from ideogram_async.batch.lock import FolderLock
-from ideogram_async.download import disk, storage
+from ideogram_async._batch.folder import Folder
+from ideogram_async._batch.journal.lock import FolderLock
+from ideogram_async._download import atomic, disk
 from ideogram_async.events import Throttled
-from ideogram_async.sandbox import Fault, Sandbox, gallery
+from ideogram_async.sandbox import Fault, Sandbox
+from ideogram_async.sandbox import images as origin
 
 TIMES_OUT = 20
 
@@ -77,7 +78,7 @@ async def test_c01_a_full_disk_stops_the_batch_and_loses_nothing(
     client: Ideogram, box: Sandbox, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """When an image does not fit nothing more is sent; with room again everything paid for is stored, unasked."""
-    monkeypatch.setattr(gallery, "draw", padded(150_000))
+    monkeypatch.setattr(origin, "draw", padded(150_000))
     folder = small_disk / "out"
     report = await run(client, foxes(200), folder)
     sent = len(box.requests)
@@ -152,7 +153,7 @@ async def test_c06_a_failed_sync_is_not_repeated(
 
         disk.sync(fd)
 
-    monkeypatch.setattr(storage, "sync", sync)
+    monkeypatch.setattr(atomic, "sync", sync)
     report = await run(client, foxes(100), tmp_path)
     paid = len(box.ledger.entries)
 
@@ -212,7 +213,7 @@ async def test_c14_a_slow_disk_does_not_hold_the_loop(
             await asyncio.sleep(0.001)
             lags.append(time.perf_counter() - began)
 
-    monkeypatch.setattr(storage, "sync", slow)
+    monkeypatch.setattr(atomic, "sync", slow)
     measuring = asyncio.create_task(measure())
     await run(client, foxes(4), tmp_path)
     measuring.cancel()
@@ -239,7 +240,7 @@ def test_d08_a_child_that_lives_on_does_not_keep_the_folder(tmp_path: Path):
     script = f"""if True:
         import os, signal, time
         from pathlib import Path
-        from ideogram_async.batch.lock import FolderLock
+        from ideogram_async._batch.journal.lock import FolderLock
         lock = FolderLock(Path({str(tmp_path)!r}) / "lock").take()
         told, tell = os.pipe()
         child = os.fork()

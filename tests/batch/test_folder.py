@@ -37,11 +37,11 @@ from ideogram_async import (
     ServerError,
     Upscale,
 )
-from ideogram_async.batch import Folder
-from ideogram_async.batch.collecting import images_in
-from ideogram_async.batch.lock import FolderLock
+from ideogram_async._batch.downloads import images_in
+from ideogram_async._batch.folder import Folder
+from ideogram_async._batch.journal.lock import FolderLock
+from ideogram_async._wire.converter import converter
 from ideogram_async.sandbox import Fault, Sandbox
-from ideogram_async.wire.converter import converter
 
 
 @pytest.fixture

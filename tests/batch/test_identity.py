@@ -9,8 +9,8 @@ import pytest
 from pictures import picture
 
 from ideogram_async import Edit, Generate, Inpaint, InvalidRequestError, Remix, Unchecked
-from ideogram_async.batch.identity import fingerprint_of, key_of, pack, unpack
-from ideogram_async.batch.inputs import Inputs
+from ideogram_async._batch.identity import fingerprint_of, key_of, pack, unpack
+from ideogram_async._batch.inputs import Inputs
 from ideogram_async.files import ImageFile
 
 

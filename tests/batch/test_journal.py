@@ -18,13 +18,13 @@ from typing import Any
 import attrs
 import pytest
 
-from ideogram_async.batch import rows
-from ideogram_async.batch.job import ImageState, JobState
-from ideogram_async.batch.journal import Journal
-from ideogram_async.batch.lock import FolderLock
-from ideogram_async.batch.rows import ImageRow, JobRow
-from ideogram_async.batch.schema import APPLICATION_ID, MIGRATIONS
-from ideogram_async.errors.batch import BatchLockedError, JournalError
+from ideogram_async._batch.job import ImageState, JobState
+from ideogram_async._batch.journal import queries
+from ideogram_async._batch.journal.lock import FolderLock
+from ideogram_async._batch.journal.queries import ImageRow, JobRow
+from ideogram_async._batch.journal.schema import APPLICATION_ID, MIGRATIONS
+from ideogram_async._batch.journal.writer import Journal
+from ideogram_async.errors import BatchLockedError, JournalError
 
 
 def job(number: int, state: JobState = JobState.PENDING, usd: str | None = "0.06") -> JobRow:
@@ -43,10 +43,10 @@ def job(number: int, state: JobState = JobState.PENDING, usd: str | None = "0.06
 
 async def test_what_was_added_is_found_again(journal: Journal, path: Path):
     """A job comes back as it went in, in another process of mind: after closing and opening."""
-    await journal.run(lambda database: rows.add(database, [job(0), job(1, usd=None)]))
+    await journal.run(lambda database: queries.add(database, [job(0), job(1, usd=None)]))
     journal.close()
     again = Journal.open(path, origin="sandbox")
-    found = await again.run(lambda database: [rows.find(database, key="key0"), rows.find(database, id="id1")])
+    found = await again.run(lambda database: [queries.find(database, key="key0"), queries.find(database, id="id1")])
     again.close()
 
     assert [job(0), job(1, usd=None)] == found
@@ -54,12 +54,12 @@ async def test_what_was_added_is_found_again(journal: Journal, path: Path):
 
 async def test_a_job_moves_from_the_state_it_is_in(journal: Journal):
     """A transition touches one row that is in the state it starts from, and notes what is known with it."""
-    await journal.run(lambda database: rows.add(database, [job(0)]))
-    await journal.run(partial(rows.move, key="key0", before=JobState.PENDING, after=JobState.SENDING))
+    await journal.run(lambda database: queries.add(database, [job(0)]))
+    await journal.run(partial(queries.move, key="key0", before=JobState.PENDING, after=JobState.SENDING))
     await journal.run(
-        partial(rows.move, key="key0", before=JobState.SENDING, after=JobState.ANSWERED, status=200, raw=b"{}")
+        partial(queries.move, key="key0", before=JobState.SENDING, after=JobState.ANSWERED, status=200, raw=b"{}")
     )
-    found = await journal.run(partial(rows.find, key="key0"))
+    found = await journal.run(partial(queries.find, key="key0"))
 
     assert found is not None
     assert (JobState.ANSWERED, 200, b"{}") == (found.state, found.status, found.raw)
@@ -67,11 +67,11 @@ async def test_a_job_moves_from_the_state_it_is_in(journal: Journal):
 
 async def test_a_wrong_transition_is_an_error_and_changes_nothing(journal: Journal):
     """A job that is not where a step presumes it stays where it is."""
-    await journal.run(lambda database: rows.add(database, [job(0)]))
+    await journal.run(lambda database: queries.add(database, [job(0)]))
     with pytest.raises(JournalError, match="job key0 is not sending"):
-        await journal.run(partial(rows.move, key="key0", before=JobState.SENDING, after=JobState.DONE))
+        await journal.run(partial(queries.move, key="key0", before=JobState.SENDING, after=JobState.DONE))
 
-    assert [job(0)] == await journal.run(lambda database: list(rows.jobs_in(database, JobState.PENDING)))
+    assert [job(0)] == await journal.run(lambda database: list(queries.jobs_in(database, JobState.PENDING)))
 
 
 @pytest.mark.parametrize("before", [JobState.PENDING, JobState.AMBIGUOUS])
@@ -88,12 +88,12 @@ async def test_what_an_attempt_has_come_to_is_told_as_it_is_kept(
 ):
     """A settled job is told without being read again, and no different from what the journal holds."""
     known = attrs.evolve(job(0, before), status=500, raw=b"?", headers="{}", error="an earlier one", resends=3)
-    await journal.run(lambda database: rows.add(database, [known]))
-    await journal.run(partial(rows.begin, key="key0", before=before))
-    told = await journal.run(partial(rows.settle, row=known, after=after, **facts))
+    await journal.run(lambda database: queries.add(database, [known]))
+    await journal.run(partial(queries.begin, key="key0", before=before))
+    told = await journal.run(partial(queries.settle, row=known, after=after, **facts))
     resends = 3 + (before is JobState.AMBIGUOUS and facts["may_have_run"])
 
-    assert told == await journal.run(partial(rows.find, key="key0"))
+    assert told == await journal.run(partial(queries.find, key="key0"))
     assert (after, resends) == (told.state, told.resends)
 
 
@@ -101,23 +101,24 @@ async def test_images_are_linked_once_and_stored_from_linked(journal: Journal):
     """Linking twice keeps the first; storing presumes the state it starts from."""
     image = ImageRow(key="key0", number=0, state=ImageState.LINKED, url="https://ideogram.ai/x.png", seed=7)
     stored = ImageRow(**{**_facts(image), "state": ImageState.STORED, "path": "x.png", "sha256": "0" * 64, "size": 9})
-    await journal.run(lambda database: rows.add(database, [job(0)]))
+    await journal.run(lambda database: queries.add(database, [job(0)]))
     for _ in range(2):
-        await journal.run(lambda database: rows.link(database, [image]))
+        await journal.run(lambda database: queries.link(database, [image]))
 
-    await journal.run(partial(rows.store, row=stored, before=ImageState.LINKED))
+    await journal.run(partial(queries.store, row=stored, before=ImageState.LINKED))
     with pytest.raises(JournalError, match="image 0 of job key0 is not linked"):
-        await journal.run(partial(rows.store, row=stored, before=ImageState.LINKED))
+        await journal.run(partial(queries.store, row=stored, before=ImageState.LINKED))
 
-    assert [stored] == await journal.run(partial(rows.images_of, key="key0"))
+    assert [stored] == await journal.run(partial(queries.images_of, key="key0"))
 
 
 async def test_steps_that_meet_share_a_commit(journal: Journal):
     """A hundred steps at once take far fewer commits than a hundred."""
-    await journal.run(lambda database: rows.add(database, [job(number) for number in range(100)]))
+    await journal.run(lambda database: queries.add(database, [job(number) for number in range(100)]))
     before = journal.commits
     moves = [
-        partial(rows.move, key=f"key{number}", before=JobState.PENDING, after=JobState.SENDING) for number in range(100)
+        partial(queries.move, key=f"key{number}", before=JobState.PENDING, after=JobState.SENDING)
+        for number in range(100)
     ]
     await asyncio.gather(*map(journal.run, moves))
 
@@ -142,16 +143,16 @@ async def test_a_step_that_fails_takes_no_other_with_it(journal: Journal):
     """Of steps in one commit, the one that fails is undone and the others stand."""
 
     def adds_and_fails(database: sqlite3.Connection) -> None:
-        rows.add(database, [job(1)])
+        queries.add(database, [job(1)])
         raise KeyError("oops")
 
     outcomes = await asyncio.gather(
-        journal.run(lambda database: rows.add(database, [job(0)])),
+        journal.run(lambda database: queries.add(database, [job(0)])),
         journal.run(adds_and_fails),
-        journal.run(lambda database: rows.add(database, [job(2)])),
+        journal.run(lambda database: queries.add(database, [job(2)])),
         return_exceptions=True,
     )
-    kept = await journal.run(lambda database: list(rows.jobs_in(database, JobState.PENDING)))
+    kept = await journal.run(lambda database: list(queries.jobs_in(database, JobState.PENDING)))
 
     assert [type(None), KeyError, type(None)] == [type(outcome) for outcome in outcomes]
     assert [job(0), job(2)] == kept
@@ -159,13 +160,13 @@ async def test_a_step_that_fails_takes_no_other_with_it(journal: Journal):
 
 async def test_a_cancelled_caller_leaves_its_step_to_be_done(journal: Journal):
     """A cancellation is passed on at once, and what was asked for reaches the disk."""
-    task = asyncio.create_task(journal.run(lambda database: rows.add(database, [job(0)])))
+    task = asyncio.create_task(journal.run(lambda database: queries.add(database, [job(0)])))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    assert [job(0)] == await journal.run(lambda database: list(rows.jobs_in(database, JobState.PENDING)))
+    assert [job(0)] == await journal.run(lambda database: list(queries.jobs_in(database, JobState.PENDING)))
 
 
 def test_a_killed_process_has_what_it_was_told(path: Path):
@@ -173,13 +174,13 @@ def test_a_killed_process_has_what_it_was_told(path: Path):
     program = f"""
 import asyncio, os, signal
 from pathlib import Path
-from ideogram_async.batch import rows
-from ideogram_async.batch.journal import Journal
+from ideogram_async._batch.journal import queries
+from ideogram_async._batch.journal.writer import Journal
 from test_journal import job
 
 async def main():
     journal = Journal.open(Path({str(path)!r}), origin="sandbox")
-    await journal.run(lambda database: rows.add(database, [job(0)]))
+    await journal.run(lambda database: queries.add(database, [job(0)]))
     os.kill(os.getpid(), signal.SIGKILL)
 
 asyncio.run(main())
@@ -187,7 +188,7 @@ asyncio.run(main())
     env = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
     died = subprocess.run([sys.executable, "-c", program], env=env, check=False)
     journal = Journal.open(path, origin="sandbox")
-    found = asyncio.run(journal.run(partial(rows.find, key="key0")))
+    found = asyncio.run(journal.run(partial(queries.find, key="key0")))
     journal.close()
 
     assert -signal.SIGKILL == died.returncode
@@ -223,7 +224,7 @@ def empty(path: Path) -> None:
 
 def damaged(path: Path) -> None:
     journal = Journal.open(path, origin="sandbox")
-    asyncio.run(journal.run(lambda database: rows.add(database, [job(number) for number in range(500)])))
+    asyncio.run(journal.run(lambda database: queries.add(database, [job(number) for number in range(500)])))
     journal.close()
     content = bytearray(path.read_bytes())
     content[4096 * 3 : 4096 * 8] = b"\xff" * (4096 * 5)

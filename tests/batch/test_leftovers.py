@@ -9,9 +9,9 @@ import pytest
 from kept import job, keep
 
 from ideogram_async import BatchLockedError, Ideogram
-from ideogram_async.batch import Folder
-from ideogram_async.batch.atomic import clear_away, replacing
-from ideogram_async.batch.lock import FolderLock, is_taken
+from ideogram_async._batch.folder import Folder
+from ideogram_async._batch.journal.lock import FolderLock, is_taken
+from ideogram_async._download.atomic import clear_away, replacing
 
 LEFT = ".jobs.csv.0123456789abcdef.new"
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from ideogram_async import Generate, Job
-from ideogram_async.batch.pulling import Source, pulled
+from ideogram_async._batch.source import Source, pulled
 
 
 def jobs(count: int) -> Iterator[Job]:

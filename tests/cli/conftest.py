@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from commands import CommandLine, Ended
 
-from ideogram_async.cli.main import main
+from ideogram_async.cli.app import main
 from ideogram_async.sandbox import Sandbox
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ideogram_async.cli.interrupts import Interrupts
+from ideogram_async.cli.batch_loop import Interrupts
 
 
 async def test_three_interrupts_at_once():
@@ -51,8 +51,8 @@ def test_130_an_interrupt_while_an_interrupt_is_told(say, monkeypatch: pytest.Mo
         raise KeyboardInterrupt
 
     Path("jobs.jsonl").write_text(json.dumps({"operation": "generate", "id": "fox", "prompt": "a fox"}))
-    monkeypatch.setattr("ideogram_async.cli.run.run_through", interrupted)
-    monkeypatch.setattr("ideogram_async.cli.run.say_trouble", interrupted)
+    monkeypatch.setattr("ideogram_async.cli.batch_run.run_through", interrupted)
+    monkeypatch.setattr("ideogram_async.cli.batch_run.say_trouble", interrupted)
 
     ended = say("batch", "run", "jobs.jsonl", "out", "--sandbox")
 

@@ -15,9 +15,9 @@ import pytest
 from commands import CommandLine
 
 from ideogram_async import Generate
-from ideogram_async.cli import main as entry
-from ideogram_async.cli.exits import Exit, worst
-from ideogram_async.cli.operations import makers, operations
+from ideogram_async.cli import app as entry
+from ideogram_async.cli.catalog import makers, operations
+from ideogram_async.cli.console import Exit, worst
 from ideogram_async.sandbox import Fault, Sandbox
 
 

@@ -314,7 +314,7 @@ def test_130_whatever_is_interrupted_last(say, monkeypatch: pytest.MonkeyPatch):
         raise KeyboardInterrupt
 
     Path("jobs.jsonl").write_text(json.dumps(generate("fox")))
-    monkeypatch.setattr("ideogram_async.cli.run.run_through", interrupted)
+    monkeypatch.setattr("ideogram_async.cli.batch_run.run_through", interrupted)
 
     ended = say("batch", "run", "jobs.jsonl", "out", "--sandbox")
 

@@ -14,13 +14,13 @@ from aiohttp.abc import AbstractResolver
 from attrs import define, field
 from download.origin import Origin
 
-from ideogram_async.download.download import Downloads
-from ideogram_async.download.links import Hosts
-from ideogram_async.download.resolver import PublicResolver
+from ideogram_async._download.downloader import Downloads
+from ideogram_async._download.hosts import Hosts
+from ideogram_async._download.resolver import PublicResolver
+from ideogram_async._transport.emitter import Emitter
+from ideogram_async._transport.policy import Retry
+from ideogram_async._transport.tasks import Tasks
 from ideogram_async.events import Event
-from ideogram_async.transport.emitter import Emitter
-from ideogram_async.transport.policy import Retry
-from ideogram_async.transport.tasks import Tasks
 
 MiB = 1 << 20
 

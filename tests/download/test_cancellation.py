@@ -12,10 +12,10 @@ import pytest
 from download.conftest import Stop, Wired, names
 from download.origin import Origin, ok, picture, status
 
-from ideogram_async.download import download
-from ideogram_async.download.download import Downloads
+from ideogram_async._download import downloader
+from ideogram_async._download.downloader import Downloads
+from ideogram_async._transport.policy import Retry
 from ideogram_async.events import Downloaded
-from ideogram_async.transport.policy import Retry
 
 IMAGE = picture("PNG", side=900)
 HALF = IMAGE[: len(IMAGE) // 2]
@@ -122,7 +122,7 @@ async def test_while_a_thread_works(
 ) -> None:
     """Cancelled while a thread prepares or writes, a download leaves nothing, although the thread goes on."""
     # An image of several blocks: the last one is written when the image is put in its place.
-    monkeypatch.setattr(download, "_BLOCK", 1)
+    monkeypatch.setattr(downloader, "_BLOCK", 1)
     origin.answers = [ok(IMAGE)]
     stop = hold(step)
     await cancel(wired.downloads().download(origin.url(), f"{folder}/new/"), stop.reached.wait(), stop.release)

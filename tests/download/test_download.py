@@ -15,9 +15,11 @@ from attrs import frozen
 from download.conftest import MiB, Stop, Wired, names, serve
 from download.origin import Origin, chunk, ok, picture, png, status, unsized
 
-from ideogram_async.download.download import Downloads
-from ideogram_async.download.links import Hosts
-from ideogram_async.download.targets import Target
+from ideogram_async._download.downloader import Downloads, Target
+from ideogram_async._download.hosts import Hosts
+from ideogram_async._transport.emitter import Emitter
+from ideogram_async._transport.policy import Retry
+from ideogram_async._transport.tasks import Tasks
 from ideogram_async.errors import (
     DownloadError,
     FileConflictError,
@@ -29,9 +31,6 @@ from ideogram_async.errors import (
     WithheldImageError,
 )
 from ideogram_async.events import Downloaded, Retrying
-from ideogram_async.transport.emitter import Emitter
-from ideogram_async.transport.policy import Retry
-from ideogram_async.transport.tasks import Tasks
 
 IMAGE = picture("PNG")
 OTHER = picture("PNG", side=50)
@@ -294,7 +293,7 @@ async def test_too_many_pixels(downloads: Downloads, origin: Origin, folder: Pat
 
 async def test_stall(downloads: Downloads, origin: Origin, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """B14: a host that falls silent after the headers, or in the middle, is asked again."""
-    monkeypatch.setattr("ideogram_async.download.opening.SOCK_READ", 0.05)
+    monkeypatch.setattr("ideogram_async._download.stream.SOCK_READ", 0.05)
     origin.answers = [origin.held(ok(b"", length=len(IMAGE))), origin.held(ok(HALF, length=len(IMAGE))), ok(IMAGE)]
 
     assert IMAGE == (await downloads.download(origin.url(), folder)).read_bytes()
@@ -303,7 +302,7 @@ async def test_stall(downloads: Downloads, origin: Origin, folder: Path, monkeyp
 
 async def test_always_silent(wired: Wired, origin: Origin, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A host that stays silent is told apart from one that refuses."""
-    monkeypatch.setattr("ideogram_async.download.opening.SOCK_READ", 0.02)
+    monkeypatch.setattr("ideogram_async._download.stream.SOCK_READ", 0.02)
     origin.answers = [origin.held(b"")]
     with pytest.raises(DownloadError, match="too long"):
         await wired.downloads(retry=Retry(attempts=2, base=0.0)).download(origin.url(), folder)

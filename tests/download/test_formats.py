@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ideogram_async.formats import JPEG, PNG, WEBP, Format, is_coloured, measure, sniff
+from ideogram_async._formats import JPEG, PNG, WEBP, Format, is_coloured, measure, sniff
 
 KINDS = {"PNG": PNG, "JPEG": JPEG, "WEBP": WEBP}
 

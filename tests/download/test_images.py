@@ -13,7 +13,8 @@ import pytest
 from download.conftest import MiB, Wired
 from download.origin import Origin, chunk, ok, picture, png, redirect, status, unsized
 
-from ideogram_async.download.download import Downloads
+from ideogram_async._download.downloader import Downloads
+from ideogram_async._transport.policy import Retry
 from ideogram_async.errors import (
     DownloadError,
     HostRefusedError,
@@ -21,7 +22,6 @@ from ideogram_async.errors import (
     NotAnImageError,
     TruncatedImageError,
 )
-from ideogram_async.transport.policy import Retry
 
 IMAGE = picture("PNG", side=200)
 

@@ -13,9 +13,8 @@ from download.origin import Origin, ok, picture
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ideogram_async.download.addresses import is_loopback, is_loopback_name, is_public
-from ideogram_async.download.links import Hosts, expiry, link_id, scrub
-from ideogram_async.download.resolver import PublicResolver
+from ideogram_async._download.hosts import Hosts, expiry, is_loopback, is_loopback_name, is_public, link_id, scrub
+from ideogram_async._download.resolver import PublicResolver
 from ideogram_async.errors import DownloadError, HostRefusedError
 
 PRIVATE = [

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from download.conftest import names
 
-from ideogram_async.download.disk import make_folder
-from ideogram_async.download.storage import PartFile, is_part
+from ideogram_async._download.atomic import PartFile, is_part
+from ideogram_async._download.disk import make_folder
 from ideogram_async.errors import FileConflictError
 
 DATA = b"an image"

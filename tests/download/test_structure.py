@@ -8,9 +8,9 @@ import pytest
 from download.origin import chunk, picture, png
 from PIL import Image
 
-from ideogram_async.download.structure import Structure
+from ideogram_async._download.verify import Structure
+from ideogram_async._formats import JPEG, PNG, WEBP
 from ideogram_async.errors import DownloadError, ImageTooLargeError, NotAnImageError, TruncatedImageError
-from ideogram_async.formats import JPEG, PNG, WEBP
 
 
 def animated_webp() -> bytes:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ideogram_async.download.tries import Trial, most_tries, pause_after
+from ideogram_async._download.downloader import Trial, most_tries, pause_after
+from ideogram_async._transport.policy import Retry
 from ideogram_async.errors import (
     DownloadError,
     FileConflictError,
@@ -16,7 +17,6 @@ from ideogram_async.errors import (
     TruncatedImageError,
     WithheldImageError,
 )
-from ideogram_async.transport.policy import Retry
 
 LIVE, DEAD = "https://ideogram.ai/x?exp=9999999999", "https://ideogram.ai/x?exp=1"
 

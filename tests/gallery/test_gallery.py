@@ -15,8 +15,8 @@ from kept import image, job, keep, with_pictures
 from PIL import Image
 
 from ideogram_async import Generate, ImageState, JobState
-from ideogram_async.batch import Folder
-from ideogram_async.gallery.cards import WORDS
+from ideogram_async._batch.folder import Folder
+from ideogram_async._batch.gallery import WORDS
 
 SCRIPT = "<script>alert(1)</script>"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -21,11 +21,11 @@ from ideogram_async import (
     Retry,
     ServerError,
 )
+from ideogram_async._transport.emitter import Emitter
+from ideogram_async._transport.retry import retrying
+from ideogram_async._transport.tasks import Tasks
+from ideogram_async._wire.decode import check
 from ideogram_async.events import Failed, Retrying, Sending
-from ideogram_async.transport.emitter import Emitter
-from ideogram_async.transport.retry import retrying
-from ideogram_async.transport.tasks import Tasks
-from ideogram_async.wire.decode import check
 
 ONCE_MORE = Retry(base=0.0, ambiguous=True)
 LOST: Script = (whole, reset)

@@ -12,13 +12,13 @@ from rawserver import OK, RawServer, refused, stall, status, whole
 from virtual import virtual
 
 from ideogram_async import Billed, RateLimitError, Retry
+from ideogram_async._limiter.limiter import ImageLimiter
+from ideogram_async._transport.emitter import Emitter
+from ideogram_async._transport.limit import limited
+from ideogram_async._transport.retry import retrying
+from ideogram_async._transport.tasks import Tasks
+from ideogram_async._wire.call import Send
 from ideogram_async.events import Answered, Retrying, Sending, Throttled
-from ideogram_async.limiter.limiter import ImageLimiter
-from ideogram_async.transport.emitter import Emitter
-from ideogram_async.transport.limited import limited
-from ideogram_async.transport.retry import retrying
-from ideogram_async.transport.tasks import Tasks
-from ideogram_async.wire.call import Send
 
 INFLIGHT = status(429, b'{"error": "inflight_limit", "max_inflight_requests": 4}')
 

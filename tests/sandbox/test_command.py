@@ -75,7 +75,7 @@ def test_client_fixture(monkeypatch, request):
 
 def test_plugin_is_light():
     """Loading the plugin loads neither the server nor Pillow."""
-    heavy = "{'aiohttp', 'PIL', 'attrs', 'ideogram_async.sandbox.box'}"
+    heavy = "{'aiohttp', 'PIL', 'attrs', 'ideogram_async.sandbox.sandbox'}"
     code = f"import sys, ideogram_async.sandbox.pytest_plugin; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 

@@ -229,7 +229,7 @@ async def test_faults_before_the_start(make_api):
 
 async def test_pillow_is_asked_for(monkeypatch):
     """Without Pillow the box says what to install."""
-    monkeypatch.setattr("ideogram_async.sandbox.box.find_spec", lambda name: None)
+    monkeypatch.setattr("ideogram_async.sandbox.sandbox.find_spec", lambda name: None)
 
     with pytest.raises(ImportError, match=r"ideogram-async\[sandbox\]"):
         await Sandbox().start()

@@ -9,7 +9,7 @@ from PIL import Image
 
 from ideogram_async.sandbox import Sandbox
 from ideogram_async.sandbox.drawing import draw
-from ideogram_async.sandbox.sketch import Sketch
+from ideogram_async.sandbox.recipe import Sketch
 
 
 def opened(body: bytes) -> Image.Image:

@@ -83,7 +83,7 @@ async def test_a_call_waits_for_those_of_others(redis: RedisServer, ours: Crowd,
 
 async def test_whoever_waits_is_woken(redis: RedisServer, ours: Crowd, theirs: Crowd, monkeypatch: pytest.MonkeyPatch):
     """A process is told that it was let in; it need not ask again and again."""
-    monkeypatch.setattr("ideogram_async.integrations.redis.places.POLL", 3600.0)
+    monkeypatch.setattr("ideogram_async.integrations.redis.limiter.POLL", 3600.0)
     await ours.asked("all", 10)
     await theirs.ask("one")
     await redis.until(lambda table: table.in_line == 1)

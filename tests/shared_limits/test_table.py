@@ -15,11 +15,11 @@ from leaks import other_tasks
 from redisserver import RedisServer
 
 import ideogram_async.integrations.redis as package
-from ideogram_async.integrations.redis.table import Seat, Table
-from ideogram_async.limiter.congestion import Congestion
-from ideogram_async.limiter.line import Line, Waiter
+from ideogram_async._limiter.congestion import Congestion
+from ideogram_async._limiter.slots import Line, Waiter
+from ideogram_async.integrations.redis.store import Seat, Table
 
-SCRIPT = Path(package.__file__).with_name("places.lua").read_text()
+SCRIPT = Path(package.__file__).with_name("slots.lua").read_text()
 HOUR = 3_600_000
 
 

@@ -15,12 +15,12 @@ from clients import CANARY, Events, connected
 from rawserver import RawServer, status
 
 from ideogram_async import AmbiguousError, DecodeError, Generate, Waiting
+from ideogram_async._redaction import Veiled
+from ideogram_async._transport import emitter, http, limit, retry
+from ideogram_async._transport.emitter import Emitter
+from ideogram_async._transport.tasks import Tasks
 from ideogram_async.events import Failed
 from ideogram_async.sandbox import Fault, Sandbox
-from ideogram_async.secret import Veiled
-from ideogram_async.transport import http, limited, retry, told
-from ideogram_async.transport.emitter import Emitter
-from ideogram_async.transport.tasks import Tasks
 
 PROMPT = "a canary in a coal mine"
 
@@ -143,7 +143,7 @@ def test_no_event_is_built_for_nobody():
 
 async def test_a_whole_call_builds_none(monkeypatch: pytest.MonkeyPatch):
     """A call of a client that nobody listens to builds no event from its beginning to its end."""
-    for module in (limited, http, told, retry):
+    for module in (limit, http, emitter, retry):
         for name in {"Waiting", "Sending", "Answered", "Throttled", "Retrying", "Failed"} & {*vars(module)}:
             monkeypatch.setattr(module, name, Costly)
 

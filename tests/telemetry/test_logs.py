@@ -12,7 +12,7 @@ from clients import connected
 
 from ideogram_async.errors import Billed, Phase
 from ideogram_async.events import Failed, Retrying
-from ideogram_async.integrations.facts import facts_of
+from ideogram_async.integrations._attributes import facts_of
 from ideogram_async.integrations.logs import EventLog
 from ideogram_async.sandbox import Fault, Sandbox
 

@@ -23,7 +23,8 @@ from web.serving import Visitor, serving
 
 from ideogram_async import Ideogram, ImageGenerationObjectV3, Retry
 from ideogram_async.integrations.fastapi import get_client, image_response, install_error_handlers, lifespan
-from ideogram_async.sandbox import Fault, Sandbox, gallery
+from ideogram_async.sandbox import Fault, Sandbox
+from ideogram_async.sandbox import images as origin
 
 LARGE = 5_000_000
 
@@ -41,7 +42,7 @@ async def fox(client: Ideogram) -> AsyncGenerator[ImageGenerationObjectV3]:
 
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gallery, "draw", lambda sketch, kind: picture(kind, length=LARGE))
+    monkeypatch.setattr(origin, "draw", lambda sketch, kind: picture(kind, length=LARGE))
 
 
 def app_of(client: Ideogram, image: Any, **headers: str) -> FastAPI:

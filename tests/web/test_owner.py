@@ -22,9 +22,9 @@ from starlette.routing import Mount, Route
 from web.serving import serving
 
 from ideogram_async import AmbiguousError, Detached, Generate, Ideogram
+from ideogram_async._limiter.limiter import ImageLimiter
 from ideogram_async.events import Failed
 from ideogram_async.integrations.fastapi import get_client, lifespan
-from ideogram_async.limiter.limiter import ImageLimiter
 from ideogram_async.sandbox import Sandbox
 
 Client = Annotated[Ideogram, Depends(get_client)]

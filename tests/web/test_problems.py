@@ -50,11 +50,11 @@ from ideogram_async import (
     TruncatedImageError,
     WithheldImageError,
 )
+from ideogram_async._wire.decode import doubted
 from ideogram_async.errors import Phase
 from ideogram_async.integrations.fastapi import get_client, image_response, install_error_handlers, lifespan
 from ideogram_async.integrations.fastapi.problems import PROBLEMS, document, retry_after
 from ideogram_async.sandbox import Fault, Sandbox
-from ideogram_async.wire.decode import doubted
 
 Client = Annotated[Ideogram, Depends(get_client)]
 SECRET_PATH = "/srv/private/images"
@@ -109,7 +109,7 @@ async def asked(url: str) -> tuple[int, dict[str, str], bytes]:
 
 
 def kinds_below(kind: type[IdeogramError]) -> set[type[IdeogramError]]:
-    below = {each for each in kind.__subclasses__() if each.__module__.startswith("ideogram_async.errors.")}
+    below = {each for each in kind.__subclasses__() if each.__module__ == "ideogram_async.errors"}
     return {kind}.union(*(kinds_below(each) for each in below))
 
 

@@ -13,8 +13,8 @@ Everything here needs Starlette alone.
 
 from __future__ import annotations
 
-from ideogram_async.integrations.fastapi.handlers import install_error_handlers
 from ideogram_async.integrations.fastapi.images import ImageResponse, image_response
-from ideogram_async.integrations.fastapi.owner import get_client, lifespan
+from ideogram_async.integrations.fastapi.lifecycle import get_client, lifespan
+from ideogram_async.integrations.fastapi.problems import install_error_handlers
 
 __all__ = ["ImageResponse", "get_client", "image_response", "install_error_handlers", "lifespan"]

@@ -10,15 +10,17 @@ from starlette.background import BackgroundTask
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from ideogram_async.client import Ideogram
+from ideogram_async._client import Ideogram
 from ideogram_async.files import HasLink
 
 __all__ = ["ImageResponse", "image_response"]
 
 CACHING = "private, max-age=86400, immutable"
+
 """What a link leads to never changes, and lives as long; a shared cache must not hand it to others."""
 
 BROWSER_HAS_LEFT = 499
+
 """What logs of web servers say of a browser that has not waited for its answer."""
 
 

@@ -1,0 +1,183 @@
+"""The journal's tables, and how a file becomes a journal that can be trusted."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ideogram_async._download.disk import sync_folder
+from ideogram_async.errors import JournalError
+
+APPLICATION_ID = 0x1DE06A55
+
+"""In the file's header: what has another is not ours."""
+
+# Numbered by their place; a file's `user_version` says how many it has had. What has been released never changes.
+MIGRATIONS = (
+    """
+    CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE job (
+        key TEXT PRIMARY KEY,
+        number INTEGER NOT NULL UNIQUE,
+        id TEXT UNIQUE,
+        operation TEXT NOT NULL,
+        request TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        weight INTEGER NOT NULL,
+        usd TEXT,
+        state TEXT NOT NULL,
+        status INTEGER,
+        raw BLOB,
+        headers TEXT,
+        error TEXT,
+        resends INTEGER NOT NULL DEFAULT 0,
+        updated_at TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX job_by_state ON job (state, number);
+    CREATE TABLE image (
+        key TEXT NOT NULL REFERENCES job (key),
+        number INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        url TEXT,
+        seed INTEGER,
+        prompt TEXT,
+        resolution TEXT,
+        path TEXT,
+        sha256 TEXT,
+        size INTEGER,
+        PRIMARY KEY (key, number)
+    ) STRICT, WITHOUT ROWID;
+    """,
+)
+
+
+def prepare(path: Path, origin: str) -> sqlite3.Connection:
+    """Open a journal, or make it, for the service at that origin.
+
+    Raises:
+        JournalError: If it is damaged, not ours, of a newer version, or of another service. Nothing was changed.
+        OSError: If the disk is full, for instance.
+    """
+    # A link that leads nowhere is no new journal: the disk that holds it may be away.
+    if not (path.exists() or path.is_symlink()):
+        _make(path, origin)
+
+    with _opening(path) as database:
+        _inspect(database, path)
+        _configure(database)
+        _migrate(database)
+        _claim(database, path, origin)
+
+    return database
+
+
+def is_full(error: BaseException) -> bool:
+    """Say whether SQLite has found the disk full: that says nothing against the journal."""
+    full = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
+    return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", None) in full
+
+
+@contextmanager
+def _opening(path: Path) -> Generator[sqlite3.Connection]:
+    """Open a file, and close it again if what is done with it fails."""
+    database: sqlite3.Connection | None = None
+    try:
+        # `isolation_level=None`: transactions begin and end where we say so.
+        database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+        yield database
+    except BaseException as error:
+        if database is not None:
+            database.close()
+
+        if is_full(error):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
+
+        if isinstance(error, sqlite3.DatabaseError):
+            raise JournalError(f"{path} is damaged, or no journal: {error}") from None
+
+        raise
+
+
+def _make(path: Path, origin: str) -> None:
+    """Make a journal beside its place, and put it there when it is whole: an empty one there has lost what it held."""
+    growing = path.with_name(f"{path.name}.new")
+    growing.unlink(missing_ok=True)
+    growing.touch(mode=0o600)
+    with _opening(growing) as database:
+        database.execute("PRAGMA synchronous = FULL")
+        _migrate(database)
+        _claim(database, path, origin)
+
+    database.close()
+    growing.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        sync_folder(folder)
+    finally:
+        os.close(folder)
+
+
+def _inspect(database: sqlite3.Connection, path: Path) -> None:
+    if not path.stat().st_size:
+        raise JournalError(f"{path} is damaged: it is empty")
+
+    version = _pragma(database, "user_version")
+    if _pragma(database, "application_id") != APPLICATION_ID and version + _tables(database) > 0:
+        raise JournalError(f"{path} is a database of another program")
+
+    if version > len(MIGRATIONS):
+        raise JournalError(f"{path} was written by a newer version of ideogram_async ({version} > {len(MIGRATIONS)})")
+
+    verdict = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if verdict != "ok":
+        raise JournalError(f"{path} is damaged: {verdict}")
+
+
+def _configure(database: sqlite3.Connection) -> None:
+    for setting in (
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        # On macOS an ordinary fsync stops at the drive's cache.
+        "fullfsync = ON",
+        "checkpoint_fullfsync = ON",
+        "foreign_keys = ON",
+        "trusted_schema = OFF",
+        "temp_store = MEMORY",
+    ):
+        database.execute(f"PRAGMA {setting}")
+
+    # What this connection has seen of its input: nothing that another run would want to know.
+    database.execute("CREATE TEMP TABLE seen (key TEXT PRIMARY KEY, times INTEGER NOT NULL) STRICT, WITHOUT ROWID")
+
+
+def _migrate(database: sqlite3.Connection) -> None:
+    for number in range(_pragma(database, "user_version"), len(MIGRATIONS)):
+        # A step and its record in one transaction.
+        database.executescript(
+            f"BEGIN IMMEDIATE; {MIGRATIONS[number]} PRAGMA application_id = {APPLICATION_ID};"
+            f" PRAGMA user_version = {number + 1}; COMMIT;"
+        )
+
+
+def _claim(database: sqlite3.Connection, path: Path, origin: str) -> None:
+    database.execute("INSERT OR IGNORE INTO meta (name, value) VALUES ('origin', ?)", (origin,))
+    (owner,) = database.execute("SELECT value FROM meta WHERE name = 'origin'").fetchone()
+    if owner != origin:
+        raise JournalError(f"{path} belongs to {owner}, not to {origin}")
+
+
+def _pragma(database: sqlite3.Connection, name: str) -> int:
+    (value,) = database.execute(f"PRAGMA {name}").fetchone()
+    return int(value)
+
+
+def _tables(database: sqlite3.Connection) -> int:
+    (count,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    return int(count)
+
+
+HIDDEN = ".ideogram"

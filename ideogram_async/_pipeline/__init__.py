@@ -1,0 +1,3 @@
+"""From a request to its answer: the layers put together, over the sessions of the running loop."""
+
+from __future__ import annotations

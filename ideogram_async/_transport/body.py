@@ -1,0 +1,120 @@
+"""The body of one attempt. Built anew for each: an open file, and aiohttp's form, can be sent only once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import BinaryIO, Self
+
+import aiohttp
+from aiohttp.payload import BytesPayload
+
+from ideogram_async._formats import sniff
+from ideogram_async._transport.tasks import in_thread
+from ideogram_async._wire.call import Call, Part
+from ideogram_async.errors import InvalidRequestError
+from ideogram_async.files import ImageFile
+
+HEAD = 64
+
+TYPES = {".txt": "text/plain", ".zip": "application/zip"}
+
+
+@asynccontextmanager
+async def open_body(call: Call) -> AsyncGenerator[aiohttp.FormData | BytesPayload | None]:
+    """Open the files of a call, and close them when the attempt ends, however it ends.
+
+    Raises:
+        InvalidRequestError: If a file cannot be opened; nothing has been sent.
+    """
+    if call.json is not None:
+        yield BytesPayload(call.json, content_type="application/json")
+        return
+
+    if call.form is None:
+        yield None
+        return
+
+    with _Handles() as handles:
+        # Names go out as they are: percent-encoded, a caption would miss its image.
+        form = aiohttp.FormData(quote_fields=False, default_to_multipart=True)
+        for part in call.form:
+            await _add(form, part, handles)
+
+        yield form if handles else await _in_one_piece(form)
+
+
+async def _in_one_piece(form: aiohttp.FormData) -> BytesPayload:
+    """Write out a form of texts: aiohttp would send each of its lines on its own."""
+    writer = form()
+    return BytesPayload(await writer.as_bytes(), content_type=writer.content_type)
+
+
+async def _add(form: aiohttp.FormData, part: Part, handles: _Handles) -> None:
+    if isinstance(part.body, str):
+        form.add_field(_one_line(part.name), part.body, content_type=part.content_type)
+        return
+
+    file = part.body
+    try:
+        handle, head = await in_thread(partial(handles.open, file))
+    except OSError as error:
+        raise InvalidRequestError([(part.name, f"cannot be read: {error.strerror or error}: {file.path}")]) from None
+
+    name = file.file_name(head)
+    content_type = file.content_type or _type_of(name, head)
+    form.add_field(_one_line(part.name), handle, filename=_one_line(name), content_type=content_type)
+
+
+class _Handles:
+    """The open files of an attempt. One that a thread opens after the end, the caller being gone, is closed too."""
+
+    def __init__(self) -> None:
+        self._opened: list[BinaryIO] | None = []
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            opened, self._opened = self._opened or [], None
+
+        for handle in opened:
+            handle.close()
+
+    def __bool__(self) -> bool:
+        return bool(self._opened)
+
+    def open(self, file: ImageFile) -> tuple[BinaryIO, bytes]:
+        """Open a file, in a thread, and look at its first bytes."""
+        handle = file.open()
+        try:
+            head = handle.read(HEAD)
+            handle.seek(0)
+        except OSError:
+            handle.close()
+            raise
+
+        with self._lock:
+            if self._opened is None:
+                handle.close()
+            else:
+                self._opened.append(handle)
+
+        return handle, head
+
+
+def _type_of(name: str, head: bytes) -> str:
+    kind = sniff(head)
+    if kind:
+        return kind.content_type
+
+    return next((told for ending, told in TYPES.items() if name.lower().endswith(ending)), "application/octet-stream")
+
+
+def _one_line(name: str) -> str:
+    # A line break would end the header, and let a file's name write the next one.
+    return name.replace("\r", "%0D").replace("\n", "%0A")

@@ -1,0 +1,109 @@
+"""Tells whoever listens what happens. A listener can be slow or broken; it never harms a call."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+from ideogram_async._transport.tasks import Tasks
+from ideogram_async._wire.call import Call, Send
+from ideogram_async._wire.decode import status_error
+from ideogram_async.errors import Billed, IdeogramError
+from ideogram_async.events import Event, Failed
+from ideogram_async.models.base import Reply
+
+Listener: TypeAlias = Callable[[Event], Awaitable[None] | None]
+
+logger = logging.getLogger("ideogram_async")
+
+logger.addHandler(logging.NullHandler())
+
+
+class Emitter:
+    """Hands events to one listener, and to the log at DEBUG.
+
+    A plain function is called at once. The coroutine of an async one runs in a task of its own, so that nobody waits
+    for it. The first failure of a listener is logged, the others are ignored.
+    """
+
+    def __init__(self, listener: Listener | None, tasks: Callable[[], Tasks]) -> None:
+        self._listener = listener
+        self._tasks = tasks
+        self._has_failed = False
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether anybody wants events."""
+        return self._listener is not None or logger.isEnabledFor(logging.DEBUG)
+
+    def __call__(self, kind: type[Event], **facts: Any) -> None:
+        """Build the event and hand it on, if anybody wants it."""
+        if not self.is_heard:
+            return
+
+        event = kind(**facts)
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("%r", event)
+
+        if self._listener is not None:
+            self._hand_to(self._listener, event)
+
+    def _hand_to(self, listener: Listener, event: Event) -> None:
+        try:
+            work = listener(event)
+            if inspect.isawaitable(work):
+                self._tasks().start(self._follow(work))
+        except (Exception, asyncio.CancelledError) as error:
+            # Nothing was awaited here, so the cancellation is the listener's own: of a future it looked into, say.
+            self._complain(error)
+
+    async def _follow(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except Exception as error:
+            self._complain(error)
+
+    def _complain(self, error: BaseException) -> None:
+        if not self._has_failed:
+            self._has_failed = True
+            logger.error("on_event failed; its further failures are not reported", exc_info=error)
+
+
+def told(send: Send, emit: Emitter) -> Send:
+    """Wrap the layers of a call whose answer is read elsewhere, and later."""
+
+    async def send_and_tell(call: Call) -> Reply:
+        try:
+            reply = await send(call)
+        except BaseException as error:
+            tell_failure(emit, call, error)
+            raise
+
+        if not reply.is_success:
+            tell_failure(emit, call, status_error(call, reply))
+
+        return reply
+
+    return send_and_tell
+
+
+def tell_failure(emit: Emitter, call: Call, error: BaseException) -> None:
+    """Tell what it has ended with, and what that may have cost."""
+    if isinstance(error, IdeogramError):
+        billed, message = error.billed, str(error)
+    else:
+        may_have_run = call.charged and call.trail.may_have_run()
+        billed, message = Billed.UNKNOWN if may_have_run else Billed.NO, ""
+
+    emit(
+        Failed,
+        call_id=call.trail.call_id,
+        operation=call.operation,
+        error=type(error).__name__,
+        message=message,
+        billed=billed,
+        phase=call.trail.phase,
+    )

@@ -1,1 +1,0 @@
-"""Images from their links to the disk: streamed, checked, whole or not at all."""

@@ -1,1 +1,0 @@
-"""From a request to its answer: the layers put together, over the sessions of the running loop."""

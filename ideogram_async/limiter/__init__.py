@@ -1,1 +1,0 @@
-"""The account's limit: images in progress, a line of calls that wait, and what a 429 teaches."""

@@ -1,1 +1,0 @@
-"""How a call gets its answer: `retrying(limited(http))`, every layer of one shape."""

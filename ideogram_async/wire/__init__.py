@@ -1,1 +1,0 @@
-"""Between values and bytes, without a socket: request to call, reply to answer or error."""
