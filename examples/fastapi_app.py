@@ -26,7 +26,6 @@ from fastapi import Depends, FastAPI, Form, Header, HTTPException, Request, Uplo
 from fastapi.responses import FileResponse, HTMLResponse, StreamingResponse
 
 from ideogram_async import (
-    Detached,
     Generate,
     Ideogram,
     ImageGenerationObjectV3,
@@ -36,6 +35,7 @@ from ideogram_async import (
     JobStarted,
     Remix,
     Report,
+    RunningCall,
 )
 from ideogram_async.events import Event
 from ideogram_async.integrations.fastapi import get_client, image_response, install_error_handlers, lifespan
@@ -122,7 +122,7 @@ class Studio:
         self.runs: dict[str, Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def keep(self, call: Detached[ImageGenerationResponseV3]) -> None:
+    def keep(self, call: RunningCall[ImageGenerationResponseV3]) -> None:
         """Keep the images of a call that has ended, also when the browser has left."""
         if call.error is None:
             self.images.update({image_id(image): image for image in call.result()})
@@ -198,7 +198,7 @@ async def draw(
     """Draw, from a prompt alone or from an image that came with it."""
     fields: dict[str, Any] = {"num_images": num_images, "rendering_speed": rendering_speed}
     request = Generate(prompt, **fields) if image is None else Remix(image, prompt, **fields)
-    call = await client.detached(request, on_done=studio.keep)
+    call = await client.start(request, on_done=studio.keep)
     made = [{"address": f"/images/{image_id(image)}", "caption": image.prompt} for image in await call if image.url]
     return {"images": made}
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ideogram_async._batch.report import Plan, Report
     from ideogram_async._client import Ideogram
     from ideogram_async._limiter.limiter import Limiter
-    from ideogram_async._pipeline.running_call import Detached
+    from ideogram_async._pipeline.running_call import RunningCall
     from ideogram_async._transport.policy import Retry, Timeout
     from ideogram_async.enums import (
         AspectRatio,
@@ -173,7 +173,6 @@ __all__ = [
     "DescribeModelVersion",
     "DescribeResponse",
     "Description",
-    "Detached",
     "DownloadError",
     "Downloaded",
     "Edit",
@@ -245,6 +244,7 @@ __all__ = [
     "ResolutionV3",
     "Retry",
     "Retrying",
+    "RunningCall",
     "SafetyError",
     "Sending",
     "ServerError",
@@ -278,7 +278,7 @@ __getattr__, __dir__ = lazy_exports(
         "_batch.report": "Plan Report",
         "_client": "Ideogram",
         "_limiter.limiter": "Limiter",
-        "_pipeline.running_call": "Detached",
+        "_pipeline.running_call": "RunningCall",
         "_transport.policy": "Retry Timeout",
         "enums": """
             AspectRatio AspectRatioV3 AssetType ColorPalettePresetName DatasetAssetFailureReason

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ideogram_async._operations import Operation, Request
 from ideogram_async._redaction import Secret
-from ideogram_async.files import HasLink
+from ideogram_async.files import HasUrl
 from ideogram_async.requests import (
     Describe,
     Edit,
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from ideogram_async._download.stream import ImageStream
     from ideogram_async._limiter.limiter import Limiter
     from ideogram_async._namespaces import Datasets, Legacy, Models
-    from ideogram_async._pipeline.pipeline import Exchange, Shared, View
-    from ideogram_async._pipeline.running_call import Detached, OnDone
+    from ideogram_async._pipeline.pipeline import ClientConfig, Pipeline, RequestOptions
+    from ideogram_async._pipeline.running_call import OnDone, RunningCall
     from ideogram_async._pipeline.sessions import SessionFactory
     from ideogram_async._prices import PriceTable
     from ideogram_async._transport.emitter import Listener
@@ -52,10 +52,10 @@ GRACE = 30.0
 class Wired:
     """A client that is wired up. `Ideogram` reads the settings."""
 
-    _shared: Shared
-    _view: View
+    _shared: ClientConfig
+    _view: RequestOptions
     _prices: PriceTable
-    _exchange: Exchange
+    _exchange: Pipeline
 
     @property
     def limiter(self) -> Limiter:
@@ -90,8 +90,8 @@ class Wired:
     async def aclose(self, *, grace: float = GRACE) -> None:
         """Close the running loop's sessions. Twice is fine, and a later call opens new ones.
 
-        Detached calls are waited for, `grace` seconds at most. Then calls on their way end: `AmbiguousError` for those
-        that were sent and cost money, `NotSentError` for the rest.
+        Started calls get `grace` seconds to finish. Then calls in flight end: `AmbiguousError` for those that were sent
+        and cost money, `NotSentError` for the rest.
 
         Args:
             grace: Seconds. 0 ends detached calls at once, like any other.
@@ -106,10 +106,10 @@ class Wired:
     ) -> None:
         await self.aclose()
 
-    def _assemble(self) -> Exchange:
-        from ideogram_async._pipeline.pipeline import Exchange, Stack
+    def _assemble(self) -> Pipeline:
+        from ideogram_async._pipeline.pipeline import Pipeline, Transport
 
-        return Exchange(Stack(self._shared, self._view))
+        return Pipeline(Transport(self._shared, self._view))
 
 
 class Batches(Wired):
@@ -208,10 +208,10 @@ class Calls(Wired):
         """
         return await self._exchange.send(request)
 
-    async def detached(self, request: Request[R], /, *, on_done: OnDone[R] | None = None) -> Detached[R]:
+    async def start(self, request: Request[R], /, *, on_done: OnDone[R] | None = None) -> RunningCall[R]:
         """Send a request in a task of the client's own, so that no cancellation wastes what was paid for.
 
-            call = await client.detached(Generate("a red fox"), on_done=keep)
+            call = await client.start(Generate("a red fox"), on_done=keep)
             answer = await call
 
         Returns as soon as the request is checked, its files are copied, and the call is on its way or in line. From
@@ -268,7 +268,7 @@ class Calls(Wired):
 class Images(Wired):
     """Collects images by their links. Costs nothing."""
 
-    async def download(self, image: str | HasLink, target: str | os.PathLike[str]) -> Path:
+    async def download(self, image: str | HasUrl, target: str | os.PathLike[str]) -> Path:
         """Store an image, streamed, verified and all at once; return its path.
 
         An explicit file path is kept exactly. A folder (one that exists, or a string that ends in `/`) is created, and
@@ -281,7 +281,7 @@ class Images(Wired):
         """
         return await self._exchange.collect(lambda: self._exchange.downloads.download(image, target))
 
-    async def fetch(self, image: str | HasLink) -> bytes:
+    async def fetch(self, image: str | HasUrl) -> bytes:
         """Return an image's bytes, verified. Costs nothing; a cancellation leaves nothing behind.
 
         Raises:
@@ -289,7 +289,7 @@ class Images(Wired):
         """
         return await self._exchange.collect(lambda: self._exchange.downloads.fetch(image))
 
-    def stream(self, image: str | HasLink) -> AbstractAsyncContextManager[ImageStream]:
+    def stream(self, image: str | HasUrl) -> AbstractAsyncContextManager[ImageStream]:
         """Open an image to pass it on while it comes: `async with client.stream(image) as stream`.
 
         Iterating gives chunks of bytes; `stream.content_type` and `stream.length` (in bytes, `None` where the host does
@@ -322,7 +322,7 @@ class Ideogram(Calls, Images, Batches):
         timeout: Seconds for one attempt, or a `Timeout`; from `IDEOGRAM_TIMEOUT` if not given, else 300 s. Time in
             the client's own queue does not count.
         retry: What is tried again, how often and for how long; see `Retry`.
-        limiter: Shared with other clients of the same account, in place of `max_in_flight`.
+        limiter: ClientConfig with other clients of the same account, in place of `max_in_flight`.
         prices: Prices of your own in USD by rate, such as `{"v3.TURBO": "0.025"}`.
         validate: Whether requests are held against the rules of the service before they are sent.
         on_event: Called with every `Event`; may be async.
@@ -391,7 +391,7 @@ class Ideogram(Calls, Images, Batches):
         check_kinds(
             retry=retry, on_event=on_event, limiter=limiter, session_factory=session_factory, image_hosts=image_hosts
         )
-        self._shared = pipeline.Shared.of(
+        self._shared = pipeline.ClientConfig.of(
             key=key,
             base_url=(os.environ.get("IDEOGRAM_BASE_URL") or SERVICE) if base_url is None else base_url,
             limiter=max_in_flight if limiter is None else limiter,
@@ -404,7 +404,7 @@ class Ideogram(Calls, Images, Batches):
             max_upload_bytes=max_upload_bytes,
         )
         self._prices = PriceTable(prices)
-        self._view = pipeline.View(
+        self._view = pipeline.RequestOptions(
             timeout=timeout_from_environment() if timeout is None else timeout,
             retry=retry,
             extra_headers=extra_headers,

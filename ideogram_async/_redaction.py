@@ -13,7 +13,7 @@ from typing import Any, Self
 MASK = "***"
 
 
-class MaskedStr(str):
+class HeaderSecret(str):
     """A string for an HTTP library: its characters are the key's, its `repr` is `***`."""
 
     __slots__ = ()
@@ -22,7 +22,7 @@ class MaskedStr(str):
         return MASK
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return MaskedStr, (MASK,)
+        return HeaderSecret, (MASK,)
 
 
 class Secret:
@@ -38,7 +38,7 @@ class Secret:
     def __init__(self, key: str) -> None:
         # The name is bound again before anything can fail: a traceback shows the locals of this frame, too.
         is_text, kind = isinstance(key, str), type(key).__name__
-        key = MaskedStr(key.strip() if is_text else "")
+        key = HeaderSecret(key.strip() if is_text else "")
         if not is_text:
             raise TypeError(f"the API key must be a string, not {kind}")
 
@@ -47,7 +47,7 @@ class Secret:
 
         self._key = key
 
-    def reveal(self) -> MaskedStr:
+    def reveal(self) -> HeaderSecret:
         """Return the key for a request's header."""
         return self._key
 
@@ -61,7 +61,7 @@ class Secret:
         return Secret, (MASK,)
 
 
-class Veiled(str):
+class RedactedStr(str):
     """Words that are nobody's business, a prompt say: `reveal` gives them away, and everybody else reads `***`.
 
     A string, so that whatever writes strings down writes the mask.
@@ -81,7 +81,7 @@ class Veiled(str):
         return self._words
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Veiled) and self._words == other._words
+        return isinstance(other, RedactedStr) and self._words == other._words
 
     def __ne__(self, other: object) -> bool:
         # A string has one of its own, which would compare the masks.
@@ -91,4 +91,4 @@ class Veiled(str):
         return hash(self._words)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Veiled, (MASK,)
+        return RedactedStr, (MASK,)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from attrs import field, frozen
 
-from ideogram_async._redaction import Veiled
+from ideogram_async._redaction import RedactedStr
 from ideogram_async.errors import Billed, Phase
 
 __all__ = [
@@ -56,7 +56,7 @@ class Waiting(Event):
     """Images that it is to make; 0 for one that makes none, a description say."""
     model: str | None = None
     """The model that it asks for, where it names one."""
-    prompt: Veiled | None = None
+    prompt: RedactedStr | None = None
     """What to draw, where it says so: `prompt.reveal()`."""
 
 

@@ -14,7 +14,7 @@ from attrs import field, frozen
 
 from ideogram_async._formats import sniff
 
-__all__ = ["AsyncReader", "FromJob", "HasLink", "ImageFile", "ImageSource"]
+__all__ = ["AsyncReader", "FromJob", "HasUrl", "ImageFile", "ImageSource"]
 
 
 @runtime_checkable
@@ -27,7 +27,7 @@ class AsyncReader(Protocol):
 
 
 @runtime_checkable
-class HasLink(Protocol):
+class HasUrl(Protocol):
     """An image of an earlier answer."""
 
     @property
@@ -58,7 +58,7 @@ class ImageFile:
         content_type: Told by the file's first bytes where not given.
     """
 
-    source: str | os.PathLike[str] | bytes | BinaryIO | AsyncReader | HasLink | FromJob = field(
+    source: str | os.PathLike[str] | bytes | BinaryIO | AsyncReader | HasUrl | FromJob = field(
         repr=lambda s: _describe(s)
     )
     name: str | None = None
@@ -88,7 +88,7 @@ class ImageFile:
     @property
     def is_readable(self) -> bool:
         """Whether it is of a kind that can be read at all."""
-        is_image = isinstance(self.source, HasLink | FromJob)
+        is_image = isinstance(self.source, HasUrl | FromJob)
         return self.is_reopenable or is_image or callable(getattr(self.source, "read", None))
 
     def open(self) -> BinaryIO:
@@ -133,7 +133,7 @@ class ImageFile:
 
 
 ImageSource: TypeAlias = (
-    str | os.PathLike[str] | bytes | tuple[str, bytes] | BinaryIO | AsyncReader | HasLink | FromJob | ImageFile
+    str | os.PathLike[str] | bytes | tuple[str, bytes] | BinaryIO | AsyncReader | HasUrl | FromJob | ImageFile
 )
 
 """Everything that a file field takes. A plain string is a path."""
@@ -166,12 +166,12 @@ def _is_pair(value: object) -> bool:
     return isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str)
 
 
-def listed(value: Any) -> tuple[Any, ...]:
+def as_tuple(value: Any) -> tuple[Any, ...]:
     """Return what a field holds, one thing or several, as a tuple."""
     return value if isinstance(value, tuple) else (value,)
 
 
-def is_once_only(value: Any) -> bool:
+def is_one_shot(value: Any) -> bool:
     """Whether it is a file that can be read only once, or has to be found first."""
     return isinstance(value, ImageFile) and not value.is_reopenable
 

@@ -19,8 +19,8 @@ import aiohttp
 import anyio
 import pytest
 from anyio import to_thread
-from clients import CANARY, NoNames
-from rawserver import GOOD, OK, RawServer, Script, answer, refused, reset, say, stall, status, whole
+from support.clients import CANARY, NoNames
+from support.rawserver import GOOD, OK, RawServer, Script, answer, refused, reset, say, stall, status, whole
 from tenacity import (
     AsyncRetrying,
     retry_if_exception,

@@ -36,7 +36,8 @@ MODULES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__
 
 PUBLIC = {
     "client": """
-        Ideogram Detached Retry Timeout Limiter ImageFile Reply Price LimiterStatistics ColorPaletteMember Unchecked""",
+        Ideogram RunningCall
+        Retry Timeout Limiter ImageFile Reply Price LimiterStatistics ColorPaletteMember Unchecked""",
     "requests": """
         Generate GenerateTransparent Inpaint Remix Reframe ReplaceBackground RemoveBackground LayerizeText Edit Upscale
         Describe LegacyGenerate LegacyEditV3 LegacyEdit LegacyRemix LegacyReframe ListDatasets CreateDataset GetDataset

@@ -17,7 +17,7 @@ from ideogram_async._batch.runner import Run
 from ideogram_async._batch.source import Jobs
 from ideogram_async._batch.stopping import Halt
 from ideogram_async._batch.workspace import Office
-from ideogram_async._pipeline.pipeline import Stack
+from ideogram_async._pipeline.pipeline import Transport
 from ideogram_async._prices import PriceTable
 from ideogram_async._transport.tasks import Tasks, in_thread
 
@@ -30,7 +30,7 @@ class Batch:
     """
 
     def __init__(
-        self, stack: Stack, prices: PriceTable, jobs: Jobs | None, folder: Path, options: BatchOptions
+        self, stack: Transport, prices: PriceTable, jobs: Jobs | None, folder: Path, options: BatchOptions
     ) -> None:
         self._stack = stack
         self._prices = prices
@@ -44,6 +44,16 @@ class Batch:
     def report(self) -> Report:
         """Sum up what has been done so far, and what earlier runs have left in doubt."""
         return self._progress.report()
+
+    def stop(self, reason: str = "stopped") -> None:
+        """Send nothing new. Calls in flight finish, and iteration continues until their results are delivered.
+
+        Calling it again changes nothing. The same call of `client.batch` resumes later.
+
+        Args:
+            reason: The text of `report().stopped`.
+        """
+        self._halt.stop(reason)
 
     async def __aenter__(self) -> Self:
         if self._run is not None:

@@ -16,13 +16,13 @@ from ideogram_async._batch.journal.queries import ImageRow, JobRow
 from ideogram_async._batch.workspace import Office
 from ideogram_async._operations import Request
 from ideogram_async.errors import InvalidRequestError
-from ideogram_async.files import FromJob, ImageFile, listed
+from ideogram_async.files import FromJob, ImageFile, as_tuple
 
 
-def named_in(request: Request[Any]) -> Iterator[tuple[str, FromJob]]:
+def job_references(request: Request[Any]) -> Iterator[tuple[str, FromJob]]:
     """Go over the images of other jobs that a request takes, each with its field."""
     for field in attrs.fields(cast(Any, type(request))):
-        for item in listed(getattr(request, field.name)):
+        for item in as_tuple(getattr(request, field.name)):
             if isinstance(item, ImageFile) and isinstance(item.source, FromJob):
                 yield field.name, item.source
 
@@ -56,7 +56,7 @@ class Chain:
 
     def awaited(self, request: Request[Any]) -> list[asyncio.Event]:
         """List the ends of the jobs under way that a request names."""
-        keys = (key_of("", id=earlier.id, occurrence=0) for _, earlier in named_in(request))
+        keys = (key_of("", id=earlier.id, occurrence=0) for _, earlier in job_references(request))
         return [event for key in keys if (event := self._under_way.get(key)) is not None]
 
     async def resolve(self, request: Request[Any]) -> Request[Any]:

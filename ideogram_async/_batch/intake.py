@@ -21,13 +21,13 @@ from ideogram_async._batch.journal.queries import JOB, ImageRow, JobRow, read_jo
 from ideogram_async._batch.source import Jobs, Source
 from ideogram_async._batch.workspace import Office
 from ideogram_async._operations import Request
-from ideogram_async._pipeline.pipeline import Stack
+from ideogram_async._pipeline.pipeline import Transport
 from ideogram_async._pipeline.uploads import OpenLink, has_files, spooled
 from ideogram_async._prices import PriceTable
 from ideogram_async._transport.tasks import in_thread
 from ideogram_async._wire.encode import weight_of
 from ideogram_async.errors import InvalidRequestError, JobConflictError
-from ideogram_async.files import FromJob, ImageFile, is_once_only, listed
+from ideogram_async.files import FromJob, ImageFile, as_tuple, is_one_shot
 
 R = TypeVar("R", bound=Request[Any])
 
@@ -57,8 +57,8 @@ class Keeper:
         changes: dict[str, Any] = {}
         for field in attrs.fields(cast(Any, type(request))):
             value = getattr(request, field.name)
-            if any(map(_has_to_be_copied, listed(value))):
-                kept = tuple([await self._kept(field.name, item) for item in listed(value)])
+            if any(map(_has_to_be_copied, as_tuple(value))):
+                kept = tuple([await self._kept(field.name, item) for item in as_tuple(value)])
                 changes[field.name] = kept if isinstance(value, tuple) else kept[0]
 
         return cast(R, attrs.evolve(cast(Any, request), **changes)) if changes else request
@@ -74,18 +74,18 @@ class Keeper:
             raise InvalidRequestError([(field, rule) for _, rule in error.problems]) from None
 
 
-def has_once_only(request: Request[Any]) -> bool:
+def has_one_shot_files(request: Request[Any]) -> bool:
     """Say whether a request has a source that would be used up by reading it."""
     return any(map(_has_to_be_copied, _values(request)))
 
 
 def _values(request: Request[Any]) -> list[Any]:
     values = (getattr(request, field.name) for field in attrs.fields(cast(Any, type(request))))
-    return [item for value in values for item in listed(value)]
+    return [item for value in values for item in as_tuple(value)]
 
 
 def _has_to_be_copied(value: Any) -> bool:
-    return is_once_only(value) and not isinstance(value.source, FromJob)
+    return is_one_shot(value) and not isinstance(value.source, FromJob)
 
 
 @frozen(slots=False)
@@ -193,7 +193,7 @@ def _priced(database: sqlite3.Connection, row: JobRow, draft: JobRow) -> JobRow:
 class Feed:
     """Notes jobs in the journal, and finds those that it knows already."""
 
-    def __init__(self, office: Office, prices: PriceTable, stack: Stack) -> None:
+    def __init__(self, office: Office, prices: PriceTable, stack: Transport) -> None:
         self._office = office
         self._prices = prices
         self._stack = stack

@@ -10,10 +10,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ideogram_async._batch.dependencies import named_in
+from ideogram_async._batch.dependencies import job_references
 from ideogram_async._batch.identity import fingerprint_of, pack
 from ideogram_async._batch.inputs import Inputs
-from ideogram_async._batch.intake import has_once_only
+from ideogram_async._batch.intake import has_one_shot_files
 from ideogram_async._batch.job import Job
 from ideogram_async._batch.report import Plan
 from ideogram_async._batch.source import pulled
@@ -94,7 +94,7 @@ class _Planner:
         if job.id is not None and job.id in self._ids:
             yield "id", f"{job.id!r} stands for an earlier job"
 
-        for field, earlier in named_in(job.request):
+        for field, earlier in job_references(job.request):
             if earlier.id not in self._ids:
                 yield field, f"names the job {earlier.id!r}, and no earlier job has that id"
 
@@ -103,7 +103,7 @@ class _Planner:
         speed = str(getattr(request, "rendering_speed", None) or "DEFAULT")
         self._images += weight
         self._seconds += weight * SECONDS.get(speed, SLOWEST)
-        if has_once_only(request):
+        if has_one_shot_files(request):
             return
 
         write = partial(pack, request, self._inputs)

@@ -12,7 +12,7 @@ from ideogram_async._batch.job import ImageState, JobResult
 from ideogram_async._batch.journal.queries import JobRow
 from ideogram_async._batch.report import Report, Tally
 from ideogram_async._batch.stopping import Halt
-from ideogram_async._pipeline.pipeline import Stack
+from ideogram_async._pipeline.pipeline import Transport
 from ideogram_async.events import BatchFinished, BatchStopped, JobFinished
 
 
@@ -33,7 +33,7 @@ EVERYTHING = {"call_id": "batch", "operation": "batch"}
 class Progress:
     """Counts jobs, images, money and time of a run."""
 
-    def __init__(self, stack: Stack, halt: Halt, cap: Decimal | None) -> None:
+    def __init__(self, stack: Transport, halt: Halt, cap: Decimal | None) -> None:
         self._stack = stack
         self._halt = halt
         self._tally = Tally()

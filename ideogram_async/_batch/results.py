@@ -92,7 +92,7 @@ def _refusal(job: JobRow, request: Request[Any]) -> IdeogramError:
     return status_error(encode(request), reply)
 
 
-class Outbox:
+class ResultQueue:
     """Keeps results until they are taken. Each job holds a place until then, which bounds what may be kept.
 
     Args:

@@ -22,12 +22,12 @@ from ideogram_async._batch.journal import queries
 from ideogram_async._batch.journal.queries import Entry, JobRow
 from ideogram_async._batch.options import BatchOptions
 from ideogram_async._batch.progress import Past, Progress
-from ideogram_async._batch.results import Outbox, Settled
+from ideogram_async._batch.results import ResultQueue, Settled
 from ideogram_async._batch.source import LOOK_AHEAD, Jobs
 from ideogram_async._batch.stopping import Halt
 from ideogram_async._batch.task import Worker
 from ideogram_async._batch.workspace import Office
-from ideogram_async._pipeline.pipeline import Stack
+from ideogram_async._pipeline.pipeline import Transport
 from ideogram_async._prices import PriceTable
 from ideogram_async.errors import BatchError
 
@@ -126,7 +126,7 @@ class Run:
 
     def __init__(
         self,
-        stack: Stack,
+        stack: Transport,
         prices: PriceTable,
         office: Office,
         options: BatchOptions,
@@ -145,7 +145,7 @@ class Run:
         self._feed = Feed(office, prices, stack)
         self._recovered: dict[str, JobResult] = {}
         self._pulling: asyncio.Task[None] | None = None
-        self.outbox = Outbox(self._room.alive, is_ordered=options.ordered)
+        self.outbox = ResultQueue(self._room.alive, is_ordered=options.ordered)
         self.failure: Exception | None = None
         """What the caller has to hear of, once the results are taken."""
         self.is_over = False

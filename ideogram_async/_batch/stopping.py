@@ -26,7 +26,7 @@ def is_fatal(status: int) -> bool:
     return status in FATAL or 300 <= status < 400
 
 
-class HaltedError(NotSentError):
+class BatchStoppedError(NotSentError):
     """The batch has stopped before the call could leave."""
 
     def __init__(self, reason: str) -> None:
@@ -66,10 +66,10 @@ class Halt:
         """Bound a wait that ends when the batch stops, but for what `sent` protects.
 
         Raises:
-            HaltedError: If it was ended, or the batch had stopped before.
+            BatchStoppedError: If it was ended, or the batch had stopped before.
         """
         if self.reason is not None:
-            raise HaltedError(self.reason)
+            raise BatchStoppedError(self.reason)
 
         scope = asyncio.timeout(None)
         try:
@@ -83,17 +83,17 @@ class Halt:
             if not scope.expired():
                 raise
 
-            raise HaltedError(self.reason or "") from None
+            raise BatchStoppedError(self.reason or "") from None
 
     @asynccontextmanager
     async def sent(self, scope: asyncio.Timeout) -> AsyncGenerator[None]:
         """Protect what is on its way: it is finished, and what waits after it is ended again.
 
         Raises:
-            HaltedError: If the batch has stopped before.
+            BatchStoppedError: If the batch has stopped before.
         """
         if self.reason is not None:
-            raise HaltedError(self.reason)
+            raise BatchStoppedError(self.reason)
 
         self._waiting.discard(scope)
         try:

@@ -18,11 +18,11 @@ from ideogram_async._batch.job import ImageState, JobResult, JobState
 from ideogram_async._batch.journal import queries
 from ideogram_async._batch.journal.queries import ImageRow, JobRow
 from ideogram_async._batch.results import Results
-from ideogram_async._batch.stopping import Halt, HaltedError
+from ideogram_async._batch.stopping import BatchStoppedError, Halt
 from ideogram_async._batch.workspace import Office
 from ideogram_async._batch.write_ahead import Record, journaled
 from ideogram_async._operations import Request
-from ideogram_async._pipeline.pipeline import Stack
+from ideogram_async._pipeline.pipeline import Transport
 from ideogram_async._pipeline.uploads import has_files
 from ideogram_async._transport.tasks import in_thread
 from ideogram_async._wire.decode import decode, status_error
@@ -41,7 +41,7 @@ class Worker:
 
     def __init__(
         self,
-        stack: Stack,
+        stack: Transport,
         office: Office,
         collector: Collector,
         budget: Budget,
@@ -160,7 +160,7 @@ class Worker:
 
             error = None if reply.is_success else status_error(call, reply)
             await record.settled()
-        except HaltedError:
+        except BatchStoppedError:
             pass
         except BatchError:
             raise

@@ -15,7 +15,7 @@ from ideogram_async._batch.job import JobState
 from ideogram_async._batch.journal import queries
 from ideogram_async._batch.journal.queries import JobRow
 from ideogram_async._batch.journal.writer import Journal
-from ideogram_async._batch.stopping import Halt, HaltedError, is_fatal
+from ideogram_async._batch.stopping import BatchStoppedError, Halt, is_fatal
 from ideogram_async._wire.call import Call, Send
 from ideogram_async.errors import BatchError, Phase
 from ideogram_async.models.base import Reply
@@ -122,7 +122,7 @@ class _Attempt:
         # Shielded: a timeout of the attempt must not hide why it could not be noted.
         await asyncio.shield(self.begun)
         if self.halt.turns_back:
-            raise HaltedError(self.halt.reason or "")
+            raise BatchStoppedError(self.halt.reason or "")
 
     async def fail(self, words: str) -> None:
         """Note that no answer came; raises what kept SENDING from the disk, for then that is the reason."""

@@ -38,7 +38,7 @@ from ideogram_async.errors import (
     WithheldImageError,
 )
 from ideogram_async.events import Downloaded, Retrying
-from ideogram_async.files import HasLink
+from ideogram_async.files import HasUrl
 
 
 @frozen
@@ -215,7 +215,7 @@ class Downloads:
         self._tasks = tasks
         self._places = places
 
-    async def download(self, image_or_url: str | HasLink, target: str | os.PathLike[str]) -> Path:
+    async def download(self, image_or_url: str | HasUrl, target: str | os.PathLike[str]) -> Path:
         """Store an image, and return its path.
 
         A file path is kept exactly, and its folder has to exist. A folder (one that exists, or a string that ends in
@@ -259,7 +259,7 @@ class Downloads:
                 with CancelScope(shield=True):
                     await tasks.finish(in_thread(part.discard))
 
-    async def fetch(self, image_or_url: str | HasLink) -> bytes:
+    async def fetch(self, image_or_url: str | HasUrl) -> bytes:
         """Return an image's bytes.
 
         Raises what `download` raises, except what concerns files.
@@ -268,7 +268,7 @@ class Downloads:
         async with self._places():
             return await self._trying(link, _new_id(), self._collect)
 
-    async def open(self, image_or_url: str | HasLink) -> ImageStream:
+    async def open(self, image_or_url: str | HasUrl) -> ImageStream:
         """Open an image, to pass it on while it comes; whoever opens it has to close it.
 
         Opening is tried again like a download. Once a chunk was given nothing is, and iterating raises what went
@@ -279,12 +279,12 @@ class Downloads:
         link = self._link_of(image_or_url)
         return await self._trying(link, _new_id(), self._open)
 
-    def stream(self, image_or_url: str | HasLink) -> Opening:
+    def stream(self, image_or_url: str | HasUrl) -> Opening:
         """Open an image for a block: leaving it, also by a cancellation, ends the connection."""
         return Opening(partial(self.open, image_or_url))
 
-    def _link_of(self, image_or_url: str | HasLink) -> str:
-        if not isinstance(image_or_url, str | HasLink):
+    def _link_of(self, image_or_url: str | HasUrl) -> str:
+        if not isinstance(image_or_url, str | HasUrl):
             raise TypeError(f"an image is a link, or one of an answer's images, not {type(image_or_url).__name__}")
 
         link = image_or_url if isinstance(image_or_url, str) else image_or_url.url

@@ -20,10 +20,10 @@ from ideogram_async._download.hosts import Hosts
 from ideogram_async._download.stream import ImageStream, Opening
 from ideogram_async._limiter.limiter import ImageLimiter, Limiter
 from ideogram_async._operations import Request
-from ideogram_async._pipeline.running_call import Detached, OnDone
-from ideogram_async._pipeline.sessions import Local, SessionFactory, SessionOptions, Sessions
+from ideogram_async._pipeline.running_call import OnDone, RunningCall
+from ideogram_async._pipeline.sessions import LoopState, SessionFactory, SessionOptions, Sessions
 from ideogram_async._pipeline.uploads import has_files, spooled
-from ideogram_async._redaction import MaskedStr, Secret
+from ideogram_async._redaction import HeaderSecret, Secret
 from ideogram_async._transport.emitter import Emitter, Listener, tell_failure, told
 from ideogram_async._transport.http import Http
 from ideogram_async._transport.limit import limited
@@ -43,7 +43,7 @@ from ideogram_async.errors import (
     Phase,
     TransportError,
 )
-from ideogram_async.files import HasLink
+from ideogram_async.files import HasUrl
 from ideogram_async.models.base import Reply
 
 OUR_HEADERS = ("api-key", "host", "content-length", "content-type", "transfer-encoding")
@@ -73,7 +73,7 @@ KeySource: TypeAlias = Secret | Callable[[], str | Awaitable[str]]
 
 
 @frozen(kw_only=True)
-class Shared:
+class ClientConfig:
     """What all views of a client have in common."""
 
     key: KeySource
@@ -98,7 +98,7 @@ class Shared:
         reuse_connections: bool,
         max_image_bytes: int,
         max_upload_bytes: int,
-    ) -> Shared:
+    ) -> ClientConfig:
         """Make it of a client's settings.
 
         Raises:
@@ -123,7 +123,7 @@ class Shared:
             max_upload_bytes=max_upload_bytes,
         )
 
-    async def find_key(self) -> MaskedStr:
+    async def find_key(self) -> HeaderSecret:
         """Return the key, asked for anew if it comes from a function.
 
         Raises:
@@ -147,7 +147,7 @@ class Shared:
 
 
 @frozen(kw_only=True)
-class View:
+class RequestOptions:
     """What each view of a client chooses for itself."""
 
     timeout: Timeout = field(converter=_timeout)
@@ -156,15 +156,15 @@ class View:
     validate: bool
     on_event: Listener | None
 
-    def changed(self, options: Mapping[str, Any]) -> View:
+    def changed(self, options: Mapping[str, Any]) -> RequestOptions:
         """Return a copy with other options."""
         return evolve(self, **options)
 
 
-class Stack:
+class Transport:
     """The layers of one view."""
 
-    def __init__(self, shared: Shared, view: View) -> None:
+    def __init__(self, shared: ClientConfig, view: RequestOptions) -> None:
         sessions = shared.sessions
         self.shared = shared
         self.view = view
@@ -228,15 +228,15 @@ def is_loopback(url: URL) -> bool:
 
 T = TypeVar("T")
 
-MOST_PER_PLACE = 10
+MAX_CALLS_PER_SLOT = 10
 
-"""Detached calls for each place of the limiter: more would wait for minutes, and nobody for them."""
+"""RunningCall calls for each place of the limiter: more would wait for minutes, and nobody for them."""
 
 
-class Exchange:
+class Pipeline:
     """One view's way to the service."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Transport) -> None:
         self.stack = stack
         self._sessions = stack.shared.sessions
         self.downloads = stack.downloads
@@ -246,7 +246,7 @@ class Exchange:
         async with self._encoded(request) as call:
             return await self._run(call, _reading(call, request))
 
-    async def detach(self, request: Request[T], on_done: OnDone[T] | None) -> Detached[T]:
+    async def detach(self, request: Request[T], on_done: OnDone[T] | None) -> RunningCall[T]:
         """Send any request in a task of the loop's own, once it is checked and its files are copied."""
         if on_done is not None and not callable(on_done):
             raise TypeError(f"on_done must be a function, not {type(on_done).__name__}")
@@ -255,7 +255,7 @@ class Exchange:
             call = await files.enter_async_context(self._encoded(request))
             local = await self._sessions.open()
             self._admit(call, len(local.detached))
-            detached = Detached(request)
+            detached = RunningCall(request)
             work = partial(self._finish, call, _reading(call, request), local, files)
             task = local.detached.start(detached.run(work, partial(_closed, call), on_done))
             try:
@@ -280,7 +280,7 @@ class Exchange:
         """Run a download until it ends, or the client is closed."""
         return await self._unless_closed(work, lambda: DownloadError("the client was closed during a download"))
 
-    def stream(self, image_or_url: str | HasLink) -> Opening:
+    def stream(self, image_or_url: str | HasUrl) -> Opening:
         """Open an image for a block, and pass it on while it comes. Closing the client closes it."""
 
         async def opening() -> ImageStream:
@@ -304,12 +304,12 @@ class Exchange:
             yield encode(ready)
 
     def _admit(self, call: Call, others: int) -> None:
-        most = MOST_PER_PLACE * int(self.stack.shared.limiter.statistics().limit)
+        most = MAX_CALLS_PER_SLOT * int(self.stack.shared.limiter.statistics().limit)
         if others >= most:
             words = f"{call.operation}: {others} detached calls are on their way or in line; nothing was sent"
             raise NotSentError(words, phase=Phase.QUEUED)
 
-    async def _finish(self, call: Call, read: Callable[[Reply], T], local: Local, files: AsyncExitStack) -> T:
+    async def _finish(self, call: Call, read: Callable[[Reply], T], local: LoopState, files: AsyncExitStack) -> T:
         """Run a detached call, from the moment when whoever has detached it can only leave it alone."""
         async with files.pop_all():
             await asyncio.sleep(0)
@@ -328,7 +328,7 @@ class Exchange:
         if found:
             raise InvalidRequestError(found, subject=type(request).__name__)
 
-    async def _run(self, call: Call, read: Callable[[Reply], T], local: Local | None = None) -> T:
+    async def _run(self, call: Call, read: Callable[[Reply], T], local: LoopState | None = None) -> T:
         try:
             return read(await self._unless_closed(lambda: self.stack.send(call), lambda: _closed(call), local))
         except BaseException as error:
@@ -336,9 +336,9 @@ class Exchange:
             raise
 
     async def _unless_closed(
-        self, work: Callable[[], Awaitable[T]], closed: Callable[[], IdeogramError], local: Local | None = None
+        self, work: Callable[[], Awaitable[T]], closed: Callable[[], IdeogramError], local: LoopState | None = None
     ) -> T:
-        """Run it in the caller's task, where `Sessions.close` can end it. What belongs to a `Local` ends with that."""
+        """Run it in the caller's task, where `Sessions.close` can end it. It ends with its `LoopState`."""
         local = local or await self._sessions.open()
         if local.is_closing:
             raise closed()

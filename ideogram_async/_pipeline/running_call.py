@@ -14,7 +14,7 @@ from ideogram_async._transport.emitter import logger
 R = TypeVar("R")
 
 
-class Detached(Generic[R]):
+class RunningCall(Generic[R]):
     """A call on its way, as `Ideogram.detached` returns it.
 
     `await call` gives the answer, or raises what `send` raises, to any number of tasks and any number of times; a
@@ -50,7 +50,7 @@ class Detached(Generic[R]):
 
     def __repr__(self) -> str:
         state = type(self.error).__name__ if self.error else "answered" if self.is_done else "on its way"
-        return f"<Detached {type(self.request).__name__}: {state}>"
+        return f"<RunningCall {type(self.request).__name__}: {state}>"
 
     async def run(
         self, work: Callable[[], Awaitable[R]], closed: Callable[[], Exception], on_done: OnDone[R] | None
@@ -98,4 +98,4 @@ def _end_cancellation() -> None:
         task.uncancel()
 
 
-OnDone: TypeAlias = Callable[[Detached[R]], Awaitable[None] | None]
+OnDone: TypeAlias = Callable[[RunningCall[R]], Awaitable[None] | None]

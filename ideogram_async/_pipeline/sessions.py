@@ -46,7 +46,7 @@ class SessionOptions:
 
 
 @define(eq=False)
-class Local:
+class LoopState:
     """The parts of one event loop."""
 
     api: aiohttp.ClientSession
@@ -118,16 +118,16 @@ class Local:
 
 
 class Sessions:
-    """Keeps one `Local` for each event loop, opened at its first call."""
+    """Keeps one `LoopState` for each event loop, opened at its first call."""
 
     def __init__(self, options: SessionOptions) -> None:
         self._options = options
-        self._locals: dict[asyncio.AbstractEventLoop, Local] = {}
+        self._locals: dict[asyncio.AbstractEventLoop, LoopState] = {}
         # Apart from what they keep: a client that is dropped must not be a circle, whose parts would go in any order.
         self._keepers: dict[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = {}
         self._strays = Tasks()
 
-    def here(self) -> Local:
+    def here(self) -> LoopState:
         """Return the running loop's parts, which `open` has made.
 
         Raises:
@@ -144,7 +144,7 @@ class Sessions:
         local = self._locals.get(asyncio.get_running_loop())
         return self._strays if local is None else local.listeners
 
-    async def open(self) -> Local:
+    async def open(self) -> LoopState:
         """Return the running loop's parts, made if there are none yet."""
         loop = asyncio.get_running_loop()
         local = self._locals.get(loop)
@@ -157,8 +157,8 @@ class Sessions:
 
         return local
 
-    def pool(self, local: Local, connections: int) -> aiohttp.ClientSession:
-        """Make another session for images, with so many connections. `Local.drop` closes it."""
+    def pool(self, local: LoopState, connections: int) -> aiohttp.ClientSession:
+        """Make another session for images, with so many connections. `LoopState.drop` closes it."""
         session = self._session("images", connections)
         local.pools.add(session)
         return session
@@ -176,7 +176,7 @@ class Sessions:
             # Also when whoever closes is cancelled.
             await self._close(loop, local)
 
-    async def _close(self, loop: asyncio.AbstractEventLoop, local: Local) -> None:
+    async def _close(self, loop: asyncio.AbstractEventLoop, local: LoopState) -> None:
         if local.is_closing:
             return
 
@@ -193,14 +193,14 @@ class Sessions:
             if (local := self._locals.pop(loop, None)) is not None:
                 local.abandon()
 
-    def _make(self) -> Local:
+    def _make(self) -> LoopState:
         api = self._session("api", 0)
         try:
             # Added here, not passed on: a factory that loses it would make every sent call look unsent.
             if tracing() not in api.trace_configs:
                 api.trace_configs.append(tracing())
 
-            return Local(api, self._session("images", IMAGE_CONNECTIONS))
+            return LoopState(api, self._session("images", IMAGE_CONNECTIONS))
         except BaseException:
             api.detach()
             raise
@@ -228,7 +228,7 @@ class Sessions:
 
 
 async def _keep(
-    places: dict[asyncio.AbstractEventLoop, Local], loop: asyncio.AbstractEventLoop, local: Local
+    places: dict[asyncio.AbstractEventLoop, LoopState], loop: asyncio.AbstractEventLoop, local: LoopState
 ) -> AsyncGenerator[None, None]:
     """Wait for the end, of the loop or of the client, and close then."""
     try:

@@ -16,13 +16,13 @@ import attrs
 from ideogram_async._operations import Request
 from ideogram_async._transport.tasks import in_thread
 from ideogram_async.errors import IdeogramError, InvalidRequestError
-from ideogram_async.files import FromJob, HasLink, ImageFile, is_once_only, listed
+from ideogram_async.files import FromJob, HasUrl, ImageFile, as_tuple, is_one_shot
 
 CHUNK = 2**18
 
 R = TypeVar("R", bound=Request[Any])
 
-OpenLink = Callable[[HasLink], AbstractAsyncContextManager[AsyncIterator[bytes]]]
+OpenLink = Callable[[HasUrl], AbstractAsyncContextManager[AsyncIterator[bytes]]]
 
 
 @asynccontextmanager
@@ -51,7 +51,7 @@ def has_files(request: Request[Any]) -> bool:
         if value is None or type(value) is str:
             continue
 
-        if any(isinstance(item, ImageFile) for item in listed(value)):
+        if any(isinstance(item, ImageFile) for item in as_tuple(value)):
             return True
 
     return False
@@ -59,7 +59,7 @@ def has_files(request: Request[Any]) -> bool:
 
 def _once_only(request: Request[Any]) -> list[tuple[str, Any]]:
     found = [(field.name, getattr(request, field.name)) for field in attrs.fields(cast(Any, type(request)))]
-    return [(name, value) for name, value in found if any(map(is_once_only, listed(value)))]
+    return [(name, value) for name, value in found if any(map(is_one_shot, as_tuple(value)))]
 
 
 async def _copy(name: str, file: ImageFile, open_link: OpenLink, max_bytes: int, copies: AsyncExitStack) -> ImageFile:
@@ -106,7 +106,7 @@ def _append(path: Path, chunk: bytes) -> None:
 
 async def _chunks(file: ImageFile, open_link: OpenLink) -> AsyncIterator[bytes]:
     source = file.source
-    if isinstance(source, HasLink):
+    if isinstance(source, HasUrl):
         async with open_link(source) as stream:
             async for chunk in stream:
                 yield chunk

@@ -12,7 +12,7 @@ import aiohttp
 from attrs import field, frozen
 from yarl import URL
 
-from ideogram_async._redaction import MaskedStr
+from ideogram_async._redaction import HeaderSecret
 from ideogram_async._transport.body import open_body
 from ideogram_async._transport.emitter import Emitter
 from ideogram_async._transport.policy import Timeout
@@ -68,7 +68,7 @@ class Http:
 
     session: Callable[[], aiohttp.ClientSession]
     base_url: URL
-    key: Callable[[], Awaitable[MaskedStr]] = field(repr=False)
+    key: Callable[[], Awaitable[HeaderSecret]] = field(repr=False)
     timeout: Timeout
     extra_headers: dict[str, str] = field(repr=False)
     emit: Emitter
@@ -114,7 +114,7 @@ class Http:
         )
         return reply
 
-    async def _exchange(self, call: Call, key: MaskedStr, body: object, reading: _Reading) -> None:
+    async def _exchange(self, call: Call, key: HeaderSecret, body: object, reading: _Reading) -> None:
         url = URL(f"{str(self.base_url).rstrip('/')}{call.path}", encoded=True).extend_query(call.params)
         left = self._time_left(call, reading.began)
         if left is not None and left <= 0:
@@ -147,7 +147,7 @@ class Http:
                     response.close()
                     return
 
-    async def _find_key(self, call: Call, began: float) -> MaskedStr:
+    async def _find_key(self, call: Call, began: float) -> HeaderSecret:
         # Whoever keeps the key may be slow, and this is part of the attempt.
         scope = asyncio.timeout(self._time_left(call, began))
         try:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from attrs import define, field, frozen
 
-from ideogram_async._redaction import Veiled
+from ideogram_async._redaction import RedactedStr
 from ideogram_async.errors import Phase
 from ideogram_async.files import ImageFile
 from ideogram_async.models.base import Reply
@@ -66,7 +66,7 @@ class Call:
     """Images that it is to make."""
     model: str | None = None
     """The model that it asks for, where it names one."""
-    prompt: Veiled | None = None
+    prompt: RedactedStr | None = None
     trail: Trail = field(factory=Trail, eq=False, repr=False)
 
 

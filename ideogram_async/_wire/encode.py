@@ -14,12 +14,12 @@ from urllib.parse import quote
 import attrs
 
 from ideogram_async._operations import Body, Endpoint, Request
-from ideogram_async._redaction import Veiled
+from ideogram_async._redaction import RedactedStr
 from ideogram_async._wire.call import Call, Part
 from ideogram_async.errors import InvalidRequestError
 from ideogram_async.files import ImageFile
 from ideogram_async.requests._palette import ColorPaletteMember, Palette
-from ideogram_async.requests._rules import kind, unsendable
+from ideogram_async.requests._rules import encoding_error, kind
 
 JSON = "application/json"
 
@@ -55,9 +55,9 @@ def _model_of(request: Request[Any]) -> str | None:
     return str(named) if named else model_in(request.endpoint.path)
 
 
-def _prompt_of(request: Request[Any]) -> Veiled | None:
+def _prompt_of(request: Request[Any]) -> RedactedStr | None:
     prompt = getattr(request, "prompt", None)
-    return None if prompt is None else Veiled(str(prompt))
+    return None if prompt is None else RedactedStr(str(prompt))
 
 
 def model_in(path: str) -> str | None:
@@ -193,7 +193,7 @@ def _head_problems(method: str, path: str, weight: int) -> Iterator[tuple[str, s
 
     if not re.match(r"/(?!/)", path):
         yield "path", "must begin with a single /"
-    elif problem := unsendable(path):
+    elif problem := encoding_error(path):
         yield "path", problem
 
     if not isinstance(weight, int) or weight < 0:
@@ -214,7 +214,7 @@ def _listed(value: Any) -> list[Any]:
 
 def _item_problem(value: Any) -> str | None:
     if isinstance(value, str):
-        return unsendable(value)
+        return encoding_error(value)
 
     if isinstance(value, ImageFile):
         # Nothing copies what can be read once only; a request with a file field does.

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.text import Text
 
-from ideogram_async._batch.dependencies import named_in
+from ideogram_async._batch.dependencies import job_references
 from ideogram_async._batch.job import Job
 from ideogram_async._batch.report import Plan
 from ideogram_async._client import Ideogram
@@ -55,7 +55,7 @@ def _chained(file: JobsFile, problems: list[Problem]) -> Iterator[Job]:
 
 
 def _faults(job: Job, made: dict[str, int]) -> Iterator[tuple[str, str]]:
-    for field, earlier in named_in(job.request):
+    for field, earlier in job_references(job.request):
         count = made.get(earlier.id)
         if count is not None and earlier.index >= count:
             yield field, f"names image {earlier.index} of job {earlier.id!r}, which makes {count}, counted from 0"

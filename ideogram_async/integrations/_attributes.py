@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from ideogram_async._redaction import Veiled
+from ideogram_async._redaction import RedactedStr
 from ideogram_async.errors import Phase
 from ideogram_async.events import Event, Failed
 
@@ -31,13 +31,13 @@ def facts_of(event: Event, *, prompts: bool = False) -> dict[str, Fact]:
     return {
         name: _plain(value)
         for name, value in facts.items()
-        if value is not None and (prompts or not isinstance(value, Veiled))
+        if value is not None and (prompts or not isinstance(value, RedactedStr))
     }
 
 
 def _plain(value: Any) -> Fact:
     match value:
-        case Veiled():
+        case RedactedStr():
             return value.reveal()
         case Enum():
             return str(value.value)

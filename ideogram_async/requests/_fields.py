@@ -17,13 +17,13 @@ from ideogram_async.enums import (
 from ideogram_async.files import ImageFile, ImageSource, as_image, as_optional_images
 from ideogram_async.requests._file_rules import Picture, Pictures, mask_problem
 from ideogram_async.requests._palette import PaletteRule, PaletteSource, as_palette
-from ideogram_async.requests._rules import Choice, Integer, RequestBase, Text, Texts, as_texts, rule
+from ideogram_async.requests._rules import Choice, Integer, RequestBase, Text, Texts, as_texts, field_rule
 
-SEED = rule(Integer(0, 2**31 - 1))
+SEED = field_rule(Integer(0, 2**31 - 1))
 
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
-class Seeded(RequestBase):
+class SeedField(RequestBase):
     """Anything that is drawn by chance."""
 
     seed: int | None = field(default=None, metadata=SEED)
@@ -31,45 +31,45 @@ class Seeded(RequestBase):
 
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
-class Counted(Seeded):
+class NumImagesField(SeedField):
     """Anything that may be drawn several times in one call."""
 
-    num_images: int | None = field(default=None, metadata=rule(Integer(1, 8)))
+    num_images: int | None = field(default=None, metadata=field_rule(Integer(1, 8)))
     """How many images to make, from 1 to 8; 1 if not given. Each takes a place of the limit, and is paid for unless
     the operation says otherwise."""
 
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
-class Paced(RequestBase):
+class RenderingSpeedField(RequestBase):
     """Anything that may be drawn fast or well."""
 
-    rendering_speed: RenderingSpeed | str | None = field(default=None, metadata=rule(Choice(RenderingSpeed)))
+    rendering_speed: RenderingSpeed | str | None = field(default=None, metadata=field_rule(Choice(RenderingSpeed)))
     """Care against time and money: FLASH, TURBO, DEFAULT (if not given) or QUALITY."""
 
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
-class Prompted(RequestBase):
+class MagicPromptField(RequestBase):
     """Anything that follows a prompt."""
 
-    magic_prompt: MagicPromptOption | str | None = field(default=None, metadata=rule(Choice(MagicPromptOption)))
+    magic_prompt: MagicPromptOption | str | None = field(default=None, metadata=field_rule(Choice(MagicPromptOption)))
     """Whether the service may rewrite the prompt: AUTO, ON or OFF."""
 
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
-class Negated(RequestBase):
+class NegativePromptField(RequestBase):
     """Anything that can be told what to leave out."""
 
-    negative_prompt: str | None = field(default=None, metadata=rule(Text()))
+    negative_prompt: str | None = field(default=None, metadata=field_rule(Text()))
     """What to leave out. The prompt wins where the two disagree."""
 
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
-class Sized(RequestBase):
+class SizeFields(RequestBase):
     """Anything whose shape can be chosen."""
 
-    resolution: ResolutionV3 | str | None = field(default=None, metadata=rule(Choice(ResolutionV3)))
+    resolution: ResolutionV3 | str | None = field(default=None, metadata=field_rule(Choice(ResolutionV3)))
     """Width by height in pixels, such as `1280x704`. Not together with `aspect_ratio`."""
-    aspect_ratio: AspectRatioV3 | str | None = field(default=None, metadata=rule(Choice(AspectRatioV3)))
+    aspect_ratio: AspectRatioV3 | str | None = field(default=None, metadata=field_rule(Choice(AspectRatioV3)))
     """The shape, such as `16x9`; `1x1` if neither is given. Not together with `resolution`."""
 
     def _conflicts(self) -> Iterator[tuple[str, str]]:
@@ -79,21 +79,21 @@ class Sized(RequestBase):
 
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
-class Styled(RequestBase):
+class StyleFields(RequestBase):
     """Anything with a style."""
 
-    style_preset: StylePresetV3 | str | None = field(default=None, metadata=rule(Choice(StylePresetV3)))
+    style_preset: StylePresetV3 | str | None = field(default=None, metadata=field_rule(Choice(StylePresetV3)))
     """A look that has a name, such as `WATERCOLOR`."""
-    color_palette: PaletteSource | None = field(default=None, converter=as_palette, metadata=rule(PaletteRule()))
+    color_palette: PaletteSource | None = field(default=None, converter=as_palette, metadata=field_rule(PaletteRule()))
     """A preset such as `"EMBER"`, or 1 to 8 colours: hex strings, pairs of hex and weight, or `ColorPaletteMember`s."""
     style_codes: Iterable[str] | None = field(
         default=None,
         converter=as_texts,
-        metadata=rule(Texts(Text(r"[0-9a-fA-F]{8}", "must be 8 hexadecimal digits"))),
+        metadata=field_rule(Texts(Text(r"[0-9a-fA-F]{8}", "must be 8 hexadecimal digits"))),
     )
     """Codes of styles, 8 hexadecimal digits each. Not together with `style_reference_images` or `style_type`."""
     style_reference_images: Iterable[ImageSource] | None = field(
-        default=None, converter=as_optional_images, metadata=rule(Pictures(share_limit=True))
+        default=None, converter=as_optional_images, metadata=field_rule(Pictures(share_limit=True))
     )
     """Images whose style to take: PNG, JPEG or WebP, 10 MiB in all."""
 
@@ -104,17 +104,17 @@ class Styled(RequestBase):
 
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
-class Cast(Styled):
+class CharacterFields(StyleFields):
     """Anything with a style type, and with a character to keep."""
 
-    style_type: StyleTypeV3 | str | None = field(default=None, metadata=rule(Choice(StyleTypeV3)))
+    style_type: StyleTypeV3 | str | None = field(default=None, metadata=field_rule(Choice(StyleTypeV3)))
     """AUTO, GENERAL (if not given), REALISTIC, DESIGN or FICTION. Not together with `style_codes`."""
     character_reference_images: Iterable[ImageSource] | None = field(
-        default=None, converter=as_optional_images, metadata=rule(Pictures(most=1, share_limit=True))
+        default=None, converter=as_optional_images, metadata=field_rule(Pictures(most=1, share_limit=True))
     )
     """The character to keep: one image of 10 MiB at most. Costs more: see `client.estimate`."""
     character_reference_images_mask: Iterable[ImageSource] | None = field(
-        default=None, converter=as_optional_images, metadata=rule(Pictures(share_limit=True))
+        default=None, converter=as_optional_images, metadata=field_rule(Pictures(share_limit=True))
     )
     """One grayscale mask for each character image, of its size in pixels."""
 
@@ -137,12 +137,12 @@ class Cast(Styled):
 
 
 @frozen(slots=False, eq=False, repr=False)
-class Masked(RequestBase):
+class MaskFields(RequestBase):
     """Anything that redraws a part of an image."""
 
-    image: ImageSource = field(converter=as_image, metadata=rule(Picture()))
+    image: ImageSource = field(converter=as_image, metadata=field_rule(Picture()))
     """The image to change: PNG, JPEG or WebP, 10 MiB at most."""
-    mask: ImageSource = field(converter=as_image, metadata=rule(Picture()))
+    mask: ImageSource = field(converter=as_image, metadata=field_rule(Picture()))
     """Black where the image is to be redrawn; of the image's size in pixels."""
 
     def _conflicts(self) -> Iterator[tuple[str, str]]:

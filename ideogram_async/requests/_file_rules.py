@@ -8,7 +8,7 @@ from typing import Any
 from attrs import frozen
 
 from ideogram_async._formats import is_coloured, measure, sniff
-from ideogram_async.files import HasLink, ImageFile
+from ideogram_async.files import HasUrl, ImageFile
 from ideogram_async.requests._rules import Limits, Rule, kind
 
 HEAD = 64
@@ -18,17 +18,17 @@ HEAD = 64
 class Picture(Rule):
     """One image file: PNG, JPEG or WebP."""
 
-    def type_problem(self, value: Any) -> str | None:
+    def type_error(self, value: Any) -> str | None:
         if not isinstance(value, ImageFile) or not value.is_readable:
             source = value.source if isinstance(value, ImageFile) else value
             return f"must be a path, bytes, a (name, bytes) pair, an open binary file or an image, not {kind(source)}"
 
-        if isinstance(value.source, HasLink) and not value.source.url:
+        if isinstance(value.source, HasUrl) and not value.source.url:
             return "is an image without a link: it was withheld"
 
         return None
 
-    def broken(self, value: ImageFile, limits: Limits) -> Iterator[str]:
+    def violations(self, value: ImageFile, limits: Limits) -> Iterator[str]:
         if not value.is_reopenable:
             return
 
@@ -60,18 +60,18 @@ class Pictures(Rule):
     share_limit: bool = False
     """Whether the limit holds for all of them together, too."""
 
-    def type_problem(self, value: Any) -> str | None:
-        told = (f"[{n}] {problem}" for n, item in enumerate(value) if (problem := self.each.type_problem(item)))
+    def type_error(self, value: Any) -> str | None:
+        told = (f"[{n}] {problem}" for n, item in enumerate(value) if (problem := self.each.type_error(item)))
         return next(told, None)
 
-    def broken(self, value: tuple[ImageFile, ...], limits: Limits) -> Iterator[str]:
+    def violations(self, value: tuple[ImageFile, ...], limits: Limits) -> Iterator[str]:
         if len(value) < self.least:
             yield f"needs {self.least} at least"
 
         if self.most is not None and len(value) > self.most:
             yield f"takes {self.most} at most, not {len(value)}"
 
-        singles = [(n, problem) for n, item in enumerate(value) for problem in self.each.broken(item, limits)]
+        singles = [(n, problem) for n, item in enumerate(value) for problem in self.each.violations(item, limits)]
         yield from (f"[{n}] {problem}" for n, problem in singles)
         if self.share_limit and not singles and (size := _total(value)) > limits.max_upload_bytes:
             yield f"have {size} bytes together, and {limits.max_upload_bytes} are allowed (max_upload_bytes)"
@@ -83,8 +83,8 @@ class Assets(Pictures):
 
     most_images: int = 100
 
-    def broken(self, value: tuple[ImageFile, ...], limits: Limits) -> Iterator[str]:
-        yield from super().broken(value, limits)
+    def violations(self, value: tuple[ImageFile, ...], limits: Limits) -> Iterator[str]:
+        yield from super().violations(value, limits)
         images = sum(not file.file_name(b"").lower().endswith((".txt", ".zip")) for file in value)
         if images > self.most_images:
             yield f"takes {self.most_images} images at most, not {images}"

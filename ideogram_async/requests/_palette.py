@@ -62,9 +62,9 @@ def as_palette(value: PaletteSource | None) -> Palette | None:
 class PaletteRule(Rule):
     """A preset that exists, or one to eight sound members."""
 
-    def type_problem(self, value: Palette) -> str | None:
+    def type_error(self, value: Palette) -> str | None:
         if value.name is not None:
-            return Choice(ColorPalettePresetName).type_problem(value.name)
+            return Choice(ColorPalettePresetName).type_error(value.name)
 
         wrong = (n for n, member in enumerate(value.members) if not _is_member(member))
         at = next(wrong, None)
@@ -75,9 +75,9 @@ class PaletteRule(Rule):
             f"[{at}] must be a hex string, a (hex, weight) pair or a ColorPaletteMember, not {kind(value.members[at])}"
         )
 
-    def broken(self, value: Palette, limits: Limits) -> Iterator[str]:
+    def violations(self, value: Palette, limits: Limits) -> Iterator[str]:
         if value.name is not None:
-            yield from Choice(ColorPalettePresetName).broken(value.name, limits)
+            yield from Choice(ColorPalettePresetName).violations(value.name, limits)
             return
 
         if not 1 <= len(value.members) <= 8:

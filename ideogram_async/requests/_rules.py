@@ -32,11 +32,11 @@ class Limits:
 class Rule:
     """What a field's value has to be."""
 
-    def type_problem(self, value: Any) -> str | None:
+    def type_error(self, value: Any) -> str | None:
         """Say what is wrong with the value's type, `None` if nothing is."""
         raise NotImplementedError
 
-    def broken(self, value: Any, limits: Limits) -> Iterator[str]:
+    def violations(self, value: Any, limits: Limits) -> Iterator[str]:
         """Say which rules of the service a value of the right type breaks."""
         return iter(())
 
@@ -50,10 +50,10 @@ class Text(Rule):
     """The pattern in words."""
     may_be_empty: bool = True
 
-    def type_problem(self, value: Any) -> str | None:
-        return unsendable(value) if isinstance(value, str) else f"must be a string, not {kind(value)}"
+    def type_error(self, value: Any) -> str | None:
+        return encoding_error(value) if isinstance(value, str) else f"must be a string, not {kind(value)}"
 
-    def broken(self, value: str, limits: Limits) -> Iterator[str]:
+    def violations(self, value: str, limits: Limits) -> Iterator[str]:
         if not self.may_be_empty and not value.strip():
             yield "must not be empty"
         elif self.pattern and not re.fullmatch(self.pattern, value):
@@ -67,19 +67,19 @@ class Texts(Rule):
     each: Text | Choice
     most: int | None = None
 
-    def type_problem(self, value: Any) -> str | None:
+    def type_error(self, value: Any) -> str | None:
         if not isinstance(value, tuple):
             return f"must be a list of strings, not {kind(value)}"
 
-        told = (f"[{n}] {problem}" for n, item in enumerate(value) if (problem := self.each.type_problem(item)))
+        told = (f"[{n}] {problem}" for n, item in enumerate(value) if (problem := self.each.type_error(item)))
         return next(told, None)
 
-    def broken(self, value: tuple[str, ...], limits: Limits) -> Iterator[str]:
+    def violations(self, value: tuple[str, ...], limits: Limits) -> Iterator[str]:
         if self.most is not None and len(value) > self.most:
             yield f"takes {self.most} at most, not {len(value)}"
 
         for n, item in enumerate(value):
-            for problem in self.each.broken(item, limits):
+            for problem in self.each.violations(item, limits):
                 yield f"[{n}] {problem}"
 
 
@@ -90,11 +90,11 @@ class Integer(Rule):
     least: int
     most: int
 
-    def type_problem(self, value: Any) -> str | None:
+    def type_error(self, value: Any) -> str | None:
         is_whole = isinstance(value, int) and not isinstance(value, bool)
         return None if is_whole else f"must be a whole number, not {kind(value)}"
 
-    def broken(self, value: int, limits: Limits) -> Iterator[str]:
+    def violations(self, value: int, limits: Limits) -> Iterator[str]:
         if not self.least <= value <= self.most:
             yield f"must be from {self.least} to {self.most}, not {value}"
 
@@ -103,7 +103,7 @@ class Integer(Rule):
 class Flag(Rule):
     """Yes or no."""
 
-    def type_problem(self, value: Any) -> str | None:
+    def type_error(self, value: Any) -> str | None:
         return None if isinstance(value, bool) else f"must be True or False, not {kind(value)}"
 
 
@@ -115,13 +115,13 @@ class Choice(Rule):
     refused: tuple[str, ...] = ()
     """Words of the list that this operation does not take."""
 
-    def type_problem(self, value: Any) -> str | None:
+    def type_error(self, value: Any) -> str | None:
         if isinstance(value, str):
-            return unsendable(value)
+            return encoding_error(value)
 
         return f"must be a value of {self.words.__name__} or its string, not {kind(value)}"
 
-    def broken(self, value: str, limits: Limits) -> Iterator[str]:
+    def violations(self, value: str, limits: Limits) -> Iterator[str]:
         if isinstance(value, Unchecked):
             return
 
@@ -131,12 +131,12 @@ class Choice(Rule):
             yield f"{str(value)!r} is not one of {listed}; a newer value is written Unchecked({str(value)!r})"
 
 
-def rule(given: Rule, *, wire: str | None = None) -> dict[str, Any]:
+def field_rule(given: Rule, *, wire: str | None = None) -> dict[str, Any]:
     """Make a field's metadata: its rule, and its name on the wire where that differs."""
     return {"rule": given} if wire is None else {"rule": given, "wire": wire}
 
 
-def unsendable(text: str) -> str | None:
+def encoding_error(text: str) -> str | None:
     """Say why a text cannot travel: half a character, as undecodable input leaves behind, has no bytes in UTF-8."""
     try:
         text.encode()
@@ -176,11 +176,11 @@ class RequestBase(Value):
             if value is None and is_optional:
                 continue
 
-            if problem := rule.type_problem(value):
+            if problem := rule.type_error(value):
                 wrong.add(name)
                 problems.append((name, problem))
             elif validate:
-                problems += [(name, broken) for broken in rule.broken(value, limits)]
+                problems += [(name, broken) for broken in rule.violations(value, limits)]
 
         if validate:
             # A rule between fields presumes that each of them has the right type.

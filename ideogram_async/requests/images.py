@@ -25,9 +25,19 @@ from ideogram_async.models.images import (
     RemoveBackgroundResponse,
     V1EditImagesResponse,
 )
-from ideogram_async.requests._fields import Cast, Counted, Masked, Negated, Paced, Prompted, Seeded, Sized, Styled
+from ideogram_async.requests._fields import (
+    CharacterFields,
+    MagicPromptField,
+    MaskFields,
+    NegativePromptField,
+    NumImagesField,
+    RenderingSpeedField,
+    SeedField,
+    SizeFields,
+    StyleFields,
+)
 from ideogram_async.requests._file_rules import Picture, Pictures
-from ideogram_async.requests._rules import Choice, Flag, Integer, Limits, RequestBase, Text, Texts, as_texts, rule
+from ideogram_async.requests._rules import Choice, Flag, Integer, Limits, RequestBase, Text, Texts, as_texts, field_rule
 
 __all__ = [
     "Describe",
@@ -43,15 +53,15 @@ __all__ = [
     "Upscale",
 ]
 
-PROMPT = rule(Text(may_be_empty=False))
+PROMPT = field_rule(Text(may_be_empty=False))
 
-IMAGE_RULE = rule(Picture())
+IMAGE_RULE = field_rule(Picture())
 
-MODEL_URI = rule(Text(r"(?=.{1,512}\Z)model/[^/]+/version/[^/]+", "must be like model/<name>/version/<version>"))
+MODEL_URI = field_rule(Text(r"(?=.{1,512}\Z)model/[^/]+/version/[^/]+", "must be like model/<name>/version/<version>"))
 
 
 @frozen(slots=False, eq=False, repr=False)
-class Generate(Cast, Sized, Negated, Prompted, Paced, Counted):
+class Generate(CharacterFields, SizeFields, NegativePromptField, MagicPromptField, RenderingSpeedField, NumImagesField):
     """Draw images from a prompt.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/generate-v3
@@ -66,7 +76,7 @@ class Generate(Cast, Sized, Negated, Prompted, Paced, Counted):
 
 
 @frozen(slots=False, eq=False, repr=False)
-class GenerateTransparent(Negated, Prompted, Paced, Counted):
+class GenerateTransparent(NegativePromptField, MagicPromptField, RenderingSpeedField, NumImagesField):
     """Draw images on a transparent background, as large as the shape allows.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/generate-transparent-v3
@@ -77,17 +87,21 @@ class GenerateTransparent(Negated, Prompted, Paced, Counted):
     prompt: str = field(metadata=PROMPT)
     """What to draw."""
     rendering_speed: RenderingSpeed | str | None = field(
-        default=None, kw_only=True, metadata=rule(Choice(RenderingSpeed, refused=("FLASH",)))
+        default=None, kw_only=True, metadata=field_rule(Choice(RenderingSpeed, refused=("FLASH",)))
     )
     """Care against time and money: TURBO, DEFAULT (if not given) or QUALITY. FLASH draws no transparency."""
-    aspect_ratio: AspectRatioV3 | str | None = field(default=None, kw_only=True, metadata=rule(Choice(AspectRatioV3)))
+    aspect_ratio: AspectRatioV3 | str | None = field(
+        default=None, kw_only=True, metadata=field_rule(Choice(AspectRatioV3))
+    )
     """The shape, such as `16x9`; `1x1` if not given."""
-    upscale_factor: UpscaleFactor | str | None = field(default=None, kw_only=True, metadata=rule(Choice(UpscaleFactor)))
+    upscale_factor: UpscaleFactor | str | None = field(
+        default=None, kw_only=True, metadata=field_rule(Choice(UpscaleFactor))
+    )
     """How much larger to make the image: X1 (if not given), X2 or X4. The larger, the dearer."""
 
 
 @frozen(slots=False, eq=False, repr=False)
-class Inpaint(Cast, Prompted, Paced, Counted, Masked):
+class Inpaint(CharacterFields, MagicPromptField, RenderingSpeedField, NumImagesField, MaskFields):
     """Redraw the masked part of an image.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/inpaint-v3
@@ -100,7 +114,7 @@ class Inpaint(Cast, Prompted, Paced, Counted, Masked):
 
 
 @frozen(slots=False, eq=False, repr=False)
-class Remix(Cast, Sized, Negated, Prompted, Paced, Counted):
+class Remix(CharacterFields, SizeFields, NegativePromptField, MagicPromptField, RenderingSpeedField, NumImagesField):
     """Draw images from an image and a prompt. The image is first cropped to the shape.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/remix-v3
@@ -112,12 +126,12 @@ class Remix(Cast, Sized, Negated, Prompted, Paced, Counted):
     """The image to begin with: PNG, JPEG or WebP, 10 MiB at most."""
     prompt: str = field(metadata=PROMPT)
     """What to draw."""
-    image_weight: int | None = field(default=None, kw_only=True, metadata=rule(Integer(1, 100)))
+    image_weight: int | None = field(default=None, kw_only=True, metadata=field_rule(Integer(1, 100)))
     """How much of the image to keep, from 1 to 100; 50 if not given."""
 
 
 @frozen(slots=False, eq=False, repr=False)
-class Reframe(Styled, Paced, Counted):
+class Reframe(StyleFields, RenderingSpeedField, NumImagesField):
     """Extend an image to another shape. Meant for square images.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/reframe-v3
@@ -127,12 +141,12 @@ class Reframe(Styled, Paced, Counted):
 
     image: ImageSource = field(converter=as_image, metadata=IMAGE_RULE)
     """The image to extend: PNG, JPEG or WebP, 10 MiB at most."""
-    resolution: ResolutionV3 | str = field(metadata=rule(Choice(ResolutionV3)))
+    resolution: ResolutionV3 | str = field(metadata=field_rule(Choice(ResolutionV3)))
     """Width by height in pixels, such as `1280x704`."""
 
 
 @frozen(slots=False, eq=False, repr=False)
-class ReplaceBackground(Styled, Prompted, Paced, Counted):
+class ReplaceBackground(StyleFields, MagicPromptField, RenderingSpeedField, NumImagesField):
     """Keep what stands in front and redraw what lies behind.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/replace-background-v3
@@ -147,7 +161,7 @@ class ReplaceBackground(Styled, Prompted, Paced, Counted):
 
 
 @frozen(slots=False, eq=False, repr=False)
-class LayerizeText(Seeded):
+class LayerizeText(SeedField):
     """Find the text in an image, and take it out.
 
     The blocks of text are in the answer's `extra["text_blocks"]`.
@@ -159,18 +173,18 @@ class LayerizeText(Seeded):
 
     image: ImageSource = field(converter=as_image, metadata=IMAGE_RULE)
     """The image to search: PNG, JPEG or WebP, 10 MiB at most."""
-    prompt: str | None = field(default=None, kw_only=True, metadata=rule(Text()))
+    prompt: str | None = field(default=None, kw_only=True, metadata=field_rule(Text()))
     """What the image shows; the service describes it itself if not given."""
 
 
-IMAGE_FILE_RULE = rule(Picture(), wire="image_file")
+IMAGE_FILE_RULE = field_rule(Picture(), wire="image_file")
 
 
 @frozen(eq=False, repr=False)
 class ServiceLink(Text):
     """A link to an image that the service keeps."""
 
-    def broken(self, value: str, limits: Limits) -> Iterator[str]:
+    def violations(self, value: str, limits: Limits) -> Iterator[str]:
         if not _is_of_service(value) and not (limits.loopback and _host(value) in ("localhost", "127.0.0.1", "::1")):
             yield "must be the link of an Ideogram image"
 
@@ -188,7 +202,7 @@ def _host(link: str) -> str:
 
 
 @frozen(slots=False, eq=False, repr=False)
-class Edit(Sized, Prompted, Counted):
+class Edit(SizeFields, MagicPromptField, NumImagesField):
     """Change images as a prompt says. Give either `images` or `image_urls`.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/edit-with-prompt
@@ -196,17 +210,17 @@ class Edit(Sized, Prompted, Counted):
 
     endpoint = Endpoint("POST", "/v1/edit", Body.FORM, V1EditImagesResponse)
 
-    prompt: str = field(metadata=rule(Text(may_be_empty=False)))
+    prompt: str = field(metadata=field_rule(Text(may_be_empty=False)))
     """What to change."""
     images: Iterable[ImageSource] | None = field(
-        default=None, kw_only=True, converter=as_optional_images, metadata=rule(Pictures(most=10))
+        default=None, kw_only=True, converter=as_optional_images, metadata=field_rule(Pictures(most=10))
     )
     """The images to change, 10 at most: PNG, JPEG or WebP, 10 MiB each."""
     image_urls: Iterable[str] | None = field(
-        default=None, kw_only=True, converter=as_texts, metadata=rule(Texts(ServiceLink(), most=10))
+        default=None, kw_only=True, converter=as_texts, metadata=field_rule(Texts(ServiceLink(), most=10))
     )
     """Links of earlier images of the service, 10 at most, in place of `images`."""
-    transparent_background: bool | None = field(default=None, kw_only=True, metadata=rule(Flag()))
+    transparent_background: bool | None = field(default=None, kw_only=True, metadata=field_rule(Flag()))
     """Whether the result has a transparent background; not if not given."""
 
     def _conflicts(self) -> Iterator[tuple[str, str]]:
@@ -227,12 +241,12 @@ class RemoveBackground(RequestBase):
 
     endpoint = Endpoint("POST", "/v1/remove-background", Body.FORM, RemoveBackgroundResponse)
 
-    image: ImageSource = field(converter=as_image, metadata=rule(Picture()))
+    image: ImageSource = field(converter=as_image, metadata=field_rule(Picture()))
     """The image: PNG, JPEG or WebP, 10 MiB at most."""
 
 
 @frozen(slots=False, eq=False, repr=False)
-class Upscale(Counted):
+class Upscale(NumImagesField):
     """Make an image larger, and finer. Charged by the call, however many images it makes.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/upscale
@@ -242,14 +256,14 @@ class Upscale(Counted):
 
     image: ImageSource = field(converter=as_image, metadata=IMAGE_FILE_RULE)
     """The image: PNG, JPEG or WebP, 10 MiB at most."""
-    prompt: str | None = field(default=None, kw_only=True, metadata=rule(Text()))
+    prompt: str | None = field(default=None, kw_only=True, metadata=field_rule(Text()))
     """What the image shows, to guide the details."""
-    resemblance: int | None = field(default=None, kw_only=True, metadata=rule(Integer(1, 100)))
+    resemblance: int | None = field(default=None, kw_only=True, metadata=field_rule(Integer(1, 100)))
     """How close to stay to the image, from 1 to 100; 50 if not given."""
-    detail: int | None = field(default=None, kw_only=True, metadata=rule(Integer(1, 100)))
+    detail: int | None = field(default=None, kw_only=True, metadata=field_rule(Integer(1, 100)))
     """How much detail to add, from 1 to 100; 50 if not given."""
     magic_prompt_option: MagicPromptOption | str | None = field(
-        default=None, kw_only=True, metadata=rule(Choice(MagicPromptOption))
+        default=None, kw_only=True, metadata=field_rule(Choice(MagicPromptOption))
     )
     """Whether the service may rewrite the prompt: AUTO, ON or OFF."""
 
@@ -266,6 +280,6 @@ class Describe(RequestBase):
     image: ImageSource = field(converter=as_image, metadata=IMAGE_FILE_RULE)
     """The image: PNG, JPEG or WebP, 10 MiB at most."""
     describe_model_version: DescribeModelVersion | str | None = field(
-        default=None, kw_only=True, metadata=rule(Choice(DescribeModelVersion))
+        default=None, kw_only=True, metadata=field_rule(Choice(DescribeModelVersion))
     )
     """The model that describes: V_3 if not given."""

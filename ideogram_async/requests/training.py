@@ -19,16 +19,18 @@ from ideogram_async.models.training import (
     UploadDatasetAssetsResponse,
 )
 from ideogram_async.requests._file_rules import Asset, Assets
-from ideogram_async.requests._rules import Choice, RequestBase, Text, Texts, as_texts, rule
+from ideogram_async.requests._rules import Choice, RequestBase, Text, Texts, as_texts, field_rule
 
 __all__ = ["CreateDataset", "GetDataset", "GetModel", "ListDatasets", "ListModels", "TrainModel", "UploadDatasetAssets"]
 
-NOT_EMPTY = rule(Text(may_be_empty=False))
+NOT_EMPTY = field_rule(Text(may_be_empty=False))
 
 # An id is a step in a path: these two would lead to another operation.
-ID = rule(Text(r"(?s)(?!\.\.?\Z).+", "cannot be . or ..", may_be_empty=False))
+ID = field_rule(Text(r"(?s)(?!\.\.?\Z).+", "cannot be . or ..", may_be_empty=False))
 
-MODEL_NAME = rule(Text(r"[A-Za-z0-9 \-]{5,30}", "must have 5 to 30 characters: letters, digits, spaces and hyphens"))
+MODEL_NAME = field_rule(
+    Text(r"[A-Za-z0-9 \-]{5,30}", "must have 5 to 30 characters: letters, digits, spaces and hyphens")
+)
 
 
 @frozen(slots=False, eq=False, repr=False)
@@ -81,7 +83,7 @@ class UploadDatasetAssets(RequestBase):
 
     dataset_id: str = field(metadata=ID)
     """Which one."""
-    files: Iterable[ImageSource] = field(converter=as_images, metadata=rule(Assets(each=Asset(), least=1)))
+    files: Iterable[ImageSource] = field(converter=as_images, metadata=field_rule(Assets(each=Asset(), least=1)))
     """PNG, JPEG, WebP, `.txt` or `.zip` files, 10 MiB each; 100 images at most."""
 
 
@@ -112,11 +114,11 @@ class ListModels(RequestBase):
     endpoint = Endpoint("GET", "/models", Body.QUERY, ListModelsResponse)
 
     scope: ModelsGetParametersScope | str | None = field(
-        default=None, kw_only=True, metadata=rule(Choice(ModelsGetParametersScope))
+        default=None, kw_only=True, metadata=field_rule(Choice(ModelsGetParametersScope))
     )
     """`owned` or `shared`; both if not given."""
     status: Iterable[ModelStatus | str] | None = field(
-        default=None, kw_only=True, converter=as_texts, metadata=rule(Texts(Choice(ModelStatus)))
+        default=None, kw_only=True, converter=as_texts, metadata=field_rule(Texts(Choice(ModelStatus)))
     )
     """Only your own models that stand here, such as `["TRAINING", "COMPLETED"]`."""
 

@@ -194,11 +194,11 @@ class Sandbox:
         """Let the box's clock go on: links expire and models are trained."""
         self._state.advance(seconds)
 
-    async def arrived(self, count: int) -> None:
+    async def wait_for_requests(self, count: int) -> None:
         """Wait until so many API requests have arrived whole since the start or the last reset."""
         await self._watch.until(lambda: len(self._state.requests) >= count)
 
-    async def settled(self) -> None:
+    async def wait_idle(self) -> None:
         """Wait until no API request is being worked on, so that everything that will be billed is billed."""
         await self._watch.until(lambda: self._state.busy == 0)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clients import connected
-from rawserver import OK, RawServer
+from support.clients import connected
+from support.rawserver import OK, RawServer
 
 from ideogram_async import Generate
 from ideogram_async.events import Answered, Event, Sending, Waiting

@@ -16,9 +16,9 @@ from typing import Any
 import anyio
 import pytest
 from attrs import define, field
-from clients import impatient
-from leaks import descriptors, other_tasks
-from pictures import picture
+from support.clients import impatient
+from support.leaks import descriptors, other_tasks
+from support.pictures import picture
 
 from ideogram_async import Billed, DownloadError, Ideogram, IdeogramError, Retry
 from ideogram_async.events import Event, Failed
@@ -138,7 +138,7 @@ async def chaos(seed: int, folder: Path, *, limit: int, ambiguous: bool) -> None
                 await asyncio.gather(*tasks, closing, return_exceptions=True)
 
             box.release()
-            await box.settled()
+            await box.wait_idle()
 
         statistics = limiter.statistics()
         billed = run.billed()
@@ -160,7 +160,7 @@ async def _meddle(rng: random.Random, box: Sandbox, client: Ideogram, tasks: lis
     for count in range(0, 2 * CALLS // 3, 10):
         try:
             async with asyncio.timeout(0.5):
-                await box.arrived(count)
+                await box.wait_for_requests(count)
         except TimeoutError:
             return
 

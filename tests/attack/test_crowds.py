@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clients import connected
-from leaks import descriptors
-from pictures import picture
-from rawserver import OK, RawServer, answer, say, stall, whole
+from support.clients import connected
+from support.leaks import descriptors
+from support.pictures import picture
+from support.rawserver import OK, RawServer, answer, say, stall, whole
 
 from ideogram_async import Ideogram, Retry
 from ideogram_async.sandbox import Sandbox

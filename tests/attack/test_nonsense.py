@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from clients import Events, connected
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from rawserver import GOOD, RawServer, answer, whole
+from support.clients import Events, connected
+from support.rawserver import GOOD, RawServer, answer, whole
 
 from ideogram_async import Billed, IdeogramError, Retry
 from ideogram_async.events import Failed

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from pictures import picture
-from rawserver import RawServer, answer, say, stall, whole
+from support.pictures import picture
+from support.rawserver import RawServer, answer, say, stall, whole
 
 from ideogram_async._download.atomic import is_part
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clients import AT_ONCE, CANARY, impatient
-from pictures import picture
+from support.clients import AT_ONCE, CANARY, impatient
+from support.pictures import picture
 
 from ideogram_async import Ideogram
 from ideogram_async._batch.journal.writer import Journal

@@ -19,7 +19,7 @@ from ideogram_async._batch.job import JobState
 from ideogram_async._batch.journal import queries
 from ideogram_async._batch.journal.queries import JobRow
 from ideogram_async._batch.journal.writer import Journal
-from ideogram_async._batch.stopping import Halt, HaltedError
+from ideogram_async._batch.stopping import BatchStoppedError, Halt
 from ideogram_async._batch.write_ahead import Record, journaled
 from ideogram_async._limiter.limiter import ImageLimiter
 from ideogram_async._transport.emitter import Emitter
@@ -132,7 +132,7 @@ async def test_a_sudden_stop_turns_back_what_has_not_left(journal: Journal, path
     halt.stop("enough", turns_back=True)
     gate.set()
     await blocked
-    with pytest.raises(HaltedError, match="enough"):
+    with pytest.raises(BatchStoppedError, match="enough"):
         await sending
 
     assert ["pending"] == states(path)

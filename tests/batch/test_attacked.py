@@ -18,7 +18,7 @@ from ideogram_async import FromJob, Generate, Ideogram, ImageState, Job, JobResu
 from ideogram_async._batch import task
 from ideogram_async._batch.folder import Folder
 from ideogram_async._batch.journal import queries
-from ideogram_async._batch.stopping import Halt, HaltedError
+from ideogram_async._batch.stopping import BatchStoppedError, Halt
 from ideogram_async.sandbox import Fault, Sandbox
 
 TIMES_OUT = 20
@@ -46,7 +46,7 @@ async def test_the_report_of_a_cancelled_batch_lists_what_flew(client: Ideogram,
     batch = client.batch(foxes(30), tmp_path)
     with pytest.raises(KeyError):
         async with asyncio.timeout(TIMES_OUT), batch:
-            await box.arrived(10)
+            await box.wait_for_requests(10)
             raise KeyError
 
     report = batch.report()
@@ -81,7 +81,7 @@ async def test_a_client_that_is_closed_leaves_answers_to_be_collected(
     """What was linked stays linked, also what had not begun, and nothing is raised."""
     box.fail("images", fault=Fault.hang, times=at_once)
     async with asyncio.timeout(TIMES_OUT), client.batch(foxes(3), tmp_path, max_downloads=at_once) as batch:
-        await box.arrived(3)
+        await box.wait_for_requests(3)
         await images_asked(box, at_once)
         closing = asyncio.create_task(client.aclose())
         found = [result async for result in batch]
@@ -212,7 +212,7 @@ async def test_nobody_begins_to_wait_for_a_place_when_the_batch_has_stopped():
     halt = Halt()
     halt.stop("the cap is reached")
 
-    with pytest.raises(HaltedError, match="the batch has stopped: the cap is reached"):
+    with pytest.raises(BatchStoppedError, match="the batch has stopped: the cap is reached"):
         async with halt.waiting():
             raise AssertionError
 

@@ -13,9 +13,9 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from clients import Events
-from leaks import files_below, other_tasks
-from pictures import picture
+from support.clients import Events
+from support.leaks import files_below, other_tasks
+from support.pictures import picture
 
 from ideogram_async import (
     Describe,
@@ -168,7 +168,7 @@ async def test_many_children_of_one_slow_job_hold_nobody_up(client: Ideogram, bo
     children = [Job(Upscale(FromJob("fox"), prompt=str(n)), id=f"child-{n}") for n in range(40)]
     jobs = [Job(Generate("a fox"), id="fox"), *children, *foxes(5)]
     running = asyncio.create_task(results(client, jobs, tmp_path))
-    await box.arrived(6)
+    await box.wait_for_requests(6)
     box.release()
 
     assert {JobState.DONE} == {result.state for result in await running}
@@ -188,7 +188,7 @@ async def test_sources_that_are_read_once_are_kept(client: Ideogram, box: Sandbo
     jobs = [Remix(io.BytesIO(picture()), "a"), Remix(Reader(), "b"), Upscale(answer.data[0])]
     box.hold()
     running = asyncio.create_task(results(client, jobs, tmp_path))
-    await box.arrived(4)
+    await box.wait_for_requests(4)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
@@ -265,7 +265,7 @@ async def test_d15_an_endless_input_is_pulled_lazily(client: Ideogram, box: Sand
 
     box.hold()
     async with asyncio.timeout(TIMES_OUT), client.batch(endless(), tmp_path) as batch:
-        await box.arrived(10)
+        await box.wait_for_requests(10)
         assert pulled <= 10 + LOOK_AHEAD + 2
 
         box.release()
@@ -313,7 +313,7 @@ async def test_leaving_early_finishes_what_flies(client: Ideogram, box: Sandbox,
 async def cancelled(client: Ideogram, box: Sandbox, folder: Path, *, times: int) -> asyncio.Task[list[JobResult]]:
     box.hold()
     running = asyncio.create_task(results(client, foxes(30), folder))
-    await box.arrived(10)
+    await box.wait_for_requests(10)
     for _ in range(times):
         running.cancel()
         await asyncio.sleep(0)
@@ -347,11 +347,11 @@ async def test_d09_leaving_while_it_drains_can_be_cancelled(client: Ideogram, bo
 
     async def leave() -> None:
         async with client.batch(foxes(30), tmp_path):
-            await box.arrived(10)
+            await box.wait_for_requests(10)
 
     box.hold()
     running = asyncio.create_task(leave())
-    await box.arrived(10)
+    await box.wait_for_requests(10)
     for _ in range(20):
         await asyncio.sleep(0)
 
@@ -368,7 +368,7 @@ async def test_an_error_in_the_block_ends_what_flies(client: Ideogram, box: Sand
     box.hold()
     with pytest.raises(ZeroDivisionError):
         async with client.batch(foxes(30), tmp_path):
-            await box.arrived(10)
+            await box.wait_for_requests(10)
             raise ZeroDivisionError
 
     box.release()

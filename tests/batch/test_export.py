@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from kept import image, job, journal, keep
+from support.kept import image, job, journal, keep
 
 from ideogram_async import Generate, ImageState, JobState
 from ideogram_async._batch.export import COLUMNS, defused

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clients import Events, connected, impatient
-from pictures import picture
+from support.clients import Events, connected, impatient
+from support.pictures import picture
 
 from ideogram_async import (
     BatchLockedError,
@@ -225,7 +225,7 @@ async def test_d07_a_second_batch_finds_the_folder_taken(client: Ideogram, box: 
     """It is refused at once by name, sends nothing, and the first goes on."""
     box.hold()
     async with asyncio.timeout(TIMES_OUT), client.batch(foxes(3), tmp_path) as batch:
-        await box.arrived(3)
+        await box.wait_for_requests(3)
         with pytest.raises(BatchLockedError, match=f"in use by process {os.getpid()}"):
             await run(client, foxes(10), tmp_path)
 

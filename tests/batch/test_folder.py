@@ -15,8 +15,8 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from kept import image, job, journal, keep
-from pictures import picture
+from support.kept import image, job, journal, keep
+from support.pictures import picture
 
 from ideogram_async import (
     AmbiguousError,

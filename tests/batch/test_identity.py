@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from pictures import picture
+from support.pictures import picture
 
 from ideogram_async import Edit, Generate, Inpaint, InvalidRequestError, Remix, Unchecked
 from ideogram_async._batch.identity import fingerprint_of, key_of, pack, unpack

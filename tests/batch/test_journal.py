@@ -17,6 +17,7 @@ from typing import Any
 
 import attrs
 import pytest
+from support.paths import TESTS
 
 from ideogram_async._batch.job import ImageState, JobState
 from ideogram_async._batch.journal import queries
@@ -185,7 +186,7 @@ async def main():
 
 asyncio.run(main())
 """
-    env = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parent) + os.pathsep + str(TESTS)}
     died = subprocess.run([sys.executable, "-c", program], env=env, check=False)
     journal = Journal.open(path, origin="sandbox")
     found = asyncio.run(journal.run(partial(queries.find, key="key0")))

@@ -16,17 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.judge import Judge
+from support.killed import run
+from support.paths import SUPPORT
 
 from ideogram_async import JobState, Report
 
-sys.path.append(str(Path(__file__).parent))
-
-from judge import Judge
-from killed import run
-
 KILLS = int(os.environ.get("IDEOGRAM_ASYNC_KILLS", "12"))
 STRIDE = int(os.environ.get("IDEOGRAM_ASYNC_STRIDE", "17"))
-SCRIPT = Path(__file__).with_name("killed.py")
+SCRIPT = SUPPORT / "killed.py"
 LIMIT = 10
 
 

@@ -6,7 +6,7 @@ import fcntl
 from pathlib import Path
 
 import pytest
-from kept import job, keep
+from support.kept import job, keep
 
 from ideogram_async import BatchLockedError, Ideogram
 from ideogram_async._batch.folder import Folder

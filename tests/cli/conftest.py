@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commands import CommandLine, Ended
+from support.commands import CommandLine, Ended
 
 from ideogram_async.cli.app import main
 from ideogram_async.sandbox import Sandbox
@@ -17,8 +17,7 @@ from ideogram_async.sandbox import Sandbox
 def cli(tmp_path: Path, ideogram_sandbox: Sandbox) -> CommandLine:
     """Give a command line that speaks to the box of the test, in a folder of its own."""
     settings = {"IDEOGRAM_API_KEY": "sandbox", "IDEOGRAM_BASE_URL": ideogram_sandbox.url, "COLUMNS": "100"}
-    paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
-    return CommandLine(tmp_path, os.environ | settings | {"PYTHONPATH": os.pathsep.join(filter(None, paths))})
+    return CommandLine(tmp_path, os.environ | settings)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import generate
+from support.commands import generate
 
 FAULTS: list[tuple[Any, str, str]] = [
     ('{"operation": "generate", "prompt"', "", "is no JSON: Expecting ':' delimiter"),

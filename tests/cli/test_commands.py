@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import CommandLine
+from support.commands import CommandLine
 
 from ideogram_async import Generate
 from ideogram_async.cli import app as entry
@@ -176,7 +176,7 @@ def test_an_interrupted_call_may_have_been_paid_for(cli: CommandLine, ideogram_s
     """Ctrl-C ends a single operation with 130, and says what it leaves behind."""
     ideogram_sandbox.hold()
     with cli.start("generate", "a fox") as process:
-        asyncio.run(asyncio.wait_for(ideogram_sandbox.arrived(1), 20))
+        asyncio.run(asyncio.wait_for(ideogram_sandbox.wait_for_requests(1), 20))
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=20)
 

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from commands import CommandLine, generate
+from support.commands import CommandLine, generate
 
 from ideogram_async.sandbox import Fault, Sandbox
 
@@ -67,7 +67,7 @@ def test_standard_input_is_read_as_it_comes(cli: CommandLine, ideogram_sandbox: 
         assert process.stdin is not None
         process.stdin.write('{"operation": "generate", "id": "fox", "prompt": "a fox"}\n')
         process.stdin.flush()
-        asyncio.run(asyncio.wait_for(ideogram_sandbox.arrived(1), 20))
+        asyncio.run(asyncio.wait_for(ideogram_sandbox.wait_for_requests(1), 20))
         _, err = process.communicate(timeout=20)
 
     assert (0, "") == (process.returncode, err)
@@ -189,7 +189,7 @@ def test_what_a_dead_process_was_sending_is_in_doubt(cli: CommandLine, ideogram_
     ideogram_sandbox.hold()
 
     with cli.start("batch", "run", "jobs.jsonl", "out") as process:
-        asyncio.run(asyncio.wait_for(ideogram_sandbox.arrived(10), 20))
+        asyncio.run(asyncio.wait_for(ideogram_sandbox.wait_for_requests(10), 20))
         during = say("batch", "status", "out")
         process.kill()
         process.communicate(timeout=20)
@@ -235,7 +235,7 @@ def test_4_the_first_interrupt_lets_things_finish(cli: CommandLine, ideogram_san
 
     with cli.start("batch", "run", "jobs.jsonl", "out") as process:
         assert process.stderr is not None
-        asyncio.run(asyncio.wait_for(ideogram_sandbox.arrived(10), 20))
+        asyncio.run(asyncio.wait_for(ideogram_sandbox.wait_for_requests(10), 20))
         process.send_signal(number)
         told = process.stderr.readline()
         ideogram_sandbox.release()
@@ -257,7 +257,7 @@ def test_every_job_that_is_settled_is_told(cli: CommandLine, ideogram_sandbox: S
 
     with cli.start("batch", "run", "jobs.jsonl", "out", "--json", *words) as process:
         assert process.stdout is not None
-        asyncio.run(asyncio.wait_for(ideogram_sandbox.arrived(10), 20))
+        asyncio.run(asyncio.wait_for(ideogram_sandbox.wait_for_requests(10), 20))
         process.send_signal(signal.SIGINT)
         lines = iter(process.stdout.readline, "")
         before = next(line for line in lines if '"Draining"' in line)
@@ -281,7 +281,7 @@ def test_130_the_second_interrupt_gives_up(cli: CommandLine, ideogram_sandbox: S
 
     with cli.start("batch", "run", "jobs.jsonl", "out") as process:
         assert process.stderr is not None
-        asyncio.run(asyncio.wait_for(ideogram_sandbox.arrived(10), 20))
+        asyncio.run(asyncio.wait_for(ideogram_sandbox.wait_for_requests(10), 20))
         process.send_signal(signal.SIGINT)
         process.stderr.readline()
         process.send_signal(signal.SIGINT)
@@ -328,7 +328,7 @@ def test_2_the_folder_is_in_use(cli: CommandLine, ideogram_sandbox: Sandbox):
     ideogram_sandbox.hold()
 
     with cli.start("batch", "run", "jobs.jsonl", "out") as process:
-        asyncio.run(asyncio.wait_for(ideogram_sandbox.arrived(1), 20))
+        asyncio.run(asyncio.wait_for(ideogram_sandbox.wait_for_requests(1), 20))
         second = cli("batch", "run", "jobs.jsonl", "out")
         ideogram_sandbox.release()
         process.communicate(timeout=20)

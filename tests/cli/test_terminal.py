@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
-from commands import COMMAND, CommandLine, generate
 from rich.cells import cell_len
+from support.commands import COMMAND, CommandLine, generate
 
 from ideogram_async.sandbox import Sandbox
 
@@ -99,7 +99,7 @@ def test_the_first_interrupt_is_answered_at_once(cli: CommandLine, ideogram_sand
     cli.write("jobs.jsonl", *(generate(f"n{n}") for n in range(30)))
     ideogram_sandbox.hold()
     with terminal(cli, 100, "batch", "run", "jobs.jsonl", "out") as (process, screen):
-        asyncio.run(asyncio.wait_for(ideogram_sandbox.arrived(10), 20))
+        asyncio.run(asyncio.wait_for(ideogram_sandbox.wait_for_requests(10), 20))
         process.send_signal(2)
         screen.wait_for("Stopping: what is on its way is finished and stored.")
         ideogram_sandbox.release()

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from aiohttp.abc import AbstractResolver
 from attrs import define, field
-from download.origin import Origin
+from support.origin import Origin
 
 from ideogram_async._download.downloader import Downloads
 from ideogram_async._download.hosts import Hosts

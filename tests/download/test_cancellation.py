@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import anyio
 import pytest
 from download.conftest import Stop, Wired, names
-from download.origin import Origin, ok, picture, status
+from support.origin import Origin, ok, picture, status
 
 from ideogram_async._download import downloader
 from ideogram_async._download.downloader import Downloads

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from attrs import frozen
 from download.conftest import MiB, Stop, Wired, names, serve
-from download.origin import Origin, chunk, ok, picture, png, status, unsized
+from support.origin import Origin, chunk, ok, picture, png, status, unsized
 
 from ideogram_async._download.downloader import Downloads, Target
 from ideogram_async._download.hosts import Hosts

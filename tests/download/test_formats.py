@@ -3,10 +3,10 @@ from __future__ import annotations
 from io import BytesIO
 
 import pytest
-from download.origin import picture, png
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from support.origin import picture, png
 
 from ideogram_async._formats import JPEG, PNG, WEBP, Format, is_coloured, measure, sniff
 

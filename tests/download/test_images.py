@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 from download.conftest import MiB, Wired
-from download.origin import Origin, chunk, ok, picture, png, redirect, status, unsized
+from support.origin import Origin, chunk, ok, picture, png, redirect, status, unsized
 
 from ideogram_async._download.downloader import Downloads
 from ideogram_async._transport.policy import Retry

@@ -9,9 +9,9 @@ import aiohttp
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 from download.conftest import Wired
-from download.origin import Origin, ok, picture
 from hypothesis import given
 from hypothesis import strategies as st
+from support.origin import Origin, ok, picture
 
 from ideogram_async._download.hosts import Hosts, expiry, is_loopback, is_loopback_name, is_public, link_id, scrub
 from ideogram_async._download.resolver import PublicResolver

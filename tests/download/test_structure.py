@@ -5,8 +5,8 @@ import tracemalloc
 from io import BytesIO
 
 import pytest
-from download.origin import chunk, picture, png
 from PIL import Image
+from support.origin import chunk, picture, png
 
 from ideogram_async._download.verify import Structure
 from ideogram_async._formats import JPEG, PNG, WEBP

@@ -9,8 +9,8 @@ from typing import Any
 
 import aiohttp
 import pytest
-from clients import Events, connected
-from rawserver import GOOD, OK, RawServer, Script, page, reset, status, whole
+from support.clients import Events, connected
+from support.rawserver import GOOD, OK, RawServer, Script, page, reset, status, whole
 
 from ideogram_async import AmbiguousError, APIStatusError, Billed, Ideogram, IdeogramError, NotSentError, ServerError
 from ideogram_async.errors import Phase

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import pytest
-from clients import AT_ONCE, Events, connected
-from rawserver import RawServer, Script, answer, page, read, refused, reset, say, stall, status, whole
+from support.clients import AT_ONCE, Events, connected
+from support.rawserver import RawServer, Script, answer, page, read, refused, reset, say, stall, status, whole
 
 from ideogram_async import (
     AmbiguousError,

@@ -8,9 +8,9 @@ from pathlib import Path
 import anyio
 import pytest
 from attrs import frozen
-from clients import Events, connected
-from leaks import files_below
-from rawserver import OK, RawServer, Script, answer, drip, page, read, reset, say, stall, status, whole
+from support.clients import Events, connected
+from support.leaks import files_below
+from support.rawserver import OK, RawServer, Script, answer, drip, page, read, reset, say, stall, status, whole
 
 from ideogram_async import AmbiguousError, Billed, Ideogram, IdeogramError, Retry, ServerError, Timeout
 from ideogram_async.errors import Phase

@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp.abc import ResolveResult
-from clients import AT_ONCE, Events, NoNames, SlowNames, connected, resolving
-from rawserver import OK, RawServer, stall
+from support.clients import AT_ONCE, Events, NoNames, SlowNames, connected, resolving
+from support.paths import DATA
+from support.rawserver import OK, RawServer, stall
 
 from ideogram_async import Billed, NotSentError, Retry, Timeout
 from ideogram_async.errors import Phase
 from ideogram_async.events import Event, Failed, Retrying, Sending
 
-PEM = Path(__file__).parents[1] / "data" / "selfsigned.pem"
+PEM = DATA / "selfsigned.pem"
 PATIENT = Retry(base=0.0, attempts=1_000_000, deadline=0.2)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from clients import CANARY, Events, connected
-from rawserver import OK, RawServer, answer, refused, say, status, whole
+from support.clients import CANARY, Events, connected
+from support.rawserver import OK, RawServer, answer, refused, say, status, whole
 
 from ideogram_async import (
     APIStatusError,

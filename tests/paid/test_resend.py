@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clients import CANARY, Events, connected, impatient
-from fakes import AMBIGUOUS, NOT_SENT, FakeSend, call, reply
-from rawserver import OK, RawServer, Script, page, refused, reset, whole
+from support.clients import CANARY, Events, connected, impatient
+from support.fakes import AMBIGUOUS, NOT_SENT, FakeSend, call, reply
+from support.rawserver import OK, RawServer, Script, page, refused, reset, whole
 
 from ideogram_async import (
     AmbiguousError,

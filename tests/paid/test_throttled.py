@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from callers import Draws
-from clients import Events, connected, impatient
-from fakes import AMBIGUOUS, NOT_SENT, FakeSend, call, reply
-from rawserver import OK, RawServer, refused, stall, status, whole
-from virtual import virtual
+from support.callers import Draws
+from support.clients import Events, connected, impatient
+from support.fakes import AMBIGUOUS, NOT_SENT, FakeSend, call, reply
+from support.rawserver import OK, RawServer, refused, stall, status, whole
+from support.virtual import virtual
 
 from ideogram_async import Billed, RateLimitError, Retry
 from ideogram_async._limiter.limiter import ImageLimiter

@@ -7,8 +7,8 @@ import json
 from typing import Any
 
 import pytest
-from clients import Events, connected
-from rawserver import GOOD, OK, RawServer, Script, answer, drip, reset, say, stall, status, whole
+from support.clients import Events, connected
+from support.rawserver import GOOD, OK, RawServer, Script, answer, drip, reset, say, stall, status, whole
 
 from ideogram_async import Billed, DecodeError, Retry
 from ideogram_async.events import Failed, Sending

@@ -34,10 +34,10 @@ async def main():
         box.fail(after=1, fault=Fault.drip(0.5))
         box.fail("images", fault=Fault.endless)
         tasks = [asyncio.create_task(call(session, box.url + "/generate", json=body)) for _ in range(2)]
-        await box.arrived(3)
+        await box.wait_for_requests(3)
         box.hold()
         tasks.append(asyncio.create_task(call(session, box.url + "/generate", json=body)))
-        await box.arrived(4)
+        await box.wait_for_requests(4)
         endless = await session.get(link)
         await endless.content.readany()
         await box.aclose()
@@ -67,8 +67,8 @@ def test_three_loops_and_another_thread():
         form = aiohttp.FormData({"prompt": "a fox"}, default_to_multipart=True)
         url = f"{box.url}/v1/ideogram-v3/generate"
         async with aiohttp.ClientSession() as session, session.post(url, data=form, headers={"Api-Key": "k"}) as reply:
-            await box.arrived(1)
-            await box.settled()
+            await box.wait_for_requests(1)
+            await box.wait_idle()
             return reply.status
 
     with running_in_thread(Sandbox()) as box:
@@ -99,7 +99,7 @@ def test_hold_from_another_thread():
         url = f"{box.url}/generate"
         async with aiohttp.ClientSession() as session:
             flying = asyncio.create_task(session.post(url, json=body, headers={"Api-Key": "k"}))
-            await box.arrived(1)
+            await box.wait_for_requests(1)
             waiting = not flying.done()
             await asyncio.to_thread(box.release)
             async with await flying as reply:
@@ -129,7 +129,7 @@ async def test_reset_forgets(box, api):
     await api.post("/datasets", {"name": "Foxes"})
     box.hold()
     flying = asyncio.create_task(api.generate())
-    await box.arrived(2)
+    await box.wait_for_requests(2)
 
     box.reset()
     answer = await flying
@@ -164,7 +164,7 @@ async def test_records(box, api, png):
 
 async def test_a_cancelled_wait_leaves_nothing(box):
     """Waiting for an arrival can be given up."""
-    waiting = asyncio.create_task(box.arrived(1))
+    waiting = asyncio.create_task(box.wait_for_requests(1))
     await asyncio.sleep(0)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
@@ -175,7 +175,7 @@ async def test_a_cancelled_wait_leaves_nothing(box):
 def test_a_closed_loop_is_not_woken(box_thread):
     """Who waited in a loop that is gone is forgotten."""
     loop = asyncio.new_event_loop()
-    waiting = loop.create_task(box_thread.arrived(1))
+    waiting = loop.create_task(box_thread.wait_for_requests(1))
     loop.run_until_complete(asyncio.sleep(0))
     loop.close()
     box_thread._state.requests.append(None)

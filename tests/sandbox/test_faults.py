@@ -83,7 +83,7 @@ async def test_refuse_spares_work(box, api):
 
         box.hold()
         flying = asyncio.create_task(api.generate())
-        await box.arrived(2)
+        await box.wait_for_requests(2)
         box.fail(times=2, fault=Fault.refuse)
         box.fail(fault=Fault.refuse)
 
@@ -112,7 +112,7 @@ async def test_hang(api, box):
     """There is no answer until the box is released."""
     box.fail(fault=Fault.hang)
     hanging = asyncio.create_task(api.generate())
-    await box.arrived(1)
+    await box.wait_for_requests(1)
     others = await api.generate()
 
     assert not hanging.done()
@@ -142,7 +142,7 @@ async def test_drip_by_default(box):
         first = await reply.content.read(1)
         reply.close()
 
-    await box.settled()
+    await box.wait_idle()
 
     assert b"{" == first
 

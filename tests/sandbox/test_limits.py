@@ -15,11 +15,11 @@ async def test_limit_counts_images(box, api):
     """Places are counted in images; a call that does not fit is refused with the limit, and not billed."""
     box.hold()
     flying = [asyncio.create_task(api.generate(num_images="4")) for _ in range(2)]
-    await box.arrived(2)
+    await box.wait_for_requests(2)
 
     refused = await api.generate(num_images="3")
     fitting = asyncio.create_task(api.generate(num_images="2"))
-    await box.arrived(4)
+    await box.wait_for_requests(4)
     box.release()
     statuses = [(await task).status for task in (*flying, fitting)]
 
@@ -38,7 +38,7 @@ async def test_lookups_take_no_place(make_api):
         api = make_api(box)
         box.hold()
         flying = asyncio.create_task(api.generate())
-        await box.arrived(1)
+        await box.wait_for_requests(1)
 
         statuses = [(await api.get("/models")).status, (await api.post("/datasets", {"name": "Foxes"})).status]
         box.release()
@@ -61,7 +61,7 @@ async def test_balance(make_api):
         api = make_api(box)
         box.hold()
         flying = asyncio.create_task(api.generate())
-        await box.arrived(1)
+        await box.wait_for_requests(1)
         too_much = await api.generate(num_images="2")
         box.release()
         await flying
@@ -88,13 +88,13 @@ async def test_work_goes_on_without_its_client(box, api):
     """Work that was accepted is done and billed when its client has gone."""
     box.hold()
     flying = asyncio.create_task(api.generate())
-    await box.arrived(1)
+    await box.wait_for_requests(1)
     flying.cancel()
     await asyncio.gather(flying, return_exceptions=True)
 
     before = box.ledger.billed_images
     box.release()
-    await box.settled()
+    await box.wait_idle()
 
     assert (0, 1) == (before, box.ledger.billed_images)
 

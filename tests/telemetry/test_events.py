@@ -11,11 +11,11 @@ from typing import Any
 
 import attrs
 import pytest
-from clients import CANARY, Events, connected
-from rawserver import RawServer, status
+from support.clients import CANARY, Events, connected
+from support.rawserver import RawServer, status
 
 from ideogram_async import AmbiguousError, DecodeError, Generate, Waiting
-from ideogram_async._redaction import Veiled
+from ideogram_async._redaction import RedactedStr
 from ideogram_async._transport import emitter, http, limit, retry
 from ideogram_async._transport.emitter import Emitter
 from ideogram_async._transport.tasks import Tasks
@@ -107,10 +107,10 @@ async def test_the_prompt_is_veiled():
 
 def test_veiled_words_are_values():
     """Two veils over the same words are equal, and a veil never equals what it shows."""
-    assert Veiled("a fox") == Veiled("a fox")
-    assert 1 == len({Veiled("a fox"), Veiled("a fox")})
-    assert Veiled("a fox") != Veiled("a dog")
-    assert Veiled("a fox") != "***"
+    assert RedactedStr("a fox") == RedactedStr("a fox")
+    assert 1 == len({RedactedStr("a fox"), RedactedStr("a fox")})
+    assert RedactedStr("a fox") != RedactedStr("a dog")
+    assert RedactedStr("a fox") != "***"
 
 
 async def test_neither_key_nor_prompt_is_told():

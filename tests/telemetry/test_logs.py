@@ -8,7 +8,7 @@ import logging
 from typing import Any
 
 import pytest
-from clients import connected
+from support.clients import connected
 
 from ideogram_async.errors import Billed, Phase
 from ideogram_async.events import Failed, Retrying

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clients import CANARY, Events, connected
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
+from support.clients import CANARY, Events, connected
 
 from ideogram_async import Event, Generate, Ideogram
 from ideogram_async.integrations.otel import Telemetry
@@ -140,7 +140,7 @@ async def test_a_cancelled_call_is_a_span_too(watch: Watch):
     async with Sandbox() as box, connected(box.url, on_event=watch.telemetry) as client:
         box.hold()
         call = asyncio.create_task(client.generate(PROMPT))
-        await box.arrived(1)
+        await box.wait_for_requests(1)
         call.cancel()
         await asyncio.wait([call])
         box.release()
@@ -212,7 +212,7 @@ async def test_what_is_waiting_and_in_flight(watch: Watch):
     async with Sandbox() as box, connected(box.url, on_event=watch.telemetry) as client:
         box.hold()
         calls = [asyncio.create_task(client.generate(f"fox {n}", num_images=4)) for n in range(5)]
-        await box.arrived(2)
+        await box.wait_for_requests(2)
 
         assert 3 == watch.value("ideogram.client.calls.waiting")
         assert 8 == watch.value("ideogram.client.images.in_flight")

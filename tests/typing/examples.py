@@ -15,7 +15,6 @@ from starlette.responses import Response
 from ideogram_async import (
     ColorPaletteMember,
     DescribeResponse,
-    Detached,
     Generate,
     GenerateImageResponse,
     GetModelResponse,
@@ -29,6 +28,7 @@ from ideogram_async import (
     RenderingSpeed,
     Reply,
     Retry,
+    RunningCall,
     Timeout,
     Unchecked,
     Upscale,
@@ -104,18 +104,18 @@ async def mistakes_are_refused(client: Ideogram) -> None:
 
 
 async def calls_are_detached(client: Ideogram) -> None:
-    def keep(call: Detached[ImageGenerationResponseV3]) -> None:
+    def keep(call: RunningCall[ImageGenerationResponseV3]) -> None:
         assert_type(call.result(), ImageGenerationResponseV3)
         assert_type(call.error, Exception | None)
 
-    async def keep_later(call: Detached[ImageGenerationResponseV3]) -> None:
+    async def keep_later(call: RunningCall[ImageGenerationResponseV3]) -> None:
         assert_type(await call, ImageGenerationResponseV3)
 
-    call = await client.detached(Generate("a red fox"), on_done=keep)
-    assert_type(call, Detached[ImageGenerationResponseV3])
+    call = await client.start(Generate("a red fox"), on_done=keep)
+    assert_type(call, RunningCall[ImageGenerationResponseV3])
     assert_type(await call, ImageGenerationResponseV3)
-    await client.detached(Generate("a red fox"), on_done=keep_later)
-    await client.detached(Upscale("fox.png"), on_done=keep)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await client.start(Generate("a red fox"), on_done=keep_later)
+    await client.start(Upscale("fox.png"), on_done=keep)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await client.aclose(grace=10)
 
 

@@ -6,21 +6,21 @@ import asyncio
 import re
 from collections.abc import Callable, Coroutine
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import pytest
 from attrs import define, field
-from clients import CANARY, Events
 from fastapi import Depends, FastAPI, HTTPException, Request
-from web.serving import Visitor, serving
+from support.clients import CANARY, Events
+from support.paths import ROOT
+from support.serving import Visitor, serving
 
-from ideogram_async import Billed, Detached, Generate, Ideogram
+from ideogram_async import Billed, Generate, Ideogram, RunningCall
 from ideogram_async.events import Answered, Failed
 from ideogram_async.integrations.fastapi import get_client, lifespan
 from ideogram_async.sandbox import Sandbox
 
-PAGE = Path(__file__).parents[2] / "docs" / "web.md"
+PAGE = ROOT / "docs" / "web.md"
 Client = Annotated[Ideogram, Depends(get_client)]
 
 
@@ -53,7 +53,7 @@ class Scene:
     events: Events
     left: asyncio.Event = field(factory=asyncio.Event)
     ended: int = 0
-    kept: list[Detached[Any]] = field(factory=list)
+    kept: list[RunningCall[Any]] = field(factory=list)
 
     def app(self) -> FastAPI:
         app = FastAPI(lifespan=partial(lifespan, client=self.client))
@@ -76,11 +76,11 @@ class Scene:
                 self.left.set()
 
         @app.post("/detached")
-        async def detached(request: Request, client: Client) -> int:
+        async def start(request: Request, client: Client) -> int:
             async def wait() -> int:
                 return len((await call).data)
 
-            call = await client.detached(Generate("a fox"), on_done=self.kept.append)
+            call = await client.start(Generate("a fox"), on_done=self.kept.append)
             try:
                 return int(await unless_gone(request, wait()))
             finally:
@@ -100,18 +100,18 @@ class Scene:
         self.box.hold()
         async with serving(self.app()) as url:
             if phase == "queued":
-                first = await self.client.detached(Generate("a hen"))
-                await self.box.arrived(1)
+                first = await self.client.start(Generate("a hen"))
+                await self.box.wait_for_requests(1)
 
             visitor = await Visitor.asking(url, path, method="POST")
-            await (self.queued() if phase == "queued" else self.box.arrived(1))
+            await (self.queued() if phase == "queued" else self.box.wait_for_requests(1))
             await visitor.leave()
             await self.left.wait()
             self.box.release()
             if phase == "queued":
                 await first
 
-        await self.box.settled()
+        await self.box.wait_idle()
 
     async def queued(self) -> None:
         while self.client.limiter.statistics().waiting == 0:

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from pictures import picture
-from web.browser import CHROMIUM, browsing
+from support.browser import CHROMIUM, browsing
+from support.paths import ROOT
+from support.pictures import picture
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = ROOT / "examples"
 PATIENCE = 120
 SEEN = """
     window.seen = [];

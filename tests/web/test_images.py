@@ -11,15 +11,15 @@ from typing import Annotated, Any
 
 import aiohttp
 import pytest
-from clients import CANARY
 from fastapi import Depends, FastAPI, Request
-from pictures import picture
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import Response
 from starlette.routing import Route
-from web.serving import Visitor, serving
+from support.clients import CANARY
+from support.pictures import picture
+from support.serving import Visitor, serving
 
 from ideogram_async import Ideogram, ImageGenerationObjectV3, Retry
 from ideogram_async.integrations.fastapi import get_client, image_response, install_error_handlers, lifespan

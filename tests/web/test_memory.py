@@ -11,8 +11,9 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from clients import CANARY
-from pictures import picture
+from support.clients import CANARY
+from support.paths import SUPPORT
+from support.pictures import picture
 
 from ideogram_async import Ideogram
 from ideogram_async.sandbox import Sandbox
@@ -28,7 +29,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 @asynccontextmanager
 async def relay(base_url: str) -> AsyncGenerator[tuple[str, int]]:
-    script = Path(__file__).with_name("relay.py")
+    script = SUPPORT / "relay.py"
     process = await asyncio.create_subprocess_exec(
         sys.executable, str(script), base_url, stdout=asyncio.subprocess.PIPE
     )

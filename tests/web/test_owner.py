@@ -13,15 +13,15 @@ from typing import Annotated, Any
 
 import aiohttp
 import pytest
-from clients import CANARY, Events, impatient
 from fastapi import APIRouter, Depends, FastAPI
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
-from web.serving import serving
+from support.clients import CANARY, Events, impatient
+from support.serving import serving
 
-from ideogram_async import AmbiguousError, Detached, Generate, Ideogram
+from ideogram_async import AmbiguousError, Generate, Ideogram, RunningCall
 from ideogram_async._limiter.limiter import ImageLimiter
 from ideogram_async.events import Failed
 from ideogram_async.integrations.fastapi import get_client, lifespan
@@ -170,7 +170,7 @@ async def test_an_app_starts_again_with_the_same_client(box: Sandbox) -> None:
 @pytest.mark.parametrize("grace", [1000.0, 0.0])
 async def test_the_end_of_the_app_waits_for_detached_calls(box: Sandbox, grace: float) -> None:
     """Inside the grace period they end as they would; after it they are in doubt, and that is told."""
-    taken: list[Detached[Any]] = []
+    taken: list[RunningCall[Any]] = []
     events, ending = Events(), asyncio.Event()
     client = Ideogram(CANARY, base_url=box.url, on_event=events)
 
@@ -184,7 +184,7 @@ async def test_the_end_of_the_app_waits_for_detached_calls(box: Sandbox, grace: 
 
     @app.get("/start")
     async def start(client: Client) -> str:
-        await client.detached(Generate("a fox"), on_done=taken.append)
+        await client.start(Generate("a fox"), on_done=taken.append)
         return "started"
 
     async def release() -> None:
@@ -195,10 +195,10 @@ async def test_the_end_of_the_app_waits_for_detached_calls(box: Sandbox, grace: 
     releasing = asyncio.create_task(release()) if grace else None
     async with serving(app) as url:
         assert "started" == await told(f"{url}/start")
-        await box.arrived(1)
+        await box.wait_for_requests(1)
 
     box.release()
-    await box.settled()
+    await box.wait_idle()
 
     assert [type(None) if grace else AmbiguousError] == [type(call.error) for call in taken]
     assert (0 if grace else 1, 1) == (len(events.of(Failed)), box.ledger.billed_images)
@@ -227,7 +227,7 @@ async def test_several_workers_divide_the_limit(box: Sandbox, workers: int) -> N
             app.get("/fox")(fox)
             group.create_task(_visited(app, 40 // workers, box))
 
-        await box.arrived(10)
+        await box.wait_for_requests(10)
         box.release()
 
     assert (40, 10) == (box.ledger.billed_images, box.peak_in_flight)
@@ -251,7 +251,7 @@ async def test_shares_that_are_too_large_cost_429s_alone(box: Sandbox) -> None:
         for app in apps:
             group.create_task(_visited(app, 15, box))
 
-        await box.arrived(11)
+        await box.wait_for_requests(11)
         box.release()
 
     assert 30 == box.ledger.billed_images

@@ -10,13 +10,14 @@ from typing import Any
 
 import aiohttp
 import pytest
-from clients import CANARY
-from pictures import picture
-from web.serving import serving
+from support.clients import CANARY
+from support.paths import ROOT
+from support.pictures import picture
+from support.serving import serving
 
 from ideogram_async.sandbox import Sandbox
 
-PAGE = Path(__file__).parents[2] / "docs" / "web.md"
+PAGE = ROOT / "docs" / "web.md"
 PRELUDE = """
 import asyncio
 import os
@@ -27,7 +28,7 @@ from typing import Any, TypeVar
 
 from fastapi import Form, HTTPException, Request, UploadFile
 
-from ideogram_async import Detached, Generate, Ideogram, ImageGenerationResponseV3, Timeout
+from ideogram_async import RunningCall, Generate, Ideogram, ImageGenerationResponseV3, Timeout
 
 T = TypeVar("T")
 """

@@ -10,12 +10,12 @@ from typing import Annotated, Any
 
 import aiohttp
 import pytest
-from clients import CANARY, impatient
 from fastapi import Depends, FastAPI, WebSocket
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import Route
-from web.serving import serving
+from support.clients import CANARY, impatient
+from support.serving import serving
 
 from ideogram_async import (
     AmbiguousError,

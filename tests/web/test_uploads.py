@@ -9,14 +9,14 @@ from typing import Annotated, Any
 
 import aiohttp
 import pytest
-from clients import CANARY
 from fastapi import Depends, FastAPI, Form, UploadFile
-from pictures import TOO_LARGE, picture
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
-from web.serving import serving
+from support.clients import CANARY
+from support.pictures import TOO_LARGE, picture
+from support.serving import serving
 
 from ideogram_async import Generate, Ideogram
 from ideogram_async.integrations.fastapi import get_client, install_error_handlers, lifespan
@@ -107,7 +107,7 @@ async def test_an_upload_in_bare_starlette(box: Sandbox) -> None:
     async def remix(request: Request) -> JSONResponse:
         client = await get_client(request)
         async with request.form() as form:
-            call = await client.detached(Generate("a fox", style_reference_images=[form["image"]]))  # type: ignore[list-item]
+            call = await client.start(Generate("a fox", style_reference_images=[form["image"]]))  # type: ignore[list-item]
 
         return JSONResponse(len((await call).data))
 

@@ -11,11 +11,11 @@ import sys
 from collections import Counter
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import aiohttp
 import pytest
-from redisserver import REDIS_SERVER, RedisServer
+from support.paths import SUPPORT
+from support.redisserver import REDIS_SERVER, RedisServer
 
 from ideogram_async.sandbox import Sandbox
 
@@ -89,7 +89,7 @@ class Site:
 async def two_workers(box: Sandbox, redis: RedisServer, *, lease: float = 90.0) -> AsyncGenerator[Site]:
     """Serve the app with two workers."""
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
-        words = ["--workers", "2", "--fd", str(listener.fileno()), "--app-dir", str(Path(__file__).parent)]
+        words = ["--workers", "2", "--fd", str(listener.fileno()), "--app-dir", str(SUPPORT)]
         words += ["--timeout-graceful-shutdown", str(GRACE), "--log-level", "warning", "--lifespan", "on"]
         settings = {"IDEOGRAM_BASE_URL": box.url, "IDEOGRAM_API_KEY": "sandbox", "REDIS_URL": redis.url}
         process = await asyncio.create_subprocess_exec(
@@ -135,7 +135,7 @@ async def test_sigterm_during_load(redis: RedisServer):
     async with Sandbox(latency=(0.01, 0.05)) as box, two_workers(box, redis) as site:
         await site.pids()
         visits = asyncio.gather(*(site.visit(f"/fox/{n}.png") for n in range(60)))
-        arrived = asyncio.ensure_future(box.arrived(20))
+        arrived = asyncio.ensure_future(box.wait_for_requests(20))
         # Visits that all fail before would be waited for in vain.
         await asyncio.wait([arrived, visits], return_when=asyncio.FIRST_COMPLETED)
 
@@ -143,7 +143,7 @@ async def test_sigterm_during_load(redis: RedisServer):
 
         site.process.terminate()
         trouble = await site.end()
-        await box.settled()
+        await box.wait_idle()
         entries, duplicates = len(box.ledger.entries), box.ledger.duplicates
 
     # Whoever stood before a closed door was not served, and nothing was paid for him. The rest were.

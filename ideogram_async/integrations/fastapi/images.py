@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from ideogram_async._client import Ideogram
-from ideogram_async.files import HasLink
+from ideogram_async.files import HasUrl
 
 __all__ = ["ImageResponse", "image_response"]
 
@@ -27,7 +27,7 @@ BROWSER_HAS_LEFT = 499
 class ImageResponse(Response):
     """Passes an image on while it comes. Its headers may be changed before it is returned."""
 
-    def __init__(self, client: Ideogram, image: str | HasLink) -> None:
+    def __init__(self, client: Ideogram, image: str | HasUrl) -> None:
         self.status_code = 200
         self.background: BackgroundTask | None = None
         self._client = client
@@ -90,7 +90,7 @@ class ImageResponse(Response):
         return bool(asked) and self.headers.get("ETag") in tags
 
 
-def image_response(client: Ideogram, image: str | HasLink) -> ImageResponse:
+def image_response(client: Ideogram, image: str | HasUrl) -> ImageResponse:
     """Answer with a generated image: streamed, with its type, its length where that is known, and caching headers.
 
         @app.get("/images/{id}")

@@ -1,0 +1,106 @@
+"""The client's own methods: views, waiting for a model, what it says of itself."""
+
+from __future__ import annotations
+
+import pytest
+from support.pictures import picture
+
+from ideogram_async import Ideogram, InvalidRequestError, Retry, Timeout
+from ideogram_async.events import Event
+from ideogram_async.sandbox import Sandbox
+
+
+async def train(client: Ideogram) -> str:
+    """Train a model on 15 images, and return its id."""
+    dataset = await client.datasets.create("foxes")
+    await client.datasets.upload_assets(dataset.dataset_id, [(f"{n}.png", picture()) for n in range(15)])
+    return (await client.models.train(dataset.dataset_id, "fox model")).model_id
+
+
+async def test_waiting_ends_when_the_model_is_trained() -> None:
+    """`models.wait` looks until the training has ended, and returns the model as it then is."""
+    async with Sandbox() as box, Ideogram("key", base_url=box.url) as client:
+        model_id = await train(client)
+        client_that_hurries = client.with_options(on_event=lambda _: box.advance(1800))
+        answer = await client_that_hurries.models.wait(model_id, poll=0)
+
+    assert "COMPLETED" == answer.model.status
+
+
+async def test_waiting_ends_in_time() -> None:
+    """`models.wait` gives up with `TimeoutError` when its time is over."""
+    async with Sandbox() as box, Ideogram("key", base_url=box.url) as client:
+        model_id = await train(client)
+        with pytest.raises(TimeoutError):
+            await client.models.wait(model_id, poll=0, timeout=0.05)
+
+
+async def test_a_data_set_tells_its_files() -> None:
+    """Names are kept, captions find their images, and listing goes over the data sets."""
+    async with Sandbox() as box, Ideogram("key", base_url=box.url) as client:
+        dataset = await client.datasets.create("foxes")
+        files = [("fox one.png", picture()), ("fox one.txt", b"a fox")]
+        uploaded = await client.datasets.upload_assets(dataset.dataset_id, files)
+        seen = await client.datasets.get(dataset.dataset_id)
+
+        assert [dataset.dataset_id] == [item.dataset_id for item in await client.datasets.list()]
+        assert 0 == uploaded.failure_count
+        assert "fox one.png" in [file.file_name for file in seen.files]
+
+
+async def test_a_view_shares_the_limiter_and_changes_nothing_else() -> None:
+    """`with_options` returns another client with the same limiter and sessions; the first stays as it was."""
+    heard: list[Event] = []
+    async with Sandbox() as box, Ideogram("key", base_url=box.url, extra_headers={"X-First": "1"}) as client:
+        view = client.with_options(
+            timeout=400, retry=Retry(attempts=1), extra_headers={"X-View": "1"}, on_event=heard.append
+        )
+        await view.generate("a fox")
+        told = len(heard)
+        await client.generate("a fox")
+        headers = [arrival.headers for arrival in box.requests]
+
+    assert client.limiter is view.limiter
+    assert told == len(heard) > 0
+    assert [("1", None), (None, "1")] == [(h.get("X-View"), h.get("X-First")) for h in headers]
+
+
+async def test_a_view_may_skip_the_rules() -> None:
+    """`with_options(validate=False)` sends what the service alone then judges, but never a wrong type."""
+    async with Sandbox() as box, Ideogram("key", base_url=box.url) as client:
+        view = client.with_options(validate=False)
+        with pytest.raises(InvalidRequestError):
+            await view.generate(7)  # type: ignore[arg-type]
+
+        with pytest.raises(InvalidRequestError):
+            await client.generate("a fox", num_images=9)
+
+        assert [] == box.requests
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Base URL and time-out are read from the environment where they are not given."""
+    monkeypatch.setenv("IDEOGRAM_BASE_URL", "https://gateway.example/ideogram")
+    monkeypatch.setenv("IDEOGRAM_TIMEOUT", "400")
+    client = Ideogram("key")
+
+    assert "<Ideogram https://gateway.example/ideogram <ImageLimiter: 0 of 10 places taken, 0 waiting>>" == repr(client)
+    assert Timeout(total=400) == client._view.timeout
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [
+        ({"base_url": "http://example.com"}, "https"),
+        ({"base_url": "https://user:pass@example.com"}, "base_url"),
+        ({"max_in_flight": 0}, "max_in_flight"),
+        ({"timeout": 0}, "total"),
+        ({"extra_headers": {"Api-Key": "x"}}, "extra_headers"),
+        ({"extra_headers": {"X-A": "1\r\nX-B: 2"}}, "extra_headers"),
+        ({"prices": {"v9.TURBO": "1"}}, "prices"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings: dict[str, object], word: str) -> None:
+    """A setting that cannot work is a `ValueError` that names it, when the client is made."""
+    with pytest.raises(ValueError, match=word):
+        Ideogram("key", **settings)  # type: ignore[arg-type]

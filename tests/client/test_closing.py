@@ -1,0 +1,220 @@
+"""Closed in the middle of everything: what was sent is in doubt, what was not is not, and nobody hangs."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.clients import Events, connected, impatient
+from support.pictures import picture
+from support.rawserver import OK, RawServer, Script, answer, page, refused, say, stall, whole
+
+from ideogram_async import AmbiguousError, Billed, DownloadError, Ideogram, IdeogramError, NotSentError, Retry
+from ideogram_async._limiter.limiter import ImageLimiter
+from ideogram_async._pipeline import sessions
+from ideogram_async.errors import Phase
+from ideogram_async.events import Event, Failed
+
+LONG = Retry(base=1000.0, cap=1000.0)
+
+
+async def queued(server: RawServer, client: Ideogram) -> None:
+    while client.limiter.statistics().waiting == 0:
+        await asyncio.sleep(0)
+
+
+def at_the_gate() -> ImageLimiter:
+    limiter = ImageLimiter(10)
+    limiter.note_rejected(None, 100.0)
+    return limiter
+
+
+CLOSED: dict[str, tuple[Any, dict[str, Any], Any, type[IdeogramError], Phase]] = {
+    "in flight": ((whole, stall), {}, lambda server, _: server.arrived(1), AmbiguousError, Phase.SENT),
+    "answering": (
+        (whole, answer(say(200, b"{", {"Content-Length": "9"})), stall),
+        {},
+        None,
+        AmbiguousError,
+        Phase.ANSWERING,
+    ),
+    "at the gate": (OK, {"limiter": at_the_gate}, queued, NotSentError, Phase.QUEUED),
+    "after a 429": (refused(429, retry_after="100"), {"retry": LONG}, "Throttled", NotSentError, Phase.QUEUED),
+    "in back-off, in doubt": (
+        page(500),
+        {"retry": Retry(base=1000.0, cap=1000.0, ambiguous=True)},
+        "Retrying",
+        AmbiguousError,
+        Phase.QUEUED,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CLOSED)
+async def test_closed_meanwhile(name: str) -> None:
+    """What is on its way when the client is closed ends: in doubt if it was sent, else certainly unsent."""
+    script, options, reached, kind, phase = CLOSED[name]
+    events, told = Events(), asyncio.Event()
+
+    def on_event(event: Event) -> None:
+        events(event)
+        if type(event).__name__ == reached:
+            told.set()
+
+    options = options | ({"limiter": options["limiter"]()} if "limiter" in options else {})
+    async with RawServer(script, OK) as server:
+        async with connected(server.url, on_event=on_event, **options) as client:
+            task = asyncio.create_task(client.generate("a fox"))
+            if callable(reached):
+                await reached(server, client)
+            elif reached:
+                await told.wait()
+            else:
+                await server.arrived(1)
+                await asyncio.wait([task], timeout=0.1)
+
+            async with asyncio.timeout(5):
+                await client.aclose()
+                with pytest.raises(IdeogramError, match="the client was closed") as caught:
+                    await task
+
+        error = caught.value
+        assert (kind, phase) == (type(error), error.phase)  # type: ignore[attr-defined]
+        assert [error.billed] == [event.billed for event in events.of(Failed)]
+        assert server.connections <= 1
+
+
+async def test_closed_while_queued() -> None:
+    """Those that hold a place end in doubt, those that wait for one do not."""
+    async with RawServer((whole, stall)) as server:
+        async with connected(server.url, limiter=impatient(2)) as client:
+            tasks = [asyncio.create_task(client.generate("a fox")) for _ in range(5)]
+            await server.arrived(2)
+            await client.aclose()
+            errors = await asyncio.gather(*tasks, return_exceptions=True)
+
+        assert [AmbiguousError] * 2 + [NotSentError] * 3 == [type(error) for error in errors]
+        assert 2 == server.posts
+
+
+async def test_closed_while_free_calls_fly() -> None:
+    """A call that costs nothing has cost nothing."""
+    async with RawServer((whole, stall)) as server, connected(server.url) as client:
+        task = asyncio.create_task(client.models.list())
+        await server.arrived(1)
+        await client.aclose()
+        with pytest.raises(IdeogramError, match="the client was closed") as caught:
+            await task
+
+        assert (Billed.NO, True) == (caught.value.billed, caught.value.retryable)
+
+
+def half_an_image() -> Script:
+    """Send half of an image, and stall."""
+    return (whole, answer(say(200, picture()[:100], {"Content-Length": "1000"})), stall)
+
+
+async def test_closed_while_downloading(tmp_path: Path) -> None:
+    """A download ends with an error of its own, and leaves no file."""
+    async with RawServer(half_an_image()) as server, connected(server.url) as client:
+        task = asyncio.create_task(client.download(f"{server.url}/fox.png", tmp_path / "fox.png"))
+        await server.arrived(1)
+        await client.aclose()
+        with pytest.raises(DownloadError, match="the client was closed"):
+            await task
+
+    assert [] == list(tmp_path.iterdir())
+
+
+async def test_closed_while_streaming() -> None:
+    """So does an open stream, at its next chunk."""
+    async with (
+        RawServer(half_an_image()) as server,
+        connected(server.url) as client,
+        client.stream(f"{server.url}/fox.png") as stream,
+    ):
+        await anext(stream)
+        await client.aclose()
+        with pytest.raises(DownloadError):
+            await anext(stream)
+
+
+async def test_closed_by_many() -> None:
+    """Several may close at once."""
+    async with RawServer((whole, stall)) as server, connected(server.url) as client:
+        task = asyncio.create_task(client.generate("a fox"))
+        await server.arrived(1)
+        async with asyncio.timeout(5):
+            await asyncio.gather(*(client.aclose() for _ in range(5)))
+
+        with pytest.raises(AmbiguousError):
+            await task
+
+
+async def test_closed_by_a_listener() -> None:
+    """An async listener may close the client, also several times, and while somebody else does."""
+    begun, ended = Events(), Events()
+
+    async def on_event(event: Event) -> None:
+        begun(event)
+        await client.aclose()
+        ended(event)
+
+    async with RawServer((whole, stall)) as server:
+        client = Ideogram("key", base_url=server.url, on_event=on_event)
+        async with asyncio.timeout(5):
+            with pytest.raises(IdeogramError, match="the client was closed"):
+                await client.generate("a fox")
+
+            await client.aclose()
+            while len(ended) < len(begun):
+                await asyncio.sleep(0)
+
+    assert "Failed" in ended.names
+
+
+async def test_closed_while_opening_again() -> None:
+    """A call that comes while the client is being closed opens it anew, and is not ended by it."""
+    gate = asyncio.Event()
+
+    async def on_event(event: Event) -> None:
+        if isinstance(event, Failed):
+            await gate.wait()
+
+    async with RawServer((whole, stall), OK) as server:
+        client = Ideogram("key", base_url=server.url, on_event=on_event)
+        first = asyncio.create_task(client.generate("a fox"))
+        await server.arrived(1)
+        closing = asyncio.create_task(client.aclose())
+        with pytest.raises(AmbiguousError):
+            await first
+
+        images = await client.generate("a hen")
+        gate.set()
+        await closing
+        await client.aclose()
+
+        assert (1, 2) == (len(images.data), server.posts)
+
+
+async def test_closed_with_a_listener_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A listener that hangs is given some seconds, then it is cancelled, and closing ends."""
+    monkeypatch.setattr(sessions, "PATIENCE", 0.01)
+    ended = asyncio.Event()
+
+    async def on_event(event: Event) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async with RawServer(OK) as server:
+        client = Ideogram("key", base_url=server.url, on_event=on_event)
+        await client.generate("a fox")
+        async with asyncio.timeout(5):
+            await client.aclose()
+            await ended.wait()
+
+    assert ended.is_set()

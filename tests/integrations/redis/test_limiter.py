@@ -1,0 +1,376 @@
+"""What a call meets with a limiter in Redis: it waits, is let in, is cancelled, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import textwrap
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from support.callers import Calls, Draws, numbers
+from support.leaks import other_tasks
+from support.paths import ROOT
+from support.redisserver import RedisServer
+
+from ideogram_async import Ideogram, InvalidRequestError
+from ideogram_async.integrations.redis import RedisLimiter
+from ideogram_async.sandbox import Fault, Sandbox
+
+
+class Crowd(Calls):
+    """Calls of one process, as the table sees it."""
+
+    def __init__(self, redis: RedisServer, limiter: RedisLimiter) -> None:
+        super().__init__(limiter)
+        self.redis = redis
+
+    async def asked(self, name: str, weight: int = 1) -> None:
+        """Ask, and wait until the call holds its places."""
+        await self.ask(name, weight)
+        await self.got(name)
+
+    async def got(self, name: str) -> None:
+        async with asyncio.timeout(30):
+            while name not in self.started:
+                await asyncio.sleep(0.001)
+
+    async def gone(self) -> None:
+        """Wait until nothing is left: neither in Redis, nor in the event loop."""
+        await self.redis.until(lambda table: not table.in_flight and not table.in_line)
+        async with asyncio.timeout(30):
+            while other_tasks():
+                await asyncio.sleep(0.001)
+
+
+@pytest.fixture
+def ours(redis: RedisServer) -> Crowd:
+    return Crowd(redis, RedisLimiter(redis.url))
+
+
+@pytest.fixture
+def theirs(redis: RedisServer) -> Crowd:
+    return Crowd(redis, RedisLimiter(redis.url))
+
+
+# ---- places
+
+
+async def test_a_call_waits_for_those_of_others(redis: RedisServer, ours: Crowd, theirs: Crowd):
+    """A call waits until another process leaves enough places, and is let in as soon as it does."""
+    await ours.asked("six", 6)
+    await theirs.ask("five", 5)
+    table = await redis.until(lambda table: table.in_line == 1)
+
+    assert (6, []) == (table.in_flight, theirs.started)
+    assert (10.0, 0, 1, 0) == numbers(theirs.limiter)
+    assert "<RedisLimiter: 6 of 10 places taken, 0 waiting>" == repr(ours.limiter)
+
+    await ours.end("six")
+    await theirs.got("five")
+
+    assert (10.0, 5, 0, 0) == numbers(theirs.limiter)
+
+    await theirs.end("five")
+    await theirs.gone()
+
+    assert [] == redis.keys
+
+
+async def test_whoever_waits_is_woken(redis: RedisServer, ours: Crowd, theirs: Crowd, monkeypatch: pytest.MonkeyPatch):
+    """A process is told that it was let in; it need not ask again and again."""
+    monkeypatch.setattr("ideogram_async.integrations.redis.limiter.POLL", 3600.0)
+    await ours.asked("all", 10)
+    await theirs.ask("one")
+    await redis.until(lambda table: table.in_line == 1)
+    # The one that waits listens: its second connection.
+    while redis.connections() < 3:
+        await asyncio.sleep(0.001)
+
+    await ours.end("all")
+    await theirs.got("one")
+
+    assert ["one"] == theirs.started
+
+    await theirs.end("one")
+    await theirs.gone()
+
+
+async def test_nobody_is_left_waiting_when_a_word_is_lost(redis: RedisServer, ours: Crowd, theirs: Crowd):
+    """Where nothing wakes it, a process that waits asks by itself."""
+    theirs.limiter._places()._table = _Deaf(redis)  # type: ignore[attr-defined]
+    await ours.asked("all", 10)
+    await theirs.ask("one")
+    await redis.until(lambda table: table.in_line == 1)
+    await ours.end("all")
+    await theirs.got("one")
+
+    assert ["one"] == theirs.started
+
+    await theirs.end("one")
+    await theirs.gone()
+
+
+async def test_weight_0_needs_no_redis(redis: RedisServer):
+    """A call without images never waits, nor asks anybody."""
+    redis.stop()
+    limiter = RedisLimiter(redis.url)
+    async with limiter.acquire(0) as lease:
+        assert 0.0 == lease.queued
+        assert set() == other_tasks()
+
+
+@pytest.mark.parametrize("weight", [11, -1])
+def test_impossible_weights_are_refused_at_once(weight: int):
+    """More images than the configured limit is an invalid request, before anything waits."""
+    with pytest.raises(InvalidRequestError, match="between 0 and max_in_flight, which is 10"):
+        RedisLimiter("redis://localhost").acquire(weight)
+
+
+async def test_accounts_do_not_meet(redis: RedisServer, ours: Crowd):
+    """Each account has its own places."""
+    other = Crowd(redis, RedisLimiter(redis.url, account="other"))
+    await ours.asked("all", 10)
+    await other.asked("all", 10)
+
+    assert 10 == redis.table("other").in_flight
+
+    await ours.end("all")
+    await other.end("all")
+    await other.gone()
+
+
+# ---- cancellation
+
+
+async def test_cancelled_in_line(redis: RedisServer, ours: Crowd, theirs: Crowd):
+    """A call that is cancelled while it waits leaves the line."""
+    await ours.asked("all", 10)
+    await theirs.ask("two", 2)
+    await redis.until(lambda table: table.in_line == 1)
+    theirs.cancel("two")
+    await redis.until(lambda table: table.in_line == 0)
+
+    assert (10.0, 0, 0, 0) == numbers(theirs.limiter)
+
+    await ours.end("all")
+    await ours.gone()
+
+    assert [] == redis.keys
+
+
+async def test_cancelled_before_it_hears_that_it_was_let_in(redis: RedisServer, ours: Crowd, theirs: Crowd):
+    """Places that were granted in the moment of a cancellation are given back."""
+    await ours.asked("all", 10)
+    await theirs.ask("ten", 10)
+    await redis.until(lambda table: table.in_line == 1)
+    await ours.end("all")
+    # Granted in Redis; its own process, this one, has had no time to hear of it.
+    while not redis.table().in_flight == 10 == sum(map(len, redis.table().waiting.values())) + 10:
+        pass
+
+    theirs.cancel("ten")
+    await ours.asked("next", 10)
+
+    assert [] == theirs.started
+
+    await ours.end("next")
+    await ours.gone()
+
+
+async def test_everything_cancelled_at_once(redis: RedisServer):
+    """When every task is cancelled, as at the end of a program, nothing is left in Redis."""
+    crowd = Crowd(redis, RedisLimiter(redis.url))
+    await crowd.asked("all", 10)
+    await crowd.ask("one")
+    await redis.until(lambda table: table.in_line == 1)
+    tasks = other_tasks()
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+    assert ([], set()) == (redis.keys, other_tasks())
+
+
+async def test_a_cancelled_clerk_is_replaced(redis: RedisServer, ours: Crowd):
+    """Somebody who cancels the limiter's own task keeps nobody waiting: the next call starts it again."""
+    await ours.asked("all", 10)
+    clerk = ours.limiter._places()._clerk  # type: ignore[attr-defined]
+    await ours.ask("waiting")
+    clerk.cancel()
+    await asyncio.wait([clerk])
+    await ours.end("all")
+    await ours.got("waiting")
+    await ours.asked("next")
+
+    assert 2 == (await redis.until(lambda table: table.in_flight == 2)).in_flight
+
+    await ours.end("waiting", "next")
+    await ours.gone()
+
+
+# ---- 429
+
+
+async def test_a_429_reaches_all_processes(redis: RedisServer, ours: Crowd, theirs: Crowd):
+    """The limit that one process has learned holds for the others, and so does the gate."""
+    ours.limiter._rng = Draws(3600.0)
+    await ours.asked("refused", 4)
+    await theirs.asked("three", 3)
+    await ours.reject("refused", told=5)
+    await redis.until(lambda table: table.congestion is not None)
+    await theirs.ask("next")
+    await redis.until(lambda table: table.in_line == 1)
+    async with asyncio.timeout(30):
+        while theirs.limiter.statistics().limit == 10.0:
+            await asyncio.sleep(0.001)
+
+    assert (3.0, 3, 1, 0) == numbers(theirs.limiter)
+    assert 1 == ours.limiter.statistics().rejected
+
+    theirs.cancel("next")
+    await theirs.end("three")
+    await theirs.gone()
+
+
+async def test_the_service_is_obeyed(redis: RedisServer):
+    """Against a service that allows 4 images at once, both processes learn it, and all images are made."""
+    limiters = [RedisLimiter(redis.url), RedisLimiter(redis.url)]
+    for limiter in limiters:
+        limiter._rng = Draws(0.001)
+    async with Sandbox(max_in_flight=4) as box:
+        clients = [Ideogram("sandbox", base_url=box.url, limiter=limiter) for limiter in limiters]
+        box.hold()
+        calls = [asyncio.ensure_future(clients[n % 2].generate(f"fox {n}", num_images=1 + n % 3)) for n in range(40)]
+        await box.wait_for_requests(2)
+        box.release()
+        await asyncio.gather(*calls)
+        for client in clients:
+            await client.aclose()
+
+        assert (40, []) == (len(box.ledger.entries), box.ledger.duplicates)
+        assert 4.0 >= max(limiter.statistics().limit for limiter in limiters)
+
+
+async def test_a_free_call_says_nothing_of_the_limit(redis: RedisServer):
+    """A GET that meets another limit changes nothing for the images."""
+    limiter = RedisLimiter(redis.url)
+    async with Sandbox() as box, Ideogram("sandbox", base_url=box.url, limiter=limiter) as client:
+        box.fail("GET /models", fault=Fault.status(429))
+        await client.models.list()
+
+    assert [] == redis.keys
+
+
+# ---- loops
+
+
+PRELUDE = """
+    import asyncio
+    from ideogram_async import Ideogram
+    from ideogram_async.integrations.redis import RedisLimiter
+    from ideogram_async.sandbox import Sandbox
+    from ideogram_async.sandbox.thread import running_in_thread
+
+    async def work():
+        async with client:
+            await asyncio.gather(*(client.generate(f"fox {n}", num_images=4) for n in range(8)))
+"""
+PROGRAMS = {
+    "three loops": """
+        with running_in_thread(Sandbox()) as box:
+            client = Ideogram("sandbox", base_url=box.url, limiter=RedisLimiter(URL))
+            for _ in range(3):
+                asyncio.run(work())
+    """,
+    "a loop that ends over calls": """
+        async def leave():
+            tasks.extend(asyncio.create_task(client.generate("fox", num_images=4)) for _ in range(8))
+            await box.wait_for_requests(2)
+
+        tasks = []
+        with running_in_thread(Sandbox()) as box:
+            box.hold()
+            client = Ideogram("sandbox", base_url=box.url, limiter=RedisLimiter(URL))
+            asyncio.run(leave())
+            box.release()
+            asyncio.run(work())
+    """,
+    "no Redis": """
+        with running_in_thread(Sandbox()) as box:
+            client = Ideogram("sandbox", base_url=box.url, limiter=RedisLimiter("unix:///nowhere/redis.sock"))
+            for _ in range(2):
+                asyncio.run(work())
+    """,
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_it_leaves_a_loop_quietly(redis: RedisServer, name: str):
+    """A program that uses it in its event loops ends without a warning, and leaves nothing in Redis."""
+    program = textwrap.dedent(PRELUDE) + f"\nURL = {redis.url!r}\n" + textwrap.dedent(PROGRAMS[name])
+    words = [sys.executable, "-X", "dev", "-W", "error", "-c", program]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    # On a busy machine asyncio's debug mode tells of slow steps, which is none of our business.
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("Executing <")]
+
+    assert (0, "", []) == (done.returncode, done.stdout, lines)
+    assert ([], 0) == (redis.keys, redis.connections())
+
+
+async def test_a_client_of_yours_stays_yours(redis: RedisServer):
+    """A Redis client that was passed in is used, and not closed."""
+    async with Redis.from_url(redis.url) as client:
+        crowd = Crowd(redis, RedisLimiter(client))
+        await crowd.asked("one")
+        await crowd.end("one")
+        await crowd.gone()
+
+        assert await client.ping()
+
+
+# ---- settings
+
+
+@pytest.mark.parametrize(
+    ("redis_url", "settings", "words"),
+    [
+        ("http://localhost", {}, "scheme"),
+        ("redis://localhost", {"account": ""}, "account"),
+        ("redis://localhost", {"lease": 0}, "lease must be more than 0 seconds, not 0"),
+        ("redis://localhost", {"max_in_flight": 0}, "max_in_flight must be at least 1"),
+    ],
+)
+def test_settings_that_make_no_sense(redis_url: str, settings: dict[str, Any], words: str):
+    """A wrong setting fails where it was written."""
+    with pytest.raises(ValueError, match=words):
+        RedisLimiter(redis_url, **settings)
+
+
+def test_a_password_is_not_shown():
+    """Neither the limiter nor its parts show the URL, which may hold a password."""
+    limiter = RedisLimiter("redis://user:canary-password@localhost")
+
+    assert "canary" not in repr(limiter) + repr(limiter._table)
+
+
+class _Deaf:
+    """A table whose seats never listen."""
+
+    lease = 90.0
+
+    def __init__(self, redis: RedisServer) -> None:
+        self._table = RedisLimiter(redis.url)._table
+
+    def seat(self, *words: Any) -> Any:
+        from contextlib import asynccontextmanager
+
+        @asynccontextmanager
+        async def deaf() -> Any:
+            async with self._table.seat(*words) as seat:
+                seat.listen = lambda: None  # type: ignore[method-assign]
+                yield seat
+
+        return deaf()

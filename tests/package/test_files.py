@@ -1,0 +1,259 @@
+"""Every kind of file can be uploaded; what can be read once only is copied, and the copies are deleted."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncGenerator, Callable, Iterator
+from io import BytesIO, StringIO, TextIOWrapper
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.clients import connected
+from support.pictures import picture
+from support.sources import JPEG, PNG, SOURCES, Broken, Upload, closed, written
+
+from ideogram_async import Ideogram, ImageFile, InvalidRequestError
+from ideogram_async.events import Event, Retrying
+from ideogram_async.files import as_images
+from ideogram_async.models import ImageGenerationObjectV3, ImageGenerationResponseV3
+from ideogram_async.requests import Edit, Generate, Inpaint, Remix, RemoveBackground, UploadDatasetAssets
+from ideogram_async.sandbox import Fault, Sandbox
+from ideogram_async.sandbox.records import Part
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where copies are made. Afterwards none is left."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    yield folder
+    assert [] == list(folder.iterdir())
+
+
+@pytest.fixture
+async def box() -> AsyncGenerator[Sandbox]:
+    async with Sandbox() as box:
+        yield box
+
+
+@pytest.fixture
+async def client(box: Sandbox) -> AsyncGenerator[Ideogram]:
+    async with connected(box.url) as client:
+        yield client
+
+
+# ---- sources
+
+
+@pytest.mark.parametrize(("make", "name", "body"), SOURCES.values(), ids=SOURCES)
+async def test_sources(
+    client: Ideogram, box: Sandbox, tmp_path: Path, make: Callable[[Path], Any], name: str, body: bytes
+) -> None:
+    """Each kind of source arrives whole, under its name, with the type that its bytes tell."""
+    source = make(tmp_path)
+    await client.remove_background(source)
+    kind = "image/png" if body is PNG else "image/jpeg"
+    if hasattr(source, "close"):
+        source.close()
+
+    assert (Part("image", name, kind, body),) == box.requests[-1].parts
+
+
+async def test_caller_keeps_the_handle(client: Ideogram, tmp_path: Path) -> None:
+    """An open file is read from where it stands to its end, and stays open."""
+    with written(tmp_path / "x", b"head" + PNG).open("rb") as file:
+        file.read(4)
+        await client.remove_background(("x.png", file))
+
+        assert (False, 4 + len(PNG)) == (file.closed, file.tell())
+
+
+async def test_image_of_an_answer(client: Ideogram, box: Sandbox) -> None:
+    """An image of an earlier answer is fetched, without the key, and uploaded; so are all of an answer."""
+    answer = await client.generate("a fox", num_images=2)
+    images = [await client.fetch(image) for image in answer]
+    await client.edit("redder", images=answer)
+    sent = box.requests[-1].parts
+
+    assert images == [part.body for part in sent if part.name == "images"]
+    assert {"image/png"} == {part.content_type for part in sent if part.name == "images"}
+    assert [] == box.leaked_keys
+
+
+async def test_size_is_judged_after_copying(client: Ideogram, box: Sandbox) -> None:
+    """Rules that need the bytes are asked again once there are some."""
+    with pytest.raises(InvalidRequestError) as caught:
+        await client.inpaint(BytesIO(PNG), BytesIO(picture(size=(8, 8))), "x")
+
+    assert (("mask", "must have the image's size, 64x48 pixels, not 8x8"),) == caught.value.problems
+    assert [] == box.requests
+
+
+# ---- what cannot be read
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (StringIO("text"), "cannot be read: read() gave str; open the file in binary mode"),
+        (TextIOWrapper(BytesIO(b"text")), "cannot be read: read() gave str; open the file in binary mode"),
+        (closed(), "cannot be read: I/O operation on closed file."),
+        (Broken(), "cannot be read: [Errno 5] Input/output error"),
+        (BytesIO(b""), "is empty"),
+        (BytesIO(b"GIF89a"), "is no PNG, JPEG or WebP file"),
+        (Upload(b"text", "x.png"), "is no PNG, JPEG or WebP file"),
+    ],
+    ids=["text", "text mode", "closed", "broken", "empty", "gif", "async text"],
+)
+async def test_unreadable(client: Ideogram, box: Sandbox, source: Any, words: str) -> None:
+    """A source that cannot be read, or holds no image, is an invalid request, and nothing is sent."""
+    with pytest.raises(InvalidRequestError) as caught:
+        await client.remove_background(source)
+
+    assert (("image", words),) == caught.value.problems
+    assert [] == box.requests
+
+
+async def test_withheld_image(client: Ideogram, box: Sandbox) -> None:
+    """So is an image that has no link, or one whose link has died."""
+    box.fail(fault=Fault.unsafe())
+    withheld = (await client.generate("a fox")).data[0]
+    alive = (await client.generate("a fox")).data[0]
+    box.advance(90_000)
+    sent = len(box.requests)
+    told = []
+    for image in (withheld, alive):
+        with pytest.raises(InvalidRequestError) as caught:
+            await client.with_options(retry=None).remove_background(image)
+
+        told += caught.value.problems
+
+    assert ("image", "is an image without a link: it was withheld") == told[0]
+    assert told[1][1].startswith("cannot be read: ")
+    assert sent == len(box.requests)
+
+
+@pytest.mark.parametrize("source", [BytesIO, Upload], ids=["open file", "async reader"])
+async def test_limit_while_copying(box: Sandbox, source: Callable[[bytes], Any]) -> None:
+    """Copying stops at the limit, so that an endless source fills no disk."""
+    given = source(picture(length=2**21))
+    async with connected(box.url, max_upload_bytes=2**20) as client:
+        with pytest.raises(InvalidRequestError) as caught:
+            await client.remove_background(given)
+
+    assert (("image", "has more than 1048576 bytes (max_upload_bytes)"),) == caught.value.problems
+    assert [] == box.requests
+    assert not isinstance(given, Upload) or 5 == given.reads
+
+
+# ---- attempts and copies
+
+
+@pytest.mark.parametrize("make", [BytesIO, Upload], ids=["open file", "async reader"])
+async def test_copy_serves_every_attempt(
+    box: Sandbox, client: Ideogram, temporary: Path, make: Callable[[bytes], Any]
+) -> None:
+    """A source that can be read once serves all attempts, refused ones among them."""
+    box.fail(fault=Fault.status(429), times=2)
+    await client.remove_background(make(PNG))
+
+    assert [429, 429, 200] == [request.status for request in box.requests]
+    assert {PNG} == {request.parts[0].body for request in box.requests}
+
+
+async def test_copy_serves_after_refused_connection(box: Sandbox) -> None:
+    """So it does when the first attempt found nobody listening."""
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Retrying):
+            box.release()
+
+    box.fail(fault=Fault.refuse)
+    async with connected(box.url, on_event=listen) as client:
+        await client.remove_background(BytesIO(PNG))
+
+    assert [(200, PNG)] == [(request.status, request.parts[0].body) for request in box.requests]
+
+
+async def test_copies_live_as_long_as_the_call(box: Sandbox, client: Ideogram, temporary: Path) -> None:
+    """Copies exist while the call is on its way, are for their owner's eyes alone, and go with it, cancelled or not."""
+    box.hold()
+    call = asyncio.create_task(client.inpaint(BytesIO(PNG), Upload(PNG), "x"))
+    await box.wait_for_requests(1)
+    copies = [path.stat() for path in temporary.iterdir()]
+    call.cancel()
+    await asyncio.wait([call])
+    box.release()
+    await box.wait_idle()
+
+    assert [(len(PNG), 0o600)] * 2 == [(copy.st_size, copy.st_mode & 0o777) for copy in copies]
+    assert [] == list(temporary.iterdir())
+
+
+async def test_only_what_needs_it_is_copied(box: Sandbox, client: Ideogram, temporary: Path, tmp_path: Path) -> None:
+    """Paths and bytes are not copied; in a list, only those items are that need it."""
+    box.hold()
+    images = [written(tmp_path / "a.png"), ("b.png", BytesIO(JPEG)), PNG]
+    call = asyncio.create_task(client.edit("x", images=images))
+    await box.wait_for_requests(1)
+    copied = [path.read_bytes() for path in temporary.iterdir()]
+    box.release()
+    await call
+
+    assert [JPEG] == copied
+    assert ["a.png", "b.png", "image.png"] == [p.filename for p in box.requests[0].parts if p.name == "images"]
+
+
+# ---- values
+
+
+def test_single_source_for_a_list() -> None:
+    """One source where several are welcome is a list of one; a pair of a name and bytes is one source."""
+    for source in ("a.png", Path("a.png"), PNG, bytearray(PNG), BytesIO(PNG), ("a.png", PNG), ImageFile(PNG)):
+        assert (ImageFile.of(source),) == as_images(source)  # type: ignore[arg-type]
+
+    assert (ImageFile("a.png"), ImageFile("b.png")) == as_images(("a.png", "b.png"))
+
+
+def test_image_file() -> None:
+    """A file tells its size and its path, opens anew each time, and hides its bytes."""
+    file = ImageFile(b"abc")
+    first, second = file.open(), file.open()
+
+    assert (3, None, b"abc", b"abc") == (file.size(), file.path, first.read(), second.read())
+    assert "ImageFile(source=<3 bytes>, name=None, content_type=None)" == repr(file)
+    assert "a.png" in repr(ImageFile("a.png"))
+    assert file == ImageFile.of(file)
+
+
+def test_once_only_files_cannot_be_opened() -> None:
+    """A source that can be read once has no size and cannot be opened again; its name is found."""
+    file = ImageFile(Upload(PNG, "a/b.png"))
+    with pytest.raises(TypeError, match="can be read once only"):
+        file.size()
+
+    assert (False, True, "b.png") == (file.is_reopenable, file.is_readable, file.file_name(b""))
+    assert "file.bin" == ImageFile(b"").file_name(b"")
+
+
+def test_images_of_an_answer_are_values() -> None:
+    """An answer itself may be given where several images are welcome."""
+    image = ImageGenerationObjectV3(url="https://x", prompt="", seed=1, resolution="1x1", is_image_safe=True)
+    answer = ImageGenerationResponseV3(created=None, data=(image,))  # type: ignore[arg-type]
+
+    assert (ImageFile(image),) == Edit("x", images=answer).images
+    assert (ImageFile(image),) == UploadDatasetAssets("d", answer).files
+    assert (ImageFile(image),) == Generate("x", style_reference_images=answer).style_reference_images
+    assert ImageFile(image) == RemoveBackground(image).image == Inpaint(image, PNG, "x").image
+
+
+def test_a_pipe_is_no_file(tmp_path: Path) -> None:
+    """A pipe that nobody writes to is refused as unreadable, at once, and not waited for."""
+    path = tmp_path / "fox.png"
+    os.mkfifo(path)
+
+    assert [("image", f"cannot be read: Not a regular file: {path}")] == Remix(path, "a fox").problems()

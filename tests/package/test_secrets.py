@@ -1,0 +1,383 @@
+"""The key is in the header of a request to the service, and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+import math
+import os
+import pickle
+import traceback
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from support.clients import CANARY, Events, NoNames, connected, resolving
+from support.leaks import files_below
+from support.paths import DATA
+from support.rawserver import OK, RawServer, Script, answer, page, refused, reset, say, stall, status, whole
+
+from ideogram_async import AuthenticationError, Ideogram, IdeogramError, Retry, Timeout
+from ideogram_async._redaction import HeaderSecret, Secret
+
+BAD = f"{CANARY}\nX-Evil: 1"
+
+
+def told(error: BaseException) -> str:
+    """Return everything that a tool for crashes could show of an error, the locals of the library's frames included.
+
+    The test's own frames know the key, of course.
+    """
+    pages = [repr(error), str(error), repr(error.__dict__), repr(error.args)]
+    seen: set[int] = set()
+
+    def visit(each: BaseException | None) -> None:
+        if each is None or id(each) in seen:
+            return
+
+        seen.add(id(each))
+        trace = traceback.TracebackException.from_exception(each, capture_locals=True)
+        for frame in trace.stack:
+            if not frame.filename.startswith(str(Path(__file__).parent)):
+                pages.append(f"{frame.filename}:{frame.lineno} {frame.locals}")
+
+        pages.append(repr(each))
+        visit(each.__cause__)
+        visit(each.__context__)
+        for other in getattr(each, "exceptions", ()):
+            visit(other)
+
+    visit(error)
+    return "\n".join(pages)
+
+
+@asynccontextmanager
+async def watched(caplog: pytest.LogCaptureFixture) -> AsyncGenerator[None]:
+    """Log everything there is to log, asyncio's debug mode included; the key is not in it."""
+    caplog.set_level(logging.DEBUG)
+    loop = asyncio.get_running_loop()
+    loop.set_debug(True)
+    loop.slow_callback_duration = 0.0
+    yield
+    loop.set_debug(False)
+
+    assert caplog.records
+    assert CANARY not in caplog.text
+
+
+FAILURES: dict[str, tuple[Script, dict[str, Any]]] = {
+    "not sent": (OK, {"session_factory": resolving(NoNames)}),
+    "lost": ((whole, reset), {}),
+    "cut head": ((whole, answer(b"HTTP/1.1 200 O")), {}),
+    "no HTTP": ((whole, answer(b"no\r\n\r\n")), {}),
+    "silent": ((whole, stall), {"timeout": 0.05}),
+    "slow body": ((whole, answer(say(200, b"{", {"Content-Length": "9"})), stall), {"timeout": 0.05}),
+    "cut": ((whole, answer(say(200, b"{", {"Content-Length": "9"}))), {}),
+    "no JSON": (status(200, b"<html>"), {}),
+    "redirected": (status(302, b"", {"Location": "http://127.0.0.1:9/"}), {}),
+    **{str(code): (refused(code), {}) for code in (400, 401, 402, 403, 404, 409, 422)},
+    "429": (refused(429), {"retry": Retry(base=0.0, throttle_wait=0.0)}),
+    "500": (page(500), {}),
+}
+
+
+@pytest.mark.parametrize(("script", "options"), FAILURES.values(), ids=FAILURES)
+async def test_errors(script: Script, options: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    """No error, its pickle, its traceback with locals, no event and no log holds the key."""
+    events = Events()
+    async with watched(caplog), RawServer(script) as server:
+        url = "https://api.test" if "session_factory" in options else server.url
+        async with connected(url, on_event=events, **options) as client:
+            with pytest.raises(IdeogramError) as caught:
+                await client.generate("a fox")
+
+            await asyncio.sleep(0)
+
+    assert CANARY not in told(caught.value)
+    assert CANARY.encode() not in pickle.dumps(caught.value)
+    assert CANARY not in repr(events)
+
+
+async def by_timeout(work: Coroutine[Any, Any, Any], ready: Coroutine[Any, Any, None]) -> None:
+    async def expire() -> None:
+        await ready
+        scope.reschedule(0)
+
+    scope = asyncio.timeout(None)
+    task = asyncio.create_task(expire())
+    try:
+        async with scope:
+            await work
+    finally:
+        await task
+
+
+async def by_cancel(work: Coroutine[Any, Any, Any], ready: Coroutine[Any, Any, None]) -> None:
+    async def cancel() -> None:
+        await ready
+        own.cancel()
+
+    own = asyncio.current_task()
+    assert own is not None
+    task = asyncio.create_task(cancel())
+    try:
+        await work
+    except asyncio.CancelledError:
+        own.uncancel()
+        raise
+    finally:
+        await task
+
+
+async def by_group(work: Coroutine[Any, Any, Any], ready: Coroutine[Any, Any, None]) -> None:
+    async def fail() -> None:
+        await ready
+        raise KeyError
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(fail())
+        await work
+
+
+async def by_scope(work: Coroutine[Any, Any, Any], ready: Coroutine[Any, Any, None]) -> None:
+    async def expire() -> None:
+        await ready
+        scope.deadline = -math.inf
+
+    task = asyncio.create_task(expire())
+    try:
+        with anyio.fail_after(10) as scope:
+            await work
+    finally:
+        await task
+
+
+@pytest.mark.parametrize("head", [b"", say(200, b"{", {"Content-Length": "9"})])
+@pytest.mark.parametrize("way", [by_timeout, by_cancel, by_group, by_scope])
+async def test_cancellations(way: Callable[..., Awaitable[None]], head: bytes, tmp_path: Path) -> None:
+    """Nor do the frames of a cancellation, whichever way it comes: aiohttp's, that hold the request, are gone."""
+    image = tmp_path / "fox.png"
+    image.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(2**16))
+    async with RawServer((whole, answer(head), stall)) as server, connected(server.url) as client:
+        with pytest.raises(BaseException) as caught:  # noqa: PT011
+            await way(client.remove_background(image), server.arrived(1))
+
+        shown = told(caught.value)
+
+        assert "pipeline.py" in shown
+        assert "aiohttp/client.py" not in shown
+        assert CANARY not in shown
+
+
+async def test_repr() -> None:
+    """Nothing that people print shows the key: the client, its views, and what they are made of."""
+    client = Ideogram(CANARY, extra_headers={"X-Token": CANARY}, proxy=f"http://user:{CANARY}@proxy")
+    view = client.with_options(timeout=1)
+    shown = "\n".join(
+        f"{each!r} {each}" for each in (client, view, client._shared, client._view, client._exchange, client.limiter)
+    )
+    shown += repr(vars(client)) + repr(vars(client._exchange)) + repr(vars(client._exchange.stack))
+    shown += repr(vars(client._shared.sessions))
+
+    assert CANARY not in shown
+
+
+def test_secret() -> None:
+    """A secret gives its characters to `reveal` alone: not to text, pickles or copies."""
+    secret = Secret(f"  {CANARY}\n")
+    texts = [repr(secret), str(secret), f"{secret}", f"{secret!r:>10}", repr([secret]), repr(secret.reveal())]
+
+    assert CANARY not in "".join(texts)
+    assert CANARY.encode() not in pickle.dumps([secret, secret.reveal()])
+    assert ["***", "***"] == [str(pickle.loads(pickle.dumps(secret)).reveal()), copy.copy(secret.reveal())]
+    assert CANARY == "".join(secret.reveal())
+    assert HeaderSecret is type(secret.reveal())
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"),
+    [(BAD, ValueError), (f"{CANARY}\0", ValueError), (f"{CANARY}é", ValueError), (CANARY.encode(), TypeError)],
+)
+def test_bad_key(key: Any, kind: type[Exception]) -> None:
+    """A key that no header may carry is refused at once, without being shown."""
+    with pytest.raises(kind) as caught:
+        Ideogram(key)
+
+    assert CANARY not in told(caught.value)
+
+
+async def asynchronously(key: Any) -> Any:
+    await asyncio.sleep(0)
+    return key
+
+
+@pytest.mark.parametrize("answered", [lambda key: key, asynchronously])
+@pytest.mark.parametrize(("key", "kind"), [(BAD, ValueError), (CANARY.encode(), TypeError), ([CANARY], TypeError)])
+async def test_bad_key_of_a_function(answered: Callable[[Any], Any], key: Any, kind: type[Exception]) -> None:
+    """So is one that a function gives, and nothing is sent."""
+    async with RawServer(OK) as server, connected(server.url, api_key=lambda: answered(key)) as client:
+        with pytest.raises(kind) as caught:
+            await client.generate("a fox")
+
+        assert 0 == server.connections
+        assert CANARY not in told(caught.value)
+
+
+@pytest.mark.parametrize("answered", [lambda key: key, asynchronously])
+@pytest.mark.parametrize("key", [None, "", "  "])
+async def test_missing_key_of_a_function(answered: Callable[[Any], Any], key: str | None) -> None:
+    """A function that has no key says so by giving none."""
+    async with RawServer(OK) as server, connected(server.url, api_key=lambda: answered(key)) as client:
+        with pytest.raises(AuthenticationError):
+            await client.generate("a fox")
+
+        assert 0 == server.connections
+
+
+@pytest.mark.parametrize("answered", [lambda key: key, asynchronously])
+async def test_function_is_asked_for_each_attempt(answered: Callable[[Any], Any]) -> None:
+    """A key can change between two attempts."""
+    keys = iter(["first", "second", "third"])
+    async with RawServer(page(500), page(500), status(200, b'{"models": []}')) as server:
+        async with connected(server.url, api_key=lambda: answered(next(keys))) as client:
+            await client.models.list()
+
+        assert ["first", "second", "third"] == [request.headers["api-key"] for request in server.requests]
+
+
+async def test_function_fails() -> None:
+    """What a function of the caller raises is the caller's, and nothing was sent."""
+
+    def fail() -> str:
+        raise LookupError("no vault")
+
+    async with RawServer(OK) as server, connected(server.url, api_key=fail) as client:
+        with pytest.raises(LookupError, match="no vault"):
+            await client.generate("a fox")
+
+        assert 0 == server.connections
+
+
+async def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key, the URL and the timeout come from the environment where they are not given."""
+    async with RawServer(OK) as server:
+        monkeypatch.setenv("IDEOGRAM_API_KEY", f" {CANARY} ")
+        monkeypatch.setenv("IDEOGRAM_BASE_URL", f"{server.url}/below/")
+        monkeypatch.setenv("IDEOGRAM_TIMEOUT", "7.5")
+        async with Ideogram() as client:
+            await client.generate("a fox")
+
+        assert [CANARY] == [request.headers["api-key"] for request in server.requests]
+        assert "POST /below/v1/ideogram-v3/generate HTTP/1.1" == server.requests[0].line
+        assert Timeout(total=7.5) == client._view.timeout
+
+
+def test_bad_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key in the environment that no header may carry is refused without being shown."""
+    monkeypatch.setenv("IDEOGRAM_API_KEY", BAD)
+    with pytest.raises(ValueError, match="no header may carry") as caught:
+        Ideogram()
+
+    assert CANARY not in told(caught.value)
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        f"http://user:{CANARY}@127.0.0.1:9",
+        f"http://user:p@{CANARY}@127.0.0.1:9",
+        f"http://user:p/{CANARY}@127.0.0.1:9",
+        f"http://user:{CANARY}@nowhere.test:port",
+        f"socks9://user:{CANARY}@127.0.0.1:9",
+    ],
+)
+async def test_proxy_password(proxy: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The password of a proxy is in no error, however odd its URL."""
+    async with watched(caplog), connected("https://api.test", proxy=proxy, api_key="key") as client:
+        with pytest.raises(IdeogramError) as caught:
+            await client.generate("a fox")
+
+    assert CANARY not in told(caught.value)
+
+
+async def test_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file that the library writes holds the key, and none is left."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    async with RawServer((whole, reset)) as server, connected(server.url) as client:
+        with (DATA / "selfsigned.pem").open("rb") as handle, pytest.raises(IdeogramError):
+            await client.with_options(validate=False).remove_background(handle)
+
+    assert ([], []) == (os.listdir(tmp_path), files_below(tmp_path))
+
+
+async def test_image_hosts_get_no_key(tmp_path: Path) -> None:
+    """The host of images never sees the key, nor the caller's headers, also after a redirect."""
+    async with RawServer(refused(404)) as second:
+        first_script = status(302, b"", {"Location": f"{second.url}/there.png"})
+        async with RawServer(first_script) as first:
+            headers = {"X-Token": CANARY}
+            policy = Retry(attempts=1)
+            async with connected(first.url, extra_headers=headers, retry=policy) as client:
+                with pytest.raises(IdeogramError):
+                    await client.download(f"{first.url}/here.png", tmp_path / "x.png")
+
+            seen = first.requests + second.requests
+
+        assert 2 == len(seen)
+        assert CANARY not in repr([request.headers for request in seen])
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Api-Key": "x"},
+        {"API-KEY": "x"},
+        {"X": "a\r\nY: b"},
+        {"X": "a\x01"},
+        {"X": "\x7f"},
+        {"X\r\nY": "b"},
+        {"Host": "x"},
+        {"X ": "x"},
+    ],
+)
+def test_headers_that_cannot_be_sent(headers: dict[str, str]) -> None:
+    """Nobody replaces the key's header, or writes a header of his own within another."""
+    with pytest.raises(ValueError, match="extra_headers"):
+        Ideogram("key", extra_headers=headers)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://api.test",
+        "http://127.evil.test",
+        "http://127.0.0.1.evil.test",
+        "http://localhost.evil.test",
+        "ftp://127.0.0.1",
+        f"https://user:{CANARY}@api.test",
+        "https://",
+        "https://a.test?x=1",
+    ],
+)
+def test_base_url(url: str) -> None:
+    """The key goes nowhere but to https, or to this machine; and what is refused is not shown."""
+    with pytest.raises(ValueError, match="base_url must be https") as caught:
+        Ideogram("key", base_url=url)
+
+    assert CANARY not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["//evil.test/x", "https://evil.test/x", "x", "", "/\\evil.test", "/@evil.test/"])
+async def test_raw_stays_at_home(path: str) -> None:
+    """No path leads a raw call, and with it the key, to another origin."""
+    async with RawServer(OK) as server, connected(server.url) as client:
+        try:
+            await client.raw("GET", path)
+        except IdeogramError:
+            pass
+
+        assert len(server.requests) == server.connections <= 1

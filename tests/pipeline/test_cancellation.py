@@ -1,0 +1,366 @@
+"""Cancelled anywhere, a call ends at once, gives its places back, is not sent again, and tells what it may cost."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import anyio
+import pytest
+from attrs import define, field, frozen
+from support.clients import Events, SlowNames, connected, impatient, resolving
+from support.leaks import files_below, other_tasks
+from support.paths import DATA
+from support.rawserver import GOOD, OK, RawServer, Script, answer, read, refused, reset, say, stall, whole
+
+from ideogram_async import Billed, Ideogram, Retry
+from ideogram_async._limiter.limiter import ImageLimiter
+from ideogram_async.errors import Phase
+from ideogram_async.events import Event, Failed, Retrying, Throttled
+from ideogram_async.files import ImageFile
+
+AT_ONCE = 2.0
+"""Seconds within which a cancellation has to be through, with room for a busy machine."""
+LONG = Retry(base=1000.0, cap=1000.0)
+
+
+@define
+class Scene:
+    """A call that has come to a certain point and stays there."""
+
+    client: Ideogram
+    server: RawServer
+    events: Events
+    reached: Callable[[], Awaitable[None]]
+    work: Callable[[], Awaitable[Any]]
+    helpers: list[asyncio.Task[Any]] = field(factory=list)
+
+
+@frozen
+class Stage:
+    """How to get there, and what a cancellation there has to tell."""
+
+    script: tuple[Script, ...]
+    billed: Billed
+    phase: Phase
+    posts: int
+    until: str = "arrived"
+    options: dict[str, Any] = field(factory=dict)
+
+
+def gated() -> ImageLimiter:
+    """Make a limiter whose gate has just been closed."""
+    limiter = ImageLimiter(10)
+    limiter.note_rejected(None, 100.0)
+    return limiter
+
+
+async def no_key() -> str:
+    """Never find the key."""
+    await asyncio.Event().wait()
+    return ""
+
+
+HEAD = say(200, GOOD[:20], {"Content-Length": str(len(GOOD))})
+STAGES = {
+    "queued": Stage(((whole, stall),), Billed.NO, Phase.QUEUED, 1, "waiting", {"limiter": lambda: impatient(1)}),
+    "at the gate": Stage((OK,), Billed.NO, Phase.QUEUED, 0, "gate", {"limiter": gated}),
+    "after a 429": Stage((refused(429, retry_after="100"),), Billed.NO, Phase.QUEUED, 1, "Throttled", {"retry": LONG}),
+    "in back-off": Stage((OK,), Billed.NO, Phase.QUEUED, 0, "Retrying", {"retry": LONG, "is_refused": True}),
+    "in back-off, in doubt": Stage(
+        ((whole, reset),),
+        Billed.UNKNOWN,
+        Phase.QUEUED,
+        1,
+        "Retrying",
+        {"retry": Retry(base=1000.0, cap=1000.0, ambiguous=True)},
+    ),
+    "connecting": Stage((OK,), Billed.NO, Phase.CONNECTING, 0, "Sending", {"session_factory": resolving(SlowNames)}),
+    "agreeing on TLS": Stage(((stall,),), Billed.NO, Phase.CONNECTING, 0, "connected", {"is_tls": True}),
+    "waiting for the key": Stage((OK,), Billed.NO, Phase.CONNECTING, 0, "Sending", {"api_key": no_key}),
+    "sending": Stage(((read(100), stall),), Billed.UNKNOWN, Phase.SENT, 0, "read"),
+    "waiting for the answer": Stage(((whole, stall),), Billed.UNKNOWN, Phase.SENT, 1),
+    "reading the answer": Stage(
+        ((whole, answer(HEAD), stall),), Billed.UNKNOWN, Phase.ANSWERING, 1, "head", {"is_traced": True}
+    ),
+}
+
+
+@asynccontextmanager
+async def scene(stage: Stage, tmp_path: Path) -> AsyncGenerator[Scene]:
+    """Set the stage."""
+    options, events, told = dict(stage.options), Events(), asyncio.Event()
+    is_refused, is_tls = options.pop("is_refused", False), options.pop("is_tls", False)
+    is_traced = options.pop("is_traced", False)
+
+    def on_event(event: Event) -> None:
+        events(event)
+        if type(event).__name__ == stage.until:
+            told.set()
+
+    async def head_came(*_: object) -> None:
+        told.set()
+
+    def traced(purpose: str, **settings: Any) -> aiohttp.ClientSession:
+        trace = aiohttp.TraceConfig()
+        trace.on_response_chunk_received.append(head_came)
+        trace.on_request_end.append(head_came)
+        return aiohttp.ClientSession(**settings, trace_configs=[trace])
+
+    if is_traced:
+        options["session_factory"] = traced
+
+    if callable(options.get("limiter")):
+        options["limiter"] = options["limiter"]()
+
+    image = tmp_path / "fox.png"
+    image.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(8 * 2**20))
+    async with RawServer(*stage.script, is_listening=not is_refused) as server:
+        url = server.url.replace("http:", "https:") if is_tls else server.url
+        url = "https://api.test" if stage.until == "Sending" and "session_factory" in options else url
+        async with connected(url, on_event=on_event, **options) as client:
+            made = Scene(client, server, events, told.wait, lambda: client.remove_background(image))
+            match stage.until:
+                case "arrived":
+                    made.reached = lambda: server.arrived(1)
+                case "connected":
+                    made.reached = lambda: server.until(lambda: server.connections == 1)
+                case "read":
+                    made.reached = lambda: server.until(lambda: server.bytes > 0)
+                case "waiting":
+                    made.helpers.append(asyncio.create_task(client.generate("first")))  # type: ignore[arg-type]
+                    await server.arrived(1)
+                    events.clear()
+                    made.reached = lambda: _waits(client)
+                case "gate":
+                    made.reached = lambda: _waits(client)
+                case _:
+                    pass
+
+            yield made
+            for helper in made.helpers:
+                helper.cancel()
+
+            await asyncio.gather(*made.helpers, return_exceptions=True)
+
+
+async def _waits(client: Ideogram) -> None:
+    while client.limiter.statistics().waiting == 0:
+        await asyncio.sleep(0)
+
+
+async def by_cancel(made: Scene) -> None:
+    task = asyncio.ensure_future(made.work())
+    await made.reached()
+    task.cancel()
+    async with asyncio.timeout(AT_ONCE):
+        await asyncio.wait([task])
+
+    assert task.cancelled()
+
+
+async def by_timeout(made: Scene) -> None:
+    scope = asyncio.timeout(None)
+
+    async def work() -> None:
+        async with scope:
+            await made.work()
+
+    task = asyncio.create_task(work())
+    await made.reached()
+    scope.reschedule(0)
+    async with asyncio.timeout(AT_ONCE):
+        await asyncio.wait([task])
+
+    assert TimeoutError is type(task.exception())
+
+
+async def by_scope(made: Scene) -> None:
+    with anyio.fail_after(AT_ONCE):
+        async with anyio.create_task_group() as group:
+            group.start_soon(made.work)
+            await made.reached()
+            group.cancel_scope.cancel()
+
+    assert group.cancel_scope.cancelled_caught
+
+
+@pytest.mark.parametrize("way", [by_cancel, by_timeout, by_scope])
+@pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
+async def test_cancelled(stage: Stage, way: Callable[[Scene], Awaitable[None]], tmp_path: Path) -> None:
+    """Wherever and however it is cancelled, a call ends at once and tells truly what it may have cost."""
+    before = other_tasks()
+    async with scene(stage, tmp_path) as made:
+        await way(made)
+        held = 1 if made.helpers else 0
+        statistics = made.client.limiter.statistics()
+        failed = [(event.billed, event.phase) for event in made.events.of(Failed)]
+
+        assert [(stage.billed, stage.phase)] == failed
+        assert (held, 0) == (statistics.in_flight, statistics.waiting)
+        assert [] == files_below(tmp_path)
+        assert stage.posts == made.server.posts
+
+    assert set() == other_tasks() - before
+
+
+async def test_places_are_free_again() -> None:
+    """After many cancellations the limiter is as it was, and the next call goes through."""
+    async with RawServer(*[(whole, stall)] * 20, OK) as server:
+        limiter = ImageLimiter(4)
+        async with connected(server.url, limiter=limiter) as client:
+            for count in range(1, 6):
+                tasks = [asyncio.create_task(client.generate("a fox")) for _ in range(8)]
+                await server.arrived(4 * count)
+                for task in tasks:
+                    task.cancel()
+
+                await asyncio.wait(tasks)
+
+            images = await client.generate("a fox")
+
+        assert (1, 0, 0) == (len(images.data), limiter.statistics().in_flight, limiter.statistics().waiting)
+        assert 21 == server.posts
+
+
+async def test_file_that_opens_too_late(tmp_path: Path) -> None:
+    """A file that a thread opens after the call was cancelled is closed by that thread."""
+    opening, gate, done = asyncio.Event(), threading.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+    handles: list[Any] = []
+
+    class Slow(ImageFile):
+        def open(self) -> Any:
+            loop.call_soon_threadsafe(opening.set)
+            gate.wait(10)
+            handles.append(super().open())
+            handles[0].close, close = (lambda: (close(), done.set())), handles[0].close
+            return handles[0]
+
+    async with RawServer(OK) as server, connected(server.url) as client:
+        task = asyncio.create_task(client.raw("POST", "/x", fields={"image": Slow(b"a fox")}))  # type: ignore[arg-type]
+        await opening.wait()
+        task.cancel()
+        await asyncio.wait([task])
+        gate.set()
+        closed = await asyncio.to_thread(done.wait, 10)
+
+        assert closed
+        assert handles[0].closed
+        assert 0 == server.connections
+
+
+async def test_cancelled_while_copying(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A source that is being copied leaves no copy behind, and nothing was sent."""
+
+    class Slow:
+        begun = asyncio.Event()
+
+        async def read(self, size: int = -1, /) -> bytes:
+            if not self.begun.is_set():
+                self.begun.set()
+                return b"\x89PNG"
+
+            await asyncio.Event().wait()
+            return b""
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    async with RawServer(OK) as server, connected(server.url) as client:
+        task = asyncio.create_task(client.remove_background(Slow()))  # type: ignore[arg-type]
+        await Slow.begun.wait()
+        task.cancel()
+        await asyncio.wait([task])
+
+        assert task.cancelled()
+        assert ([], [], 0) == (list(tmp_path.iterdir()), files_below(tmp_path), server.connections)
+
+
+async def test_cancelled_while_the_copy_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it earlier, whenever that is."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    async with RawServer(OK) as server, connected(server.url, api_key=no_key) as client:
+        for steps in range(40):
+            with (DATA / "selfsigned.pem").open("rb") as handle:
+                task = asyncio.create_task(client.with_options(validate=False).remove_background(handle))  # type: ignore[arg-type]
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+
+                task.cancel()
+                await asyncio.wait([task])
+
+        await asyncio.to_thread(lambda: None)
+
+        assert ([], 0) == (list(tmp_path.iterdir()), server.connections)
+
+
+async def test_second_cancellation() -> None:
+    """Two cancellations in a row are one; nothing hangs."""
+    async with RawServer((whole, stall)) as server, connected(server.url) as client:
+        task = asyncio.create_task(client.generate("a fox"))
+        await server.arrived(1)
+        task.cancel()
+        task.cancel()
+        async with asyncio.timeout(AT_ONCE):
+            await asyncio.wait([task])
+
+        assert task.cancelled()
+
+
+async def test_siblings_go_on() -> None:
+    """The end of one call does not touch the others."""
+    async with RawServer((whole, stall, answer(say(200, GOOD)))) as server, connected(server.url) as client:
+        tasks = [asyncio.create_task(client.generate("a fox")) for _ in range(3)]
+        await server.arrived(3)
+        tasks[1].cancel()
+        await asyncio.wait([tasks[1]])
+        server.released.set()
+        done = await asyncio.gather(tasks[0], tasks[2])
+
+        assert [1, 1] == [len(images.data) for images in done]
+        assert 3 == server.posts
+
+
+async def test_cancelled_download(tmp_path: Path) -> None:
+    """A download that is cancelled leaves no file and no connection."""
+    image = b"\x89PNG\r\n\x1a\n" + bytes(100)
+    server = RawServer((whole, answer(say(200, image, {"Content-Length": "1000"})), stall))
+    async with server, connected(server.url) as client:
+        task = asyncio.create_task(client.download(f"{server.url}/fox.png", tmp_path / "fox.png"))
+        await server.arrived(1)
+        task.cancel()
+        async with asyncio.timeout(AT_ONCE):
+            await asyncio.wait([task])
+
+        assert task.cancelled()
+
+    assert ([], []) == (list(tmp_path.iterdir()), files_below(tmp_path))
+
+
+@pytest.mark.parametrize("kind", [Retrying, Throttled])
+async def test_cancelled_by_its_own_listener(kind: type[Event]) -> None:
+    """A listener may cancel the very call that it is told about."""
+    tasks: list[asyncio.Task[Any]] = []
+
+    def on_event(event: Event) -> None:
+        events(event)
+        if isinstance(event, kind):
+            tasks[0].cancel()
+
+    events = Events()
+    script = refused(429) if kind is Throttled else (whole, reset)
+    async with RawServer(script, OK) as server:
+        policy = Retry(base=1000.0, cap=1000.0, ambiguous=True)
+        async with connected(server.url, on_event=on_event, retry=policy) as client:
+            tasks.append(asyncio.create_task(client.generate("a fox")))
+            await asyncio.wait(tasks)
+
+        expected = Billed.NO if kind is Throttled else Billed.UNKNOWN
+
+        assert tasks[0].cancelled()
+        assert [expected] == [event.billed for event in events.of(Failed)]
+        assert 1 == server.posts

@@ -1,0 +1,151 @@
+"""Every request and every answer is what the contract says, in both directions and on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.schemas import (
+    ANSWERS,
+    ENUMS,
+    OPERATIONS,
+    REQUESTS,
+    SAME,
+    SCHEMAS,
+    answer_in_class,
+    answer_in_contract,
+    request_in_class,
+    request_in_contract,
+)
+from support.variants import VARIANTS, Stage, comparable, fields_of, variant
+
+from ideogram_async import Ideogram
+from ideogram_async._wire.encode import encode
+from ideogram_async.requests import LegacyGenerate, Upscale
+from ideogram_async.sandbox import Sandbox
+
+every_request = pytest.mark.parametrize("kind", REQUESTS.values(), ids=REQUESTS)
+
+
+# ---- classes
+
+
+@every_request
+def test_request_is_the_contract(kind: type[Any]) -> None:
+    """Method, path, content type, envelope, answer, fields, required fields and allowed words are the contract's."""
+    assert request_in_contract(str(kind.endpoint)) == request_in_class(kind)
+
+
+def test_operations_and_requests() -> None:
+    """Each operation of the contract has exactly one request class, and no class has another operation."""
+    assert sorted(OPERATIONS) == sorted(str(kind.endpoint) for kind in REQUESTS.values())
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_answer_is_the_contract(name: str) -> None:
+    """Each object of an answer has the contract's fields, with their types, promises and nulls."""
+    expected, actual = answer_in_contract(name), answer_in_class(ANSWERS[name])
+    for told in (expected, actual):
+        for field, (kind, is_promised, may_be_null) in told.items():
+            told[field] = kind, is_promised, may_be_null and is_promised
+
+    assert expected == actual
+
+
+@pytest.mark.parametrize("name", ENUMS)
+def test_enum_is_the_contract(name: str) -> None:
+    """Each enum has the contract's words in the contract's schema of the same name."""
+    assert sorted(SCHEMAS[name]["enum"]) == sorted(map(str, ENUMS[name]))
+
+
+def test_schemas_and_classes() -> None:
+    """Each schema of the contract has its class, and there is none beside them."""
+    bodies = {
+        "CreateDatasetRequest",
+        "GenerateImageRequest",
+        "ImageRequest",
+        "InitialImageRequest",
+        "TrainModelV3Request",
+        "UpscaleInitialImageRequest",
+    }
+    palettes = {
+        "ColorPaletteMember",
+        "ColorPaletteWithMembers",
+        "ColorPaletteWithPresetName",
+        "ColorPaletteWithPresetNameOrMembers",
+    }
+    primitives = {"NumImages", "Seed", "StyleCode", "StyleCodes"}
+    errors = {"GenerateImageSafetyError", "ImageSafetyError"}
+
+    assert {*SCHEMAS} == {*ANSWERS, *ENUMS, *SAME} | bodies | palettes | primitives | errors
+
+
+@every_request
+def test_defaults_are_never_sent(kind: type[Any], tmp_path: Path) -> None:
+    """A request with nothing but its required fields encodes to nothing but these."""
+    stage = Stage(tmp_path, "d", "m", "", "")
+    request, expected = variant(kind, "required", stage)
+    call = encode(request)
+
+    assert sorted(part.name for part in expected.parts) == sorted(part.name for part in call.form or ())
+    assert sorted(expected.query) == sorted(call.params)
+    assert (expected.json is None) == (call.json is None)
+
+
+def test_envelope_holds_nothing_by_default() -> None:
+    """An upscale without words sends an empty envelope; a generation, its prompt alone."""
+    upscale, generate = encode(Upscale(b"")), encode(LegacyGenerate("狐"))
+
+    assert ["{}"] == [part.body for part in upscale.form or () if part.name == "image_request"]
+    assert '{"image_request":{"prompt":"狐"}}'.encode() == generate.json
+
+
+# ---- wire
+
+
+@pytest.fixture
+async def box() -> AsyncIterator[Sandbox]:
+    async with Sandbox() as box:
+        yield box
+
+
+@pytest.fixture
+async def client(box: Sandbox) -> AsyncIterator[Ideogram]:
+    async with Ideogram("key", base_url=box.url) as client:
+        yield client
+
+
+@pytest.mark.parametrize("which", VARIANTS)
+@every_request
+async def test_wire(kind: type[Any], which: str, client: Ideogram, box: Sandbox, tmp_path: Path) -> None:
+    """What arrives over a socket is exactly what the contract asks for, and it is accepted."""
+    stage = await Stage.prepare(client, box, tmp_path)
+    request, expected = variant(kind, which, stage)
+    before = len(box.requests)
+    answer = await client.send(request)
+    arrived = box.requests[before:]
+
+    assert [(str(kind.endpoint), expected.path, 200)] == [(a.operation, a.path, a.status) for a in arrived]
+    assert comparable(expected.parts) == comparable(arrived[0].parts)
+    assert (expected.json, expected.query) == (arrived[0].json, arrived[0].query)
+    assert "key" == arrived[0].headers["Api-Key"]
+    assert arrived[0].headers.get("Content-Type", "").startswith(kind.endpoint.body.value or "")
+    assert kind.endpoint.answer is type(answer)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_variants_set_every_field(operation: str) -> None:
+    """Together the variants that are sent set every field of every operation."""
+    expected = request_in_contract(operation)["fields"].keys()
+
+    assert expected == set().union(*(fields_of(operation, which) for which in VARIANTS))
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_charged(method: str) -> None:
+    """Every POST may cost money; no GET does."""
+    kinds = [kind for kind in REQUESTS.values() if kind.endpoint.method == method]
+
+    assert {method == "POST"} == {kind.endpoint.charged for kind in kinds}

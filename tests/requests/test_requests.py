@@ -1,0 +1,289 @@
+"""Every broken rule is found before anything is sent, and all of them at once."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.pictures import TOO_LARGE, picture
+from support.rulebook import ALLOWED, REFUSED, WRONG_TYPES
+from support.schemas import POSITIONAL, REQUESTS
+from support.variants import VARIANTS, Stage, variant
+
+from ideogram_async import Ideogram, InvalidRequestError, Unchecked
+from ideogram_async._operations import Request
+from ideogram_async.requests import (
+    CreateDataset,
+    Edit,
+    Generate,
+    GenerateTransparent,
+    Inpaint,
+    LegacyGenerate,
+    ListModels,
+    Reframe,
+    RemoveBackground,
+    UploadDatasetAssets,
+)
+from ideogram_async.sandbox import Sandbox
+
+PNG = picture()
+
+
+# ---- values
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_positional_arguments(name: str) -> None:
+    """A few arguments may be given by position; all others are named."""
+    parameters = inspect.signature(REQUESTS[name]).parameters.values()
+
+    assert POSITIONAL[name] == [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
+
+
+@pytest.mark.parametrize("kind", REQUESTS.values(), ids=REQUESTS)
+def test_construction_refuses_no_value(kind: type[Any]) -> None:
+    """Any value is taken, whatever it is; the faults are listed when they are asked for."""
+    values = (5, object(), "", b"", [], {}, {"a": 1}, [object()], ("a", b""), ("a", 1), iter(()), float("nan"))
+    names = inspect.signature(kind).parameters
+    requests = [kind(**dict.fromkeys(names, value)) for value in (None, *values)][1:]
+
+    assert all(request.problems() for request in requests if names)
+
+
+@pytest.mark.parametrize("kind", REQUESTS.values(), ids=REQUESTS)
+def test_unknown_names(kind: type[Any]) -> None:
+    """A field that the operation does not have is a TypeError."""
+    with pytest.raises(TypeError, match="unexpected keyword argument 'webhook_url'"):
+        kind(**dict.fromkeys(inspect.signature(kind).parameters, "x"), webhook_url="https://x")
+
+
+def test_missing_names() -> None:
+    """So is a required field that is missing."""
+    with pytest.raises(TypeError, match="missing 2 required positional arguments: 'mask' and 'prompt'"):
+        Inpaint(PNG)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("which", VARIANTS)
+@pytest.mark.parametrize("kind", REQUESTS.values(), ids=REQUESTS)
+def test_pickles(kind: type[Any], which: str, tmp_path: Path) -> None:
+    """A request is a value: it pickles, copies, compares and hashes by what it holds."""
+    request, _ = variant(kind, which, Stage(tmp_path, "d", "m", "model/a/version/b", "https://ideogram.ai/x"))
+    again = pickle.loads(pickle.dumps(request))
+
+    assert request == again == copy.deepcopy(request)
+    assert hash(request) == hash(again)
+    assert [] == again.problems()
+
+
+def test_bytes_are_not_shown() -> None:
+    """A request's repr tells how long its files are, and not what is in them."""
+    shown = repr(RemoveBackground(b"secret bytes"))
+
+    assert "<12 bytes>" in shown
+    assert "secret" not in shown
+
+
+# ---- rules
+
+
+def case_ids(cases: list[tuple[Any, ...]]) -> list[str]:
+    told = [f"{type(case[0]).__name__} {' '.join(map(str, case[1:]))}" for case in cases]
+    return [text[:80] for text in told]
+
+
+@pytest.mark.parametrize(("request_", "field", "words"), REFUSED, ids=case_ids(REFUSED))
+def test_refused(request_: Any, field: str, words: str) -> None:
+    """A broken rule of the service is named by its field, once, in words; without validation it is the service's."""
+    problems = request_.problems()
+
+    assert [field] == [name for name, _ in problems]
+    assert words in problems[0][1]
+    assert [] == request_.problems(validate=False)
+
+
+@pytest.mark.parametrize("request_", ALLOWED, ids=lambda request: repr(request).replace("=None", "")[:80])
+def test_just_allowed(request_: Any) -> None:
+    """What lies on a bound is allowed."""
+    assert [] == request_.problems()
+
+
+@pytest.mark.parametrize(("request_", "field", "words"), WRONG_TYPES, ids=case_ids(WRONG_TYPES))
+def test_wrong_type(request_: Any, field: str, words: str) -> None:
+    """A value of a wrong type is refused, with or without validation."""
+    expected = [(field, words)]
+
+    assert expected == request_.problems()
+    assert expected == request_.problems(validate=False)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Generate("x", rendering_speed=Unchecked("BALANCED"), style_type=Unchecked("CUSTOM")),
+        Generate("x", color_palette=Unchecked("NEON")),
+        GenerateTransparent("x", rendering_speed=Unchecked("FLASH")),
+        LegacyGenerate(
+            "x", model=Unchecked("V_3"), negative_prompt="y", resolution="RESOLUTION_1024_1024", style_type="ANIME"
+        ),
+        ListModels(status=[Unchecked("PAUSED")]),
+        Reframe(PNG, Unchecked("2048x2048")),
+    ],
+    ids=lambda request: type(request).__name__,
+)
+def test_unchecked(request_: Any) -> None:
+    """A word newer than the library passes, and so do the rules that presume an older one."""
+    assert [] == request_.problems()
+
+
+def test_limit_of_files_can_be_moved() -> None:
+    """What a file may weigh is the caller's to say."""
+    request = RemoveBackground(picture(length=TOO_LARGE))
+
+    assert [] == request.problems(max_upload_bytes=TOO_LARGE)
+    assert ["image"] == [name for name, _ in RemoveBackground(PNG).problems(max_upload_bytes=10)]
+
+
+@pytest.mark.parametrize("link", ["http://127.0.0.1:8080/x.png", "http://localhost/x", "http://[::1]:1/x"])
+def test_links_of_a_sandbox(link: str) -> None:
+    """Links to this machine are good only where the service is this machine."""
+    request = Edit("x", image_urls=[link])
+
+    assert [] == request.problems(loopback=True)
+    assert [("image_urls", "[0] must be the link of an Ideogram image")] == request.problems()
+
+
+# ---- nothing is sent
+
+
+@pytest.fixture
+async def box() -> AsyncIterator[Sandbox]:
+    async with Sandbox() as box:
+        yield box
+
+
+@pytest.fixture
+async def client(box: Sandbox) -> AsyncIterator[Ideogram]:
+    async with Ideogram("key", base_url=box.url) as client:
+        yield client
+
+
+async def refused(client: Ideogram, request: Request[Any]) -> InvalidRequestError:
+    with pytest.raises(InvalidRequestError) as caught:
+        await client.send(request)
+
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("request_", "line"),
+    [
+        (Generate(5), "prompt: must be a string, not int"),
+        (Generate(""), "prompt: must not be empty"),
+        (Generate("x", num_images=9), "num_images: must be from 1 to 8, not 9"),
+        (
+            Generate("x", resolution="1024x1024", aspect_ratio="1x1"),
+            "aspect_ratio: cannot be given together with resolution",
+        ),
+        (RemoveBackground(b"just a text"), "image: is no PNG, JPEG or WebP file"),
+        (
+            RemoveBackground(picture(length=TOO_LARGE)),
+            "image: has 10485761 bytes, and 10485760 are allowed (max_upload_bytes)",
+        ),
+        (RemoveBackground("/nowhere/fox.png"), "image: cannot be read: No such file or directory: /nowhere/fox.png"),
+        (
+            Inpaint(PNG, picture(size=(64, 64)), "x"),
+            "mask: must have the image's size, 64x48 pixels, not 64x64",
+        ),
+        (
+            Generate("x", rendering_speed="turbo"),
+            "rendering_speed: 'turbo' is not one of FLASH, TURBO, DEFAULT, QUALITY;"
+            " a newer value is written Unchecked('turbo')",
+        ),
+    ],
+    ids=lambda value: value.partition(":")[0] if isinstance(value, str) else type(value).__name__,
+)
+async def test_nothing_is_sent(client: Ideogram, box: Sandbox, request_: Request[Any], line: str) -> None:
+    """Bad input ends in one clear error that names the field, and nothing is sent or billed."""
+    error = await refused(client, request_)
+
+    assert f"invalid {type(request_).__name__}, nothing was sent:\n  {line}" == str(error)
+    assert "no" == error.billed
+    assert [] == box.requests
+
+
+async def test_everything_at_once(client: Ideogram, box: Sandbox) -> None:
+    """One error lists every fault of a request, in the order of its fields, conflicts last."""
+    error = await refused(
+        client,
+        Inpaint(
+            "/nowhere.png",
+            b"a text",
+            "",
+            num_images=9,
+            seed=-1,
+            rendering_speed=3,
+            style_codes=["x"],
+            style_type="AUTO",
+        ),
+    )
+
+    assert {
+        "image": "cannot be read: No such file or directory: /nowhere.png",
+        "mask": "is no PNG, JPEG or WebP file",
+        "prompt": "must not be empty",
+        "num_images": "must be from 1 to 8, not 9",
+        "seed": "must be from 0 to 2147483647, not -1",
+        "rendering_speed": "must be a value of RenderingSpeed or its string, not int",
+        "style_codes": "cannot be given together with style_type",
+    } == dict(error.problems)
+    assert ("style_codes", "[0] must be 8 hexadecimal digits") in error.problems
+    assert 8 == len(error.problems)
+    assert [] == box.requests
+
+
+async def test_without_validation(client: Ideogram, box: Sandbox) -> None:
+    """Without validation the service judges the rules, and types are held all the same."""
+    view = client.with_options(validate=False)
+    error = await refused(view, Generate("", num_images="9"))
+    with pytest.raises(Exception, match="400 prompt: must not be empty"):
+        await view.send(Generate(""))
+
+    assert [("num_images", "must be a whole number, not str")] == list(error.problems)
+    assert [400] == [arrival.status for arrival in box.requests]
+
+
+async def test_empty_list_of_files(client: Ideogram, box: Sandbox) -> None:
+    """A required list must hold something."""
+    error = await refused(client, UploadDatasetAssets("d", []))
+
+    assert [("files", "needs 1 at least")] == list(error.problems)
+    assert [] == box.requests
+
+
+@pytest.mark.parametrize("dataset_id", ["", " ", ".", ".."])
+async def test_ids_stay_in_their_path(client: Ideogram, box: Sandbox, dataset_id: str) -> None:
+    """An id that would lead to another operation is refused."""
+    error = await refused(client, UploadDatasetAssets(dataset_id, [PNG]))
+
+    assert ["dataset_id"] == [field for field, _ in error.problems]
+    assert [] == box.requests
+
+
+def test_conflict_of_a_wrong_type() -> None:
+    """A field of a wrong type is told once, and not for a conflict as well."""
+    request = Generate("x", resolution="1024x1024", aspect_ratio=5)  # type: ignore[arg-type]
+
+    assert [("aspect_ratio", "must be a value of AspectRatioV3 or its string, not int")] == request.problems()
+
+
+async def test_dataset_name(client: Ideogram, box: Sandbox) -> None:
+    """A name that is no text at all is refused like any other."""
+    error = await refused(client, CreateDataset("\ud800"))
+
+    assert [("name", "cannot be sent: '\\ud800' at 0 is half a character")] == list(error.problems)
+    assert [] == box.requests

@@ -1,0 +1,78 @@
+"""Folders as a batch would have left them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import closing
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from ideogram_async import Generate
+from ideogram_async._batch.identity import pack
+from ideogram_async._batch.inputs import Inputs
+from ideogram_async._batch.job import ImageState, JobState
+from ideogram_async._batch.journal import queries
+from ideogram_async._batch.journal.queries import ImageRow, JobRow
+from ideogram_async._batch.journal.schema import prepare
+from ideogram_async._operations import Request
+from support.pictures import picture
+
+__all__ = ["image", "job", "journal", "keep", "with_pictures"]
+
+
+def job(number: int, state: JobState = JobState.DONE, request: Request[Any] | None = None, **facts: Any) -> JobRow:
+    """Make a job called `row-<number>` that costs six cents."""
+    request = Generate(f"fox {number}", seed=number) if request is None else request
+    known = {
+        "key": f"key{number}",
+        "number": number,
+        "id": f"row-{number}",
+        "operation": str(request.endpoint),
+        "request": pack(request, Inputs(Path("nowhere"))),
+        "fingerprint": "f",
+        "weight": getattr(request, "num_images", None) or 1,
+        "usd": Decimal("0.06"),
+        "state": state,
+    }
+    return JobRow(**known | facts)
+
+
+def image(of: JobRow, index: int = 0, state: ImageState = ImageState.STORED, **facts: Any) -> ImageRow:
+    """Make an image of a job."""
+    known = {
+        "url": f"https://ideogram.ai/{of.key}.png?exp=9&sig=secret",
+        "seed": 7,
+        "prompt": f"a fox of job {of.number}",
+        "resolution": "1024x1024",
+        "path": f"row-{of.number}-{index}.png" if state is ImageState.STORED else None,
+        "sha256": "0" * 64 if state is ImageState.STORED else None,
+        "size": 9 if state is ImageState.STORED else None,
+    }
+    return ImageRow(key=of.key, number=index, state=state, **known | facts)
+
+
+def journal(folder: Path) -> Path:
+    """Return where its journal lies."""
+    return folder / ".ideogram" / "journal.sqlite3"
+
+
+def keep(folder: Path, jobs: Iterable[JobRow], images: Iterable[ImageRow] = (), *, origin: str = "sandbox") -> Path:
+    """Write a folder down."""
+    journal(folder).parent.mkdir(parents=True, exist_ok=True)
+    with closing(prepare(journal(folder), origin)) as database:
+        database.execute("BEGIN")
+        queries.add(database, jobs)
+        queries.link(database, images)
+        database.execute("COMMIT")
+
+    return folder
+
+
+def with_pictures(folder: Path, images: Iterable[ImageRow]) -> Path:
+    """Put a picture where each stored image should be."""
+    for kept in images:
+        if kept.path is not None:
+            (folder / kept.path).write_bytes(picture(size=(640, 400)))
+
+    return folder

@@ -1,0 +1,32 @@
+"""Programs that run in a process of their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+__all__ = ["run_quietly"]
+
+PRELUDE = """
+    import asyncio, gc, threading
+    from ideogram_async import Ideogram
+    from ideogram_async.sandbox import Fault, Sandbox
+    from ideogram_async.sandbox.thread import running_in_thread
+"""
+
+
+def run_quietly(program: str) -> None:
+    """Run a program with every warning an error; it must say nothing."""
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", textwrap.dedent(PRELUDE) + textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    # On a busy machine asyncio's debug mode tells of slow steps, which is none of our business.
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("Executing <")]
+
+    assert (0, "", []) == (done.returncode, done.stdout, lines)

@@ -1,0 +1,286 @@
+"""How a reply becomes an answer: lenient about what is new, strict about what is promised."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import attrs
+import pytest
+from support.replies import CREATED, DATASET, FREE, IMAGE, MODEL, PAID, images, read, refused, without
+
+from ideogram_async._wire.call import Call
+from ideogram_async._wire.decode import decode, links_in
+from ideogram_async.enums import AssetType, ModelStatus, ResolutionV3, StyleTypeV3
+from ideogram_async.errors import Billed, DecodeError
+from ideogram_async.models import (
+    AssetIdentifier,
+    CustomModel,
+    Dataset,
+    DescribeResponse,
+    Description,
+    GenerateImageResponse,
+    GetDatasetResponse,
+    ImageGenerationResponseV3,
+    LayerizeTextResponse,
+    ListDatasetsResponse,
+    ListModelsResponse,
+    RemoveBackgroundResponse,
+    Reply,
+    UploadDatasetAssetsResponse,
+    V1EditImagesResponse,
+)
+
+# ---- leniency
+
+
+def test_known_fields() -> None:
+    """What the contract names becomes typed values."""
+    answer = read(images(style_type="DESIGN", upscaled_resolution="2048x2028"))
+
+    assert datetime(2026, 1, 23, 4, 56, 7, tzinfo=UTC) == answer.created
+    assert StyleTypeV3.DESIGN is answer.data[0].style_type
+    assert ResolutionV3("1024x1024") is answer.data[0].resolution
+    assert ("2048x2028", 7, True, IMAGE["url"]) == (
+        answer.data[0].upscaled_resolution,
+        answer.data[0].seed,
+        answer.data[0].is_image_safe,
+        answer.data[0].url,
+    )
+
+
+def test_unknown_keys_are_kept() -> None:
+    """Keys beyond the contract are kept as they came, at every level, also those with names of ours."""
+    body = images(object_type="image.generation", meta=1) | {"notice": {"a": [1]}, "extra": None}
+    answer = read(body)
+    deep = read(
+        {"models": [MODEL | {"training_runs": [{"id": 1}]}], "next": None, "dataset": DATASET}, ListModelsResponse
+    )
+
+    assert {"notice": {"a": [1]}, "extra": None} == answer.extra
+    assert {"object_type": "image.generation", "meta": 1} == answer.data[0].extra
+    assert {"training_runs": [{"id": 1}]} == deep.models[0].extra
+
+
+def test_extra_three_levels_down() -> None:
+    """An asset's collection is reachable inside a data set inside a list."""
+    cover = {"asset_type": "UPLOAD", "asset_id": "a", "collection_id": "c"}
+    answer = read({"datasets": [DATASET | {"cover_asset_identifier": cover}]}, ListDatasetsResponse)
+
+    assert {"collection_id": "c"} == answer.datasets[0].cover_asset_identifier.extra
+
+
+def test_unknown_words_stay_strings() -> None:
+    """An enum's value that this library does not know is the string that came."""
+    image = read(images(style_type="STYLIZED", resolution="2048x2048")).data[0]
+    model = read({"models": [MODEL | {"status": "PAUSED"}]}, ListModelsResponse).models[0]
+
+    assert ("STYLIZED", "2048x2048", "PAUSED") == (image.style_type, image.resolution, model.status)
+    assert str is type(image.style_type)
+
+
+@pytest.mark.parametrize("url", [{"url": None}, {"url": ""}, {}], ids=["null", "empty", "absent"])
+def test_withheld_link(url: dict[str, Any]) -> None:
+    """A withheld image has no link, however the service says so."""
+    image = without(IMAGE, "url") | {"is_image_safe": False} | url
+    answer = read({"created": CREATED, "data": [image]})
+    layers = read(
+        {"base_image_url": "https://x", "seed": 1} | {f"original_image_{k}": v for k, v in url.items()},
+        LayerizeTextResponse,
+    )
+
+    assert [None] == [image.url for image in answer]
+    assert None is layers.original_image_url
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2000-01-23T04:56:07+00:00",
+        "2000-01-23T04:56:07Z",
+        "2000-01-23T05:56:07+01:00",
+        "2000-01-23T04:56:07",
+        "2000-01-23T04:56:07.000000Z",
+    ],
+)
+def test_dates(text: str) -> None:
+    """Every form of a date is the same moment, with its zone; without one it is UTC."""
+    assert datetime(2000, 1, 23, 4, 56, 7, tzinfo=UTC) == read(images() | {"created": text}).created
+
+
+def test_date_without_seconds() -> None:
+    """A date without seconds has been seen, and is read."""
+    created = read(images() | {"created": "2026-06-02T16:24Z"}).created
+
+    assert (datetime(2026, 6, 2, 16, 24, tzinfo=UTC), timedelta(0)) == (created, created.utcoffset())
+
+
+@pytest.mark.parametrize(
+    "kind", [ImageGenerationResponseV3, V1EditImagesResponse, GenerateImageResponse, RemoveBackgroundResponse]
+)
+def test_data_may_be_absent(kind: type[Any]) -> None:
+    """An answer without its list of images has none."""
+    assert [] == [*read({"created": CREATED}, kind)]
+
+
+def test_descriptions_may_be_absent() -> None:
+    """So has a description without texts, and a text may be missing too."""
+    assert [] == [*read({}, DescribeResponse)]
+    assert [Description()] == [*read({"descriptions": [{}]}, DescribeResponse)]
+
+
+@pytest.mark.parametrize("name", ["custom_model_uri", "dataset_id", "last_update_time"])
+def test_nulls(name: str) -> None:
+    """Null where the contract allows it is `None`, and so is absence."""
+    expected = read({"models": [MODEL]}, ListModelsResponse)
+
+    assert expected == read({"models": [MODEL | {name: None}]}, ListModelsResponse)
+
+
+def test_promised_null() -> None:
+    """A field that is promised may be null where the contract says so, but not be absent."""
+    body = {"dataset": DATASET, "file_count": 1, "files": [{"file_name": None}], "custom_model_ids": []}
+    error = refused(body | {"files": [{}]}, GetDatasetResponse)
+
+    assert (None, None) == attrs.astuple(read(body, GetDatasetResponse).files[0])[1:]
+    assert ("$.files[0].file_name: missing",) == error.problems
+
+
+# ---- strictness
+
+
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        (images(prompt=3), "$.data[0].prompt: expected str, got int"),
+        (images(prompt=None), "$.data[0].prompt: expected str, got NoneType"),
+        (images(resolution=1024), "$.data[0].resolution: expected str, got int"),
+        (images(style_type=1), "$.data[0].style_type: expected str, got int"),
+        (images(seed=True), "$.data[0].seed: expected int, got bool"),
+        (images(seed="7"), "$.data[0].seed: expected int, got str"),
+        (images(seed=7.0), "$.data[0].seed: expected int, got float"),
+        (images(is_image_safe=1), "$.data[0].is_image_safe: expected bool, got int"),
+        (images(is_image_safe="true"), "$.data[0].is_image_safe: expected bool, got str"),
+        (images(url=5), "$.data[0].url: expected str, got int"),
+        ({"created": CREATED, "data": "abc"}, "$.data: expected list, got str"),
+        ({"created": CREATED, "data": {"0": IMAGE}}, "$.data: expected list, got dict"),
+        ({"created": CREATED, "data": [[]]}, "$.data[0]: expected dict, got list"),
+        ({"created": 5, "data": []}, "$.created: expected str, got int"),
+        ({"created": "soon", "data": []}, "$.created: Invalid isoformat string: 'soon'"),
+        ({"data": []}, "$.created: missing"),
+        ([], "$: expected dict, got list"),
+        (None, "$: expected dict, got NoneType"),
+        ("text", "$: expected dict, got str"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_nothing_is_coerced(body: Any, line: str) -> None:
+    """A value of another type than promised is an error that says where, and never made to fit."""
+    assert (line,) == refused(body).problems
+
+
+def test_every_fault_is_told() -> None:
+    """All faults of a body are listed, each with its place; what is fine hides none of them."""
+    broken = [IMAGE, without(IMAGE, "seed"), IMAGE | {"prompt": 3, "seed": "x"}]
+    error = refused({"created": CREATED, "data": broken})
+
+    assert {
+        "$.data[1].seed: missing",
+        "$.data[2].prompt: expected str, got int",
+        "$.data[2].seed: expected int, got str",
+    } == {*error.problems}
+    assert str(error).startswith("POST /x: the answer is not what the contract promises\n  $.data[")
+
+
+@pytest.mark.parametrize("name", ["model_id", "name", "status", "creation_time", "is_owned"])
+def test_missing(name: str) -> None:
+    """A promised field that is missing is named."""
+    assert (f"$.models[0].{name}: missing",) == refused({"models": [without(MODEL, name)]}, ListModelsResponse).problems
+
+
+HTML = b"<!doctype html><a href='https://ideogram.ai/sign-in'>Sign in</a>"
+UNREADABLE = {
+    "cut": json.dumps(images()).encode()[:-9],
+    "empty": b"",
+    "garbage": b'{"created": "2026-' + b"\xff\x00}{" * 8,
+    "page": HTML,
+    "too deep": b"[" * 100_000,
+    "endless number": b'{"created": 1' + b"0" * 5000 + b"}",
+    "not utf-8": b'{"created": "\xff\xfe"}',
+}
+
+
+@pytest.mark.parametrize(("call", "billed"), [(PAID, Billed.YES), (FREE, Billed.NO)], ids=["paid", "free"])
+@pytest.mark.parametrize("raw", UNREADABLE.values(), ids=UNREADABLE)
+def test_unreadable(raw: bytes, call: Call, billed: Billed) -> None:
+    """A success that cannot be read was paid for if it costs anything; its bytes are kept."""
+    error = refused(raw, call=call)
+
+    assert (billed, billed is Billed.NO, raw) == (error.billed, error.retryable, error.raw)
+    assert error.problems[0].startswith("$: no JSON") or error.problems[0].startswith("$.created:")
+
+
+def test_links_are_found() -> None:
+    """Every link is found once and in order, whole JSON or not, escaped or not."""
+    raw = rb'[{"url":"https:\/\/ideogram.ai\/a.png?exp=1\u0026sig=2"},{"url":"https://h/b"},"https://h/b","http://c/\u003d1'
+
+    assert ["https://ideogram.ai/a.png?exp=1&sig=2", "https://h/b", "http://c/=1"] == links_in(raw)
+    assert ("https://ideogram.ai/sign-in",) == refused(HTML).links
+
+
+def test_cut_reply() -> None:
+    """A reply that was cut is not trusted, even where it happens to be whole JSON."""
+    reply = Reply(status=200, raw=json.dumps(images()).encode(), cut="reset", headers={"x-request-id": "r"})
+    with pytest.raises(DecodeError, match="POST /x: the answer was cut: reset") as caught:
+        decode(PAID, reply, ImageGenerationResponseV3)
+
+    assert (Billed.YES, (IMAGE["url"],), "r") == (caught.value.billed, caught.value.links, caught.value.request_id)
+
+
+# ---- answers
+
+
+def test_meta() -> None:
+    """An answer tells of the reply that it was read from."""
+    reply = Reply(status=201, raw=json.dumps(images()).encode(), headers={"cf-ray": "r"}, attempts=3, elapsed=1.5)
+    meta = decode(PAID, reply, ImageGenerationResponseV3).meta
+
+    assert reply is meta
+    assert (201, "r", 3, 1.5) == (meta.status, meta.request_id, meta.attempts, meta.elapsed)
+
+
+def test_equality() -> None:
+    """Extra keys and the reply take no part in equality and hash; what the contract names does."""
+    one, other = read(images(new=1) | {"notice": "x"}), read(images())
+
+    assert one == other
+    assert hash(one) == hash(other)
+    assert one != read(images(seed=8))
+
+
+def test_answers_pickle() -> None:
+    """An answer pickles with its extra keys and its reply."""
+    answer = read(images(new=1) | {"notice": "x"})
+    again = pickle.loads(pickle.dumps(answer))
+
+    assert answer == again
+    assert (answer.extra, answer.data[0].extra, answer.meta) == (again.extra, again.data[0].extra, again.meta)
+
+
+def test_iteration() -> None:
+    """An answer with exactly one list iterates over it."""
+    cover = {"asset_type": "RESPONSE", "asset_id": "a"}
+    datasets = read({"datasets": [DATASET | {"cover_asset_identifier": cover}]}, ListDatasetsResponse)
+    models = read({"models": [MODEL]}, ListModelsResponse)
+    texts = read({"descriptions": [{"text": "a"}, {"text": "b"}]}, DescribeResponse)
+
+    assert [AssetIdentifier(asset_type=AssetType.RESPONSE, asset_id="a")] == [
+        d.cover_asset_identifier for d in datasets
+    ]
+    assert [(Dataset, "foxes")] == [(type(d), d.name) for d in datasets]
+    assert [(CustomModel, ModelStatus.TRAINING)] == [(type(m), m.status) for m in models]
+    assert ["a", "b"] == [text.text for text in texts]
+    assert not hasattr(UploadDatasetAssetsResponse, "__iter__")
+    assert not hasattr(GetDatasetResponse, "__iter__")
