@@ -150,7 +150,7 @@ class Worker:
 
     async def _send(self, known: JobRow, request: Request[Any], usd: Decimal) -> tuple[JobRow, IdeogramError | None]:
         call = encode(request)
-        call.trail.in_doubt = known.state is JobState.AMBIGUOUS
+        call.state.in_doubt = known.state is JobState.AMBIGUOUS
         record = Record(self._journal, known)
         row = known
         error: IdeogramError | None = None

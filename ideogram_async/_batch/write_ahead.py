@@ -17,7 +17,7 @@ from ideogram_async._batch.journal.queries import JobRow
 from ideogram_async._batch.journal.writer import Journal
 from ideogram_async._batch.stopping import BatchStoppedError, Halt, is_fatal
 from ideogram_async._wire.call import Call, Send
-from ideogram_async.errors import BatchError, Phase
+from ideogram_async.errors import BatchError
 from ideogram_async.models.base import Reply
 
 THROTTLED = 429
@@ -85,9 +85,9 @@ def journaled(send: Send, record: Record, halt: Halt, scope: asyncio.Timeout) ->
             return await send_once(call)
 
     async def send_once(call: Call) -> Reply:
-        before = JobState.AMBIGUOUS if call.trail.in_doubt else JobState.PENDING
+        before = JobState.AMBIGUOUS if call.state.in_doubt else JobState.PENDING
         attempt = _Attempt(record, call, halt, before, record.begin(before))
-        call.trail.clearance = attempt.clear
+        call.state.clearance = attempt.clear
         try:
             reply = await send(call)
         except asyncio.CancelledError:
@@ -101,7 +101,7 @@ def journaled(send: Send, record: Record, halt: Halt, scope: asyncio.Timeout) ->
             raise
         finally:
             # It leads back to the call: a circle, which would keep its upload.
-            call.trail.clearance = None
+            call.state.clearance = None
 
         await attempt.end(reply)
         return reply
@@ -126,7 +126,7 @@ class _Attempt:
 
     async def fail(self, words: str) -> None:
         """Note that no answer came; raises what kept SENDING from the disk, for then that is the reason."""
-        may_have_run = self.call.trail.phase in (Phase.SENT, Phase.ANSWERING)
+        may_have_run = self.call.state.was_sent
         after = JobState.AMBIGUOUS if may_have_run else self.before
         # At once, behind SENDING: a cancellation of what follows leaves it to be done.
         self.record.settle(after, may_have_run=may_have_run, error=words)

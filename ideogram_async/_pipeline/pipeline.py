@@ -359,9 +359,9 @@ def _reading(call: Call, request: Request[T]) -> Callable[[Reply], T]:
 
 
 def _closed(call: Call) -> TransportError:
-    phase = call.trail.phase
+    phase = call.state.phase
     words = f"{call.operation}: the client was closed"
-    if call.trail.may_have_run():
+    if call.state.may_have_run:
         return (AmbiguousError if call.charged else TransportError)(words, phase=phase)
 
     return NotSentError(words, phase=phase if phase is not Phase.SENT else Phase.QUEUED)

@@ -95,15 +95,15 @@ def tell_failure(emit: Emitter, call: Call, error: BaseException) -> None:
     if isinstance(error, IdeogramError):
         billed, message = error.billed, str(error)
     else:
-        may_have_run = call.charged and call.trail.may_have_run()
+        may_have_run = call.charged and call.state.may_have_run
         billed, message = Billed.UNKNOWN if may_have_run else Billed.NO, ""
 
     emit(
         Failed,
-        call_id=call.trail.call_id,
+        call_id=call.state.call_id,
         operation=call.operation,
         error=type(error).__name__,
         message=message,
         billed=billed,
-        phase=call.trail.phase,
+        phase=call.state.phase,
     )

@@ -16,7 +16,7 @@ from ideogram_async._redaction import HeaderSecret
 from ideogram_async._transport.body import open_body
 from ideogram_async._transport.emitter import Emitter
 from ideogram_async._transport.policy import Timeout
-from ideogram_async._wire.call import Call, Trail
+from ideogram_async._wire.call import Call, CallState
 from ideogram_async.errors import AmbiguousError, IdeogramError, NotSentError, Phase, TransportError
 from ideogram_async.events import Answered, Sending
 from ideogram_async.models.base import Reply
@@ -40,8 +40,8 @@ def tracing() -> aiohttp.TraceConfig:
     async def mark(session: aiohttp.ClientSession, context: object, _: object) -> None:
         call = getattr(context, "trace_request_ctx", None)
         if isinstance(call, Call):
-            if call.trail.clearance is not None:
-                await call.trail.clearance()
+            if call.state.clearance is not None:
+                await call.state.clearance()
 
             if session.closed:
                 raise aiohttp.ClientConnectionError("the client was closed")
@@ -55,11 +55,11 @@ def tracing() -> aiohttp.TraceConfig:
 
 
 def _leave(call: Call) -> None:
-    if call.charged and call.trail.phase is not Phase.CONNECTING:
+    if call.charged and call.state.phase is not Phase.CONNECTING:
         # When a connection breaks, aiohttp sends all but POST and PATCH again; here is the last chance to prevent it.
         raise aiohttp.ClientConnectionError("the connection broke, and the request must not leave twice")
 
-    call.trail.phase = Phase.SENT
+    call.state.phase = Phase.SENT
 
 
 @frozen(kw_only=True)
@@ -81,10 +81,10 @@ class Http:
             AuthenticationError: If there is no key.
             InvalidRequestError: If a file cannot be read.
         """
-        trail = call.trail
-        trail.phase = Phase.CONNECTING
-        trail.attempts += 1
-        self.emit(Sending, call_id=trail.call_id, operation=call.operation, attempt=trail.attempts)
+        state = call.state
+        state.phase = Phase.CONNECTING
+        state.attempts += 1
+        self.emit(Sending, call_id=state.call_id, operation=call.operation, attempt=state.attempts)
         reading = _Reading(asyncio.get_running_loop().time())
         key = await self._find_key(call, reading.began)
         try:
@@ -103,12 +103,12 @@ class Http:
         if reading.status is None:
             raise _no_reply(call, reading)
 
-        reply = reading.reply(trail)
+        reply = reading.reply(state)
         self.emit(
             Answered,
-            call_id=trail.call_id,
+            call_id=state.call_id,
             operation=call.operation,
-            attempt=trail.attempts,
+            attempt=state.attempts,
             status=reply.status,
             elapsed=reply.elapsed,
         )
@@ -137,7 +137,7 @@ class Http:
             if response.status < 200:
                 raise aiohttp.ClientConnectionError(f"no answer came, only the status {response.status}")
 
-            call.trail.phase = Phase.ANSWERING
+            call.state.phase = Phase.ANSWERING
             reading.status = response.status
             reading.headers = {name.lower(): value for name, value in response.headers.items()}
             async for chunk in response.content.iter_chunked(CHUNK):
@@ -160,7 +160,7 @@ class Http:
         raise NotSentError(f"{call.operation}: the key did not come in time", phase=Phase.CONNECTING)
 
     def _time_left(self, call: Call, began: float) -> float | None:
-        ends = (call.trail.deadline, None if self.timeout.total is None else began + self.timeout.total)
+        ends = (call.state.deadline, None if self.timeout.total is None else began + self.timeout.total)
         now = asyncio.get_running_loop().time()
         return min((end - now for end in ends if end is not None), default=None)
 
@@ -176,20 +176,20 @@ class _Reading:
         self.cut: str | None = None
         self.is_final = False
 
-    def reply(self, trail: Trail) -> Reply:
+    def reply(self, state: CallState) -> Reply:
         return Reply(
             status=self.status or 0,
             headers=self.headers,
             raw=bytes(self.body),
             cut=self.cut,
-            attempts=trail.attempts,
+            attempts=state.attempts,
             elapsed=asyncio.get_running_loop().time() - self.began,
-            in_doubt=trail.in_doubt,
+            in_doubt=state.in_doubt,
         )
 
 
 def _no_reply(call: Call, reading: _Reading) -> TransportError:
-    phase = call.trail.phase
+    phase = call.state.phase
     words = f"{call.operation}: {reading.cut}"
     if phase is Phase.CONNECTING:
         return NotSentError(words, phase=phase, retryable=not reading.is_final)

@@ -23,11 +23,11 @@ def limited(send: Send, limiter: Limiter, emit: Emitter) -> Send:
         if not call.weight:
             return await send(call)
 
-        trail = call.trail
-        trail.phase = Phase.QUEUED
+        state = call.state
+        state.phase = Phase.QUEUED
         emit(
             Waiting,
-            call_id=trail.call_id,
+            call_id=state.call_id,
             operation=call.operation,
             weight=call.weight,
             images=call.images,
@@ -35,9 +35,9 @@ def limited(send: Send, limiter: Limiter, emit: Emitter) -> Send:
             prompt=call.prompt,
         )
         async with _held(limiter.acquire(call.weight)) as lease:
-            if trail.deadline is not None:
+            if state.deadline is not None:
                 # The deadline bounds the work, not the time in our own queue.
-                trail.deadline += getattr(lease, "queued", 0.0)
+                state.deadline += getattr(lease, "queued", 0.0)
 
             reply = await send(call)
             _report(call, reply, limiter, emit)
@@ -79,9 +79,9 @@ def _report(call: Call, reply: Reply, limiter: Limiter, emit: Emitter) -> None:
 
     emit(
         Throttled,
-        call_id=call.trail.call_id,
+        call_id=call.state.call_id,
         operation=call.operation,
-        attempt=call.trail.attempts,
+        attempt=call.state.attempts,
         retry_after=retry_after,
         max_in_flight=told,
     )

@@ -100,7 +100,7 @@ class Retry:
         """Say how many seconds to wait before trying again, or `None` to stop.
 
         Args:
-            call: What was sent; its trail tells whether an earlier attempt is in doubt.
+            call: What was sent; its state tells whether an earlier attempt is in doubt.
             outcome: What came of it.
             attempt: How many attempts there were, refusals with 429 not counted.
             throttled_for: Seconds since the first 429 in a row.
@@ -129,4 +129,4 @@ class Retry:
         return not call.charged and (outcome.cut is not None or outcome.status in (408, 425))
 
     def _may_buy_again(self, call: Call) -> bool:
-        return self.ambiguous and not call.trail.in_doubt
+        return self.ambiguous and not call.state.in_doubt

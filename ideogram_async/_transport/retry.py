@@ -20,7 +20,7 @@ def retrying(send: Send, policy: Retry, emit: Emitter) -> Send:
 
     async def send_until_settled(call: Call) -> Reply:
         if policy.deadline is not None:
-            call.trail.deadline = asyncio.get_running_loop().time() + policy.deadline
+            call.state.deadline = asyncio.get_running_loop().time() + policy.deadline
 
         # One controller a call: shared ones mix the attempts, and the exceptions, of their tasks.
         judge = _Judge(policy, send, call, emit)
@@ -28,12 +28,12 @@ def retrying(send: Send, policy: Retry, emit: Emitter) -> Send:
         try:
             return await controller(judge.attempt)
         except Exception as error:
-            if not call.trail.in_doubt or getattr(error, "billed", Billed.NO) is not Billed.NO:
+            if not call.state.in_doubt or getattr(error, "billed", Billed.NO) is not Billed.NO:
                 raise
 
             # Whatever ended the last attempt, a missing file or key among it, says nothing of an earlier one.
             words = str(error) if isinstance(error, IdeogramError) else type(error).__name__
-            failure = AmbiguousError(f"{words} (an earlier attempt may have run)", phase=call.trail.phase)
+            failure = AmbiguousError(f"{words} (an earlier attempt may have run)", phase=call.state.phase)
         finally:
             judge.let_go()
 
@@ -65,12 +65,12 @@ class _Judge:
         throttled_for = 0.0 if self._throttled_at is None else now - self._throttled_at
         pause = self._policy.pause(self._call, outcome, attempt=attempt, throttled_for=throttled_for)
         self._note_doubt(outcome)
-        deadline = self._call.trail.deadline
+        deadline = self._call.state.deadline
         if pause is None or (deadline is not None and now + pause >= deadline):
             return False
 
         self._pause = pause
-        self._call.trail.phase = Phase.QUEUED
+        self._call.state.phase = Phase.QUEUED
         self._tell(outcome, pause)
         return True
 
@@ -98,18 +98,18 @@ class _Judge:
     def _note_doubt(self, outcome: Reply | TransportError) -> None:
         # After the decision: the policy has to know whether an *earlier* attempt was in doubt.
         failed = isinstance(outcome, AmbiguousError) or (isinstance(outcome, Reply) and outcome.status >= 500)
-        self._call.trail.in_doubt |= failed and self._call.charged
+        self._call.state.in_doubt |= failed and self._call.charged
 
     def _tell(self, outcome: Reply | TransportError, pause: float) -> None:
         if self._throttled_at is not None:
             return
 
-        trail = self._call.trail
+        state = self._call.state
         self._emit(
             Retrying,
-            call_id=trail.call_id,
+            call_id=state.call_id,
             operation=self._call.operation,
-            attempt=trail.attempts,
+            attempt=state.attempts,
             pause=pause,
             reason=f"status {outcome.status}" if isinstance(outcome, Reply) else str(outcome),
         )

@@ -17,8 +17,8 @@ _ids = count(1)
 
 
 @define(eq=False)
-class Trail:
-    """How far a call has come. The one part of a call that changes; each layer writes its own line."""
+class CallState:
+    """Progress of a call: its only mutable part, updated by each layer."""
 
     call_id: str = field(factory=lambda: f"call-{next(_ids)}")
     phase: Phase = Phase.QUEUED
@@ -31,9 +31,15 @@ class Trail:
     clearance: Callable[[], Awaitable[None]] | None = None
     """Awaited before the first byte leaves, when the connection stands."""
 
+    @property
+    def was_sent(self) -> bool:
+        """Whether the present attempt may have been sent."""
+        return self.phase in (Phase.SENT, Phase.ANSWERING)
+
+    @property
     def may_have_run(self) -> bool:
-        """Whether money may be spent, if the call ended now without an answer."""
-        return self.in_doubt or self.phase in (Phase.SENT, Phase.ANSWERING)
+        """Whether any attempt may have been processed without a response."""
+        return self.in_doubt or self.was_sent
 
 
 @frozen
@@ -67,7 +73,7 @@ class Call:
     model: str | None = None
     """The model that it asks for, where it names one."""
     prompt: RedactedStr | None = None
-    trail: Trail = field(factory=Trail, eq=False, repr=False)
+    state: CallState = field(factory=CallState, eq=False, repr=False)
 
 
 Send: TypeAlias = Callable[[Call], Awaitable[Reply]]

@@ -56,10 +56,10 @@ def leaving(then: Callable[[Call], Awaitable[Reply] | Reply]) -> Send:
     """Do what the last layer does: wait for clearance, leave, and have an answer."""
 
     async def send(call: Call) -> Reply:
-        call.trail.phase = Phase.CONNECTING
-        assert call.trail.clearance is not None
-        await call.trail.clearance()
-        call.trail.phase = Phase.SENT
+        call.state.phase = Phase.CONNECTING
+        assert call.state.clearance is not None
+        await call.state.clearance()
+        call.state.phase = Phase.SENT
         reply = then(call)
         return reply if isinstance(reply, Reply) else await reply
 
@@ -233,7 +233,7 @@ async def test_a_call_that_was_sent_is_let_go(journal: Journal):
     """Nothing leads back to it: what it uploads goes with it, and waits for no garbage collection."""
     await journal.run(lambda database: queries.add(database, [job(0)]))
     record, halt, call = Record(journal, job(0)), Halt(), encode(Generate("a red fox"))
-    trail = ref(call.trail)
+    state = ref(call.state)
     gc.disable()
     try:
         async with halt.waiting() as scope:
@@ -242,7 +242,7 @@ async def test_a_call_that_was_sent_is_let_go(journal: Journal):
         await record.settled()
         del call
 
-        assert trail() is None
+        assert state() is None
     finally:
         gc.enable()
 

@@ -135,7 +135,7 @@ def test_status_table(status: int, charged: bool) -> None:
 def test_resend_table(outcome: Any, in_doubt: bool, ambiguous: bool) -> None:
     """Only the switch buys again, only once, and never a success."""
     order = call()
-    order.trail.in_doubt = in_doubt
+    order.state.in_doubt = in_doubt
     may = Retry(ambiguous=ambiguous).may_repeat(order, outcome)
     is_doubt = isinstance(outcome, AmbiguousError) or getattr(outcome, "status", 0) >= 500
 

@@ -152,7 +152,7 @@ async def test_refusal_after_doubt() -> None:
     order = call()
     await layered(send, Retry(base=0.0, ambiguous=True), ImageLimiter(10, rng=Draws()))(order)
 
-    assert (4, True) == (len(send.calls), order.trail.in_doubt)
+    assert (4, True) == (len(send.calls), order.state.in_doubt)
 
 
 async def test_many_calls_through_one_policy() -> None:

@@ -24,8 +24,8 @@ class FakeSend:
         outcome = self.outcomes[min(len(self.calls), len(self.outcomes) - 1)]
         self.calls.append(call)
         self.sent_at.append(asyncio.get_running_loop().time())
-        call.trail.attempts += 1
-        call.trail.phase = outcome.phase if isinstance(outcome, TransportError) else Phase.ANSWERING
+        call.state.attempts += 1
+        call.state.phase = outcome.phase if isinstance(outcome, TransportError) else Phase.ANSWERING
         await asyncio.sleep(0)
         if isinstance(outcome, Exception):
             raise outcome

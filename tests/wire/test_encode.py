@@ -190,12 +190,12 @@ def test_weight(request_: Any, weight: int, charged: bool) -> None:
 
 
 def test_calls_are_values() -> None:
-    """The same request makes equal calls, each with a trail of its own, and its files are not read."""
+    """The same request makes equal calls, each with a state of its own, and its files are not read."""
     request = Inpaint(Path("/nowhere/a.png"), Path("/nowhere/b.png"), "x")
     first, second = encode(request), encode(request)
 
     assert first == second
-    assert first.trail is not second.trail
+    assert first.state is not second.state
 
 
 # ---- raw calls
