@@ -77,7 +77,7 @@ async def test_every_job_is_stored_and_told(client: Ideogram, box: Sandbox, tmp_
     assert 5 == len(box.ledger.entries)
 
 
-async def test_d14_a_finished_folder_asks_for_nothing(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_a_finished_folder_sends_nothing(client: Ideogram, box: Sandbox, tmp_path: Path):
     """The same call again gives the same results from the journal, without one request."""
     first = await results(client, foxes(5), tmp_path)
     box.reset()
@@ -107,7 +107,7 @@ async def test_ordered_results_come_in_order(client: Ideogram, box: Sandbox, tmp
     assert list(range(30)) == [result.index for result in found]
 
 
-async def test_d12_an_id_that_means_something_else_is_a_conflict(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_an_id_already_used_by_another_request_is_a_conflict(client: Ideogram, box: Sandbox, tmp_path: Path):
     """The same id with another prompt is refused before money is spent on it."""
     await results(client, [Job(Generate("a fox"), id="fox")], tmp_path)
     box.reset()
@@ -117,7 +117,7 @@ async def test_d12_an_id_that_means_something_else_is_a_conflict(client: Ideogra
     assert 0 == posts(box)
 
 
-async def test_d13_a_changed_file_is_a_new_job(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_a_changed_file_is_a_new_job(client: Ideogram, box: Sandbox, tmp_path: Path):
     """When the file of a remix has changed between two runs, it is another job, and the first stays."""
     path = tmp_path / "fox.png"
     path.write_bytes(picture())
@@ -237,7 +237,7 @@ async def test_layers_are_stored(client: Ideogram, tmp_path: Path):
     assert (JobState.DONE, 2) == (result.state, len(list(tmp_path.glob("*.png"))))
 
 
-async def test_d15_an_input_that_fails_is_told_at_the_end(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_an_input_that_fails_raises_at_the_end(client: Ideogram, box: Sandbox, tmp_path: Path):
     """When the iterator raises at job 50, what is in flight is stored, and then the error surfaces."""
 
     def failing() -> Iterator[Job]:
@@ -253,7 +253,7 @@ async def test_d15_an_input_that_fails_is_told_at_the_end(client: Ideogram, box:
     assert len(box.ledger.entries) == len(found) == len(list(tmp_path.glob("*.png")))
 
 
-async def test_d15_an_endless_input_is_pulled_lazily(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_an_endless_input_is_read_lazily(client: Ideogram, box: Sandbox, tmp_path: Path):
     """Of an input without end, no more is pulled than is in flight, looked ahead, or not taken yet."""
     pulled = 0
 
@@ -282,7 +282,7 @@ async def test_d15_an_endless_input_is_pulled_lazily(client: Ideogram, box: Sand
     assert posts(box) == len(list(tmp_path.glob("*.png")))
 
 
-async def test_d15_an_input_that_blocks_holds_nobody_up(client: Ideogram, tmp_path: Path):
+async def test_an_input_that_blocks_delays_no_other_job(client: Ideogram, tmp_path: Path):
     """While the input waits for its next job, those before it are finished."""
     gate = threading.Event()
 
@@ -325,7 +325,7 @@ async def cancelled(client: Ideogram, box: Sandbox, folder: Path, *, times: int)
 
 
 @pytest.mark.parametrize("times", [1, 2, 3])
-async def test_d10_a_cancelled_batch_lists_what_flew(client: Ideogram, box: Sandbox, tmp_path: Path, times: int):
+async def test_a_cancelled_batch_lists_the_calls_in_flight(client: Ideogram, box: Sandbox, tmp_path: Path, times: int):
     """What was on its way is ambiguous, by its price; no part, no lock, no thread and no task is left."""
     await cancelled(client, box, tmp_path, times=times)
     await client.aclose()
@@ -342,7 +342,7 @@ async def test_d10_a_cancelled_batch_lists_what_flew(client: Ideogram, box: Sand
     assert [] == box.ledger.duplicates
 
 
-async def test_d09_leaving_while_it_drains_can_be_cancelled(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_draining_can_be_cancelled(client: Ideogram, box: Sandbox, tmp_path: Path):
     """The first end waits for what flies; a cancellation during that wait notes it as ambiguous."""
 
     async def leave() -> None:
@@ -405,7 +405,7 @@ async def test_two_tasks_share_the_results(client: Ideogram, tmp_path: Path):
     assert sorted(job.id or "" for job in foxes(20)) == sorted(name for share in shares for name in share)
 
 
-async def test_d17_a_listener_that_fails_harms_nobody(
+async def test_a_failing_listener_never_affects_a_batch(
     client: Ideogram, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     """Its first failure is logged, the others are ignored, and the batch goes on."""

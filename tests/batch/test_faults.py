@@ -74,7 +74,7 @@ def padded(size: int) -> Any:
     return draw
 
 
-async def test_c01_a_full_disk_stops_the_batch_and_loses_nothing(
+async def test_a_full_disk_stops_the_batch_and_loses_nothing(
     client: Ideogram, box: Sandbox, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """When an image does not fit nothing more is sent; with room again everything paid for is stored, unasked."""
@@ -121,7 +121,7 @@ async def test_a_journal_that_does_not_fit_stops_the_batch(client: Ideogram, box
     assert [] == box.ledger.duplicates
 
 
-async def test_c04_a_folder_that_cannot_be_written_costs_nothing(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_a_folder_that_cannot_be_written_costs_nothing(client: Ideogram, box: Sandbox, tmp_path: Path):
     """A file in the folder's place, or a disk that is read only, is noticed before anything is sent."""
     (tmp_path / "file").write_text("")
     for folder in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/nowhere")):
@@ -131,7 +131,7 @@ async def test_c04_a_folder_that_cannot_be_written_costs_nothing(client: Ideogra
     assert [] == box.requests
 
 
-async def test_c04_a_disk_that_is_read_only(client: Ideogram, box: Sandbox, small_disk: Path):
+async def test_a_read_only_disk_costs_nothing(client: Ideogram, box: Sandbox, small_disk: Path):
     """So is a disk that was mounted read only."""
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     with pytest.raises(OSError, match="Read-only"):
@@ -140,7 +140,7 @@ async def test_c04_a_disk_that_is_read_only(client: Ideogram, box: Sandbox, smal
     assert [] == box.requests
 
 
-async def test_c06_a_failed_sync_is_not_repeated(
+async def test_a_failed_sync_is_not_repeated(
     client: Ideogram, box: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """An image whose sync fails stays linked, the batch stops, and the next run stores it without a new call."""
@@ -165,7 +165,7 @@ async def test_c06_a_failed_sync_is_not_repeated(
     assert (paid, paid) == (images(tmp_path), len(box.requests))
 
 
-async def test_c07_what_stands_at_the_place_is_never_overwritten(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_an_existing_file_is_never_overwritten(client: Ideogram, box: Sandbox, tmp_path: Path):
     """The same bytes are adopted; other bytes stay, and the image is a conflict."""
     await run(client, foxes(2), tmp_path / "first")
     folder = tmp_path / "second"
@@ -179,7 +179,7 @@ async def test_c07_what_stands_at_the_place_is_never_overwritten(client: Ideogra
     assert b"mine" == (folder / "fox-1-0.png").read_bytes()
 
 
-async def test_c09_deleted_files_are_fetched_again(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_deleted_files_are_downloaded_again(client: Ideogram, box: Sandbox, tmp_path: Path):
     """What was deleted comes back while its link lives, and is expired afterwards; nothing is bought again."""
     await run(client, foxes(5), tmp_path)
     for n in range(3):
@@ -197,9 +197,7 @@ async def test_c09_deleted_files_are_fetched_again(client: Ideogram, box: Sandbo
     assert 5 == len(box.requests)
 
 
-async def test_c14_a_slow_disk_does_not_hold_the_loop(
-    client: Ideogram, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+async def test_a_slow_disk_does_not_block_the_loop(client: Ideogram, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """While a sync takes half a second, the event loop goes round."""
     lags: list[float] = []
 
@@ -221,7 +219,7 @@ async def test_c14_a_slow_disk_does_not_hold_the_loop(
     assert sorted(lags)[int(len(lags) * 0.99)] < 0.05
 
 
-async def test_d07_a_second_batch_finds_the_folder_taken(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_a_second_batch_finds_the_folder_locked(client: Ideogram, box: Sandbox, tmp_path: Path):
     """It is refused at once by name, sends nothing, and the first goes on."""
     box.hold()
     async with asyncio.timeout(TIMES_OUT), client.batch(foxes(3), tmp_path) as batch:
@@ -235,7 +233,7 @@ async def test_d07_a_second_batch_finds_the_folder_taken(client: Ideogram, box: 
     assert (3, 3) == (len(found), len(box.requests))
 
 
-def test_d08_a_child_that_lives_on_does_not_keep_the_folder(tmp_path: Path):
+def test_a_surviving_child_process_does_not_keep_the_lock(tmp_path: Path):
     """When the owner is killed, a child that it forked earlier holds nothing."""
     script = f"""if True:
         import os, signal, time
@@ -261,7 +259,7 @@ def test_d08_a_child_that_lives_on_does_not_keep_the_folder(tmp_path: Path):
     os.kill(child, 9)
 
 
-async def test_d20_a_service_that_only_fails_is_left_alone(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_a_row_of_ambiguous_calls_stops_the_batch(client: Ideogram, box: Sandbox, tmp_path: Path):
     """Five calls in doubt in a row stop the batch; no more are sent than those in flight besides."""
     box.fail(fault=Fault.status(500), times=1000)
     report = await run(client, foxes(100), tmp_path)
@@ -270,7 +268,7 @@ async def test_d20_a_service_that_only_fails_is_left_alone(client: Ideogram, box
     assert len(box.requests) == len(report.ambiguous) <= 15
 
 
-async def test_d23_a_clock_that_jumps_expires_nothing(
+async def test_a_clock_that_jumps_expires_nothing(
     client: Ideogram, box: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """A link that seems past by our clock is tried all the same."""
@@ -282,7 +280,7 @@ async def test_d23_a_clock_that_jumps_expires_nothing(
     assert {JobState.DONE: 3} == report.by_state
 
 
-async def test_a17_an_empty_account_stops_the_batch(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_an_empty_account_stops_the_batch(client: Ideogram, box: Sandbox, tmp_path: Path):
     """After a 402 nothing more is sent, what flies is stored, and the next run pays for the rest, once each."""
     box.fail(fault=Fault.status(402), after=36, times=1000)
     report = await run(client, foxes(100), tmp_path)
@@ -299,9 +297,7 @@ async def test_a17_an_empty_account_stops_the_batch(client: Ideogram, box: Sandb
 
 
 @pytest.mark.parametrize(("status", "words"), [(401, "key"), (403, "key"), (307, "redirects")])
-async def test_a18_a_refused_key_stops_the_batch(
-    client: Ideogram, box: Sandbox, tmp_path: Path, status: int, words: str
-):
+async def test_a_refused_key_stops_the_batch(client: Ideogram, box: Sandbox, tmp_path: Path, status: int, words: str):
     """What is refused to one is refused to all: no more is sent than what was in flight."""
     box.fail(fault=Fault.status(status), times=1000)
     report = await run(client, foxes(100), tmp_path)
@@ -310,7 +306,7 @@ async def test_a18_a_refused_key_stops_the_batch(
     assert len(box.requests) <= 10
 
 
-async def test_a18_no_key_at_all(box: Sandbox, tmp_path: Path):
+async def test_a_missing_key_sends_nothing(box: Sandbox, tmp_path: Path):
     """Without a key nothing is sent, and the folder stays as it was."""
     async with connected(box.url, api_key="") as client:
         report = await run(client, foxes(30), tmp_path)
@@ -319,7 +315,7 @@ async def test_a18_no_key_at_all(box: Sandbox, tmp_path: Path):
     assert [] == box.requests
 
 
-async def test_a19_a_bad_request_concerns_its_job(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_a_bad_request_concerns_only_its_job(client: Ideogram, box: Sandbox, tmp_path: Path):
     """One rejected job is unpaid and not sent again; twenty in a row stop the batch."""
     box.fail(fault=Fault.status(400), after=3)
     report = await run(client, foxes(10), tmp_path)
@@ -339,7 +335,7 @@ async def test_a19_a_bad_request_concerns_its_job(client: Ideogram, box: Sandbox
     assert len(box.requests) <= 30
 
 
-async def test_a26_a_captive_portal_stops_the_batch(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_a_captive_portal_stops_the_batch(client: Ideogram, box: Sandbox, tmp_path: Path):
     """Answers that nobody can read are kept, not asked for again, and stop the batch when three come in a row."""
     box.fail(fault=Fault.wrong_type, times=1000)
     report = await run(client, foxes(100), tmp_path)

@@ -315,7 +315,7 @@ def run(box: Sandbox, jobs: list[Job] | None, folder: Folder):
     ("how", "posts", "state"), [("lost", 0, "partial"), ("retry", 1, "done"), ("adopt", 0, "done")]
 )
 async def test_a_decision_sends_what_it_says_and_no_more(tmp_path: Path, how, posts: int, state: str):
-    """D24: after `retry` the next run makes exactly one call; after `lost` and `adopt`, none; adopted is collected."""
+    """After `retry` the next run makes exactly one call; after `lost` and `adopt`, none; adopted is collected."""
     folder, jobs = Folder(tmp_path / "out"), [Job(Generate("a fox", seed=3), id="fox")]
     async with Sandbox() as box:
         async with Ideogram("key", base_url=box.url) as client:

@@ -102,7 +102,7 @@ def kill_at_random(child: subprocess.Popen[str], rng: random.Random) -> bool:
     return child.returncode == 0
 
 
-def test_d01_random_kills_cost_nothing_twice(judge: Judge, tmp_path: Path):
+def test_random_kills_cost_nothing_twice(judge: Judge, tmp_path: Path):
     """However often a batch is killed: what is stored stays, and a kill leaves no more in doubt than was in flight."""
     rng = random.Random(7)
     jobs, killed, number, doubts = 60, 0, 0, 0
@@ -120,7 +120,7 @@ def test_d01_random_kills_cost_nothing_twice(judge: Judge, tmp_path: Path):
     sys.stdout.write(f"{killed} kills in {number} batches: {doubts} calls in doubt, 0 paid twice, 0 images lost\n")
 
 
-def test_d02_random_kills_lose_nothing_when_asked_to_pay(judge: Judge, tmp_path: Path):
+def test_random_kills_lose_nothing_with_retry_ambiguous(judge: Judge, tmp_path: Path):
     """With `retry_ambiguous` every job is stored or was sent twice, and a kill costs what was in flight at most."""
     rng = random.Random(11)
     jobs, killed, number, extra = 60, 0, 0, 0

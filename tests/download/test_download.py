@@ -120,7 +120,7 @@ async def test_refused_before_the_disk(downloads: Downloads, folder: Path) -> No
 
 
 async def test_same_bytes(downloads: Downloads, origin: Origin, folder: Path) -> None:
-    """C07: the same bytes at the target are adopted."""
+    """The same bytes at the target are adopted."""
     origin.answers = [ok(IMAGE)]
     (folder / "fox.png").write_bytes(IMAGE)
     before = (folder / "fox.png").stat().st_ino
@@ -129,7 +129,7 @@ async def test_same_bytes(downloads: Downloads, origin: Origin, folder: Path) ->
 
 
 async def test_other_bytes(downloads: Downloads, origin: Origin, folder: Path) -> None:
-    """C07: other bytes are never overwritten, and the link is not asked again."""
+    """Other bytes are never overwritten, and the link is not asked again."""
     origin.answers = [ok(IMAGE)]
     (folder / "fox.png").write_bytes(b"mine")
     with pytest.raises(FileConflictError) as caught:
@@ -155,7 +155,7 @@ async def test_store(downloads: Downloads, origin: Origin, folder: Path) -> None
 
 @pytest.mark.parametrize("failure", [status(code) for code in (500, 502, 503, 408, 425, 429, 520)])
 async def test_passing_failures(downloads: Downloads, origin: Origin, folder: Path, failure: bytes) -> None:
-    """B01: failures that pass are waited out, with GETs only."""
+    """Failures that pass are waited out, with GETs only."""
     origin.answers = [failure, failure, ok(IMAGE)]
     path = await downloads.download(origin.url(), folder)
 
@@ -176,7 +176,7 @@ CUT = {
 
 @pytest.mark.parametrize("cut", CUT.values(), ids=CUT.keys())
 async def test_cut(downloads: Downloads, origin: Origin, folder: Path, cut: bytes) -> None:
-    """B02: an image that is cut three times is stored whole at the fourth."""
+    """An image that is cut three times is stored whole at the fourth."""
     origin.answers = [cut, cut, cut, ok(IMAGE)]
     path = await downloads.download(origin.url(), folder)
 
@@ -197,7 +197,7 @@ async def test_always_cut(downloads: Downloads, origin: Origin, folder: Path, cu
 
 @pytest.mark.parametrize("code", [403, 404, 410])
 async def test_gone(downloads: Downloads, origin: Origin, folder: Path, code: int) -> None:
-    """B05: a link that is refused before its time is asked twice more."""
+    """A link that is refused before its time is asked twice more."""
     origin.answers = [status(code)]
     with pytest.raises(LinkExpiredError) as caught:
         await downloads.download(origin.url(), folder)
@@ -213,7 +213,7 @@ async def test_gone_for_a_moment(downloads: Downloads, origin: Origin, folder: P
 
 
 async def test_expired(downloads: Downloads, origin: Origin, folder: Path) -> None:
-    """B06: a link that is refused after its time is asked exactly once."""
+    """A link that is refused after its time is asked exactly once."""
     origin.answers = [status(403)]
     with pytest.raises(LinkExpiredError):
         await downloads.download(origin.url(query=PAST), folder)
@@ -230,7 +230,7 @@ async def test_expired_by_a_wrong_clock(downloads: Downloads, origin: Origin, fo
 
 @pytest.mark.parametrize("body", [b"<html>Sign in</html>", b""])
 async def test_not_an_image(downloads: Downloads, origin: Origin, folder: Path, body: bytes) -> None:
-    """B07: a page that calls itself an image is asked for three times."""
+    """A page that calls itself an image is asked for three times."""
     origin.answers = [ok(body, "Content-Type: image/png")]
     with pytest.raises(NotAnImageError):
         await downloads.download(origin.url(), folder)
@@ -239,14 +239,14 @@ async def test_not_an_image(downloads: Downloads, origin: Origin, folder: Path, 
 
 
 async def test_jpeg_called_png(downloads: Downloads, origin: Origin, folder: Path) -> None:
-    """B08: a JPEG behind `.png`, sent as text, is stored as `.jpg`."""
+    """A JPEG behind `.png`, sent as text, is stored as `.jpg`."""
     origin.answers = [ok(picture("JPEG"), "Content-Type: text/html")]
 
     assert folder / "fox.jpg" == await downloads.download(origin.url("/fox.png"), folder)
 
 
 async def test_declared_too_large(downloads: Downloads, origin: Origin, folder: Path) -> None:
-    """B09: ten announced gigabytes are refused at once, and once."""
+    """Ten announced gigabytes are refused at once, and once."""
     origin.answers = [ok(IMAGE, length=10 * 10**9)]
     with pytest.raises(ImageTooLargeError):
         await downloads.download(origin.url(), folder)
@@ -255,7 +255,7 @@ async def test_declared_too_large(downloads: Downloads, origin: Origin, folder: 
 
 
 async def test_endless(wired: Wired, origin: Origin, folder: Path) -> None:
-    """B09: an endless image is cut at the cap."""
+    """An endless image is cut at the cap."""
     sent = []
 
     async def endless(writer: asyncio.StreamWriter) -> None:
@@ -283,7 +283,7 @@ async def test_exactly_the_cap(wired: Wired, origin: Origin, folder: Path) -> No
 
 
 async def test_too_many_pixels(downloads: Downloads, origin: Origin, folder: Path) -> None:
-    """B13: a header that promises 400 million pixels is enough."""
+    """A header that promises 400 million pixels is enough."""
     origin.answers = [ok(png(20_000, 20_000))]
     with pytest.raises(ImageTooLargeError):
         await downloads.download(origin.url(), folder)
@@ -292,7 +292,7 @@ async def test_too_many_pixels(downloads: Downloads, origin: Origin, folder: Pat
 
 
 async def test_stall(downloads: Downloads, origin: Origin, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """B14: a host that falls silent after the headers, or in the middle, is asked again."""
+    """A host that falls silent after the headers, or in the middle, is asked again."""
     monkeypatch.setattr("ideogram_async._download.stream.SOCK_READ", 0.05)
     origin.answers = [origin.held(ok(b"", length=len(IMAGE))), origin.held(ok(HALF, length=len(IMAGE))), ok(IMAGE)]
 
@@ -357,7 +357,7 @@ async def test_events(wired: Wired, origin: Origin, folder: Path) -> None:
 
 @pytest.mark.parametrize("target", ["missing/fox.png", "file/fox.png", "file/"])
 async def test_bad_target(downloads: Downloads, origin: Origin, folder: Path, target: str) -> None:
-    """C04: a target that cannot be written is told by the system's own error, before any GET."""
+    """A target that cannot be written is told by the system's own error, before any GET."""
     (folder / "file").write_bytes(b"")
     with pytest.raises(OSError, match=r"No such|Not a directory|exists"):
         await downloads.download(origin.url(), f"{folder}/{target}")
@@ -383,7 +383,7 @@ def mount(folder: Path) -> Generator[Callable[[str], Path]]:
 
 
 async def test_read_only(downloads: Downloads, origin: Origin, folder: Path, mount: Callable[[str], Path]) -> None:
-    """C04: a read-only folder is noticed before any GET."""
+    """A read-only folder is noticed before any GET."""
     disk = mount("size=1m,ro")
     with pytest.raises(OSError, match="Read-only") as caught:
         await downloads.download(origin.url(), disk)
@@ -392,7 +392,7 @@ async def test_read_only(downloads: Downloads, origin: Origin, folder: Path, mou
 
 
 async def test_full_disk(downloads: Downloads, origin: Origin, folder: Path, mount: Callable[[str], Path]) -> None:
-    """C01: a full disk is told as itself, leaves no part, and is not tried again; when freed, the image is stored."""
+    """A full disk is told as itself, leaves no part, and is not tried again; when freed, the image is stored."""
     disk = mount("size=2m")
     (disk / "ballast").write_bytes(bytes(1_500_000))
     image = picture("PNG", side=640)
@@ -410,7 +410,7 @@ async def test_full_disk(downloads: Downloads, origin: Origin, folder: Path, mou
 async def test_failed_fsync(
     downloads: Downloads, origin: Origin, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """C06: after a failed fsync nothing is tried again, neither the fsync nor the GET."""
+    """After a failed fsync nothing is tried again, neither the fsync nor the GET."""
     calls: list[int] = []
 
     def failing(fd: int) -> None:
@@ -426,7 +426,7 @@ async def test_failed_fsync(
 
 
 async def test_slow_disk(downloads: Downloads, origin: Origin, folder: Path, hold: Callable[[str], Stop]) -> None:
-    """C14: while an fsync takes its time, the event loop serves others."""
+    """While an fsync takes its time, the event loop serves others."""
     origin.answers = [ok(IMAGE)]
     stop = hold("fsync")
     slow = asyncio.create_task(downloads.download(origin.url(), folder))

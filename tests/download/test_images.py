@@ -132,7 +132,7 @@ async def test_connections_are_kept(wired: Wired, origin: Origin) -> None:
 
 
 async def test_bare_request(wired: Wired, origin: Origin, other: Origin) -> None:
-    """B15: no key, no cookie and no credentials reach an image host, not even after a redirect."""
+    """No key, no cookie and no credentials reach an image host, not even after a redirect."""
     origin.answers = [redirect(other.url("/there.png"))]
     other.answers = [ok(IMAGE, "Set-Cookie: a=b"), ok(IMAGE)]
     downloads = wired.downloads()
@@ -211,7 +211,7 @@ async def test_redirect_to_nowhere(downloads: Downloads, origin: Origin) -> None
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 async def test_encoded(downloads: Downloads, origin: Origin, encoding: str) -> None:
-    """B16: a host that compresses all the same is understood."""
+    """A host that compresses all the same is understood."""
     body = gzip.compress(IMAGE) if encoding == "gzip" else zlib.compress(IMAGE)
     origin.answers = [ok(body, f"Content-Encoding: {encoding}")]
     async with downloads.stream(origin.url()) as stream:
@@ -229,14 +229,14 @@ async def test_encoded_and_cut(downloads: Downloads, origin: Origin) -> None:
 
 @pytest.mark.parametrize("encoding", ["br", "zstd", "rot13", "gzip"])
 async def test_unreadable_encoding(wired: Wired, origin: Origin, encoding: str) -> None:
-    """B16: an encoding that cannot be read is an error of ours."""
+    """An encoding that cannot be read is an error of ours."""
     origin.answers = [ok(b"\x1b" + IMAGE[:-1], f"Content-Encoding: {encoding}")]
     with pytest.raises(DownloadError):
         await wired.downloads(retry=Retry(attempts=1)).fetch(origin.url())
 
 
 async def test_bomb(wired: Wired, origin: Origin, folder: Path) -> None:
-    """B10: 200 megabytes in 200 kilobytes stop at the cap, with little memory."""
+    """200 megabytes in 200 kilobytes stop at the cap, with little memory."""
     squeeze = zlib.compressobj(9, zlib.DEFLATED, 31)
     bomb = squeeze.compress(png()[:33] + (200 * MiB).to_bytes(4, "big") + b"IDAT")
     for _ in range(200):

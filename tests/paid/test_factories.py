@@ -99,7 +99,7 @@ async def test_answered(factory: Any) -> None:
 
 @pytest.mark.parametrize("factory", FACTORIES.values(), ids=FACTORIES)
 async def test_never_elsewhere(factory: Any) -> None:
-    """A30: no session carries a paid call to another origin."""
+    """No session carries a paid call to another origin."""
     async with RawServer(OK) as elsewhere, RawServer(status(307, b"", {"Location": elsewhere.url}), OK) as server:
         async with connected(server.url, session_factory=factory) as client:
             with pytest.raises((APIStatusError, AmbiguousError)):

@@ -26,7 +26,7 @@ def facts(error: NotSentError) -> tuple[Billed, bool, Phase]:
 
 
 async def test_refused_twice() -> None:
-    """A01: connections are refused twice, then all is well: three attempts, one paid."""
+    """Connections are refused twice, then all is well: three attempts, one paid."""
     async with RawServer(OK, is_listening=False) as server:
         events = Events()
 
@@ -57,7 +57,7 @@ async def test_refused_always() -> None:
 
 
 async def test_no_name_until_the_deadline() -> None:
-    """A02: while no name is found, attempts go on to the deadline; nothing was sent."""
+    """While no name is found, attempts go on to the deadline; nothing was sent."""
     events = Events()
     factory = resolving(NoNames)
     async with connected("https://api.test", session_factory=factory, retry=PATIENT, on_event=events) as client:
@@ -70,7 +70,7 @@ async def test_no_name_until_the_deadline() -> None:
 
 
 async def test_unknown_certificate() -> None:
-    """A03: a certificate that nobody vouches for ends the call at once, before a byte of HTTP."""
+    """A certificate that nobody vouches for ends the call at once, before a byte of HTTP."""
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(PEM)
     async with RawServer(OK, tls=tls) as server:
@@ -85,7 +85,7 @@ async def test_unknown_certificate() -> None:
 
 @pytest.mark.parametrize("timeout", [Timeout(connect=0.05), Timeout(total=0.05, connect=None)])
 async def test_slow_lookup(timeout: Timeout) -> None:
-    """A05: a connection that takes too long was not made, whichever clock says so, and is tried again."""
+    """A connection that takes too long was not made, whichever clock says so, and is tried again."""
     events = Events()
     async with connected(
         "https://api.test", session_factory=resolving(SlowNames), timeout=timeout, on_event=events
@@ -98,7 +98,7 @@ async def test_slow_lookup(timeout: Timeout) -> None:
 
 
 async def test_full_backlog() -> None:
-    """A05: nor does a server answer whose queue of connections is full."""
+    """Nor does a server answer whose queue of connections is full."""
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)

@@ -38,7 +38,7 @@ KINDS: dict[int, type[IdeogramError]] = {
 
 @pytest.mark.parametrize(("code", "kind"), KINDS.items())
 async def test_refusal(code: int, kind: type[IdeogramError]) -> None:
-    """A18, A20: a refusal has its own error, is not billed and not tried again."""
+    """A refusal has its own error, is not billed and not tried again."""
     async with RawServer(refused(code, retry_after="0"), OK) as server:
         events = Events()
         async with connected(server.url, on_event=events) as client:
@@ -62,7 +62,7 @@ async def test_a_cut_refusal_is_one() -> None:
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
 async def test_redirect(code: int) -> None:
-    """A30: a redirect of the API is never followed, so neither key nor prompt goes elsewhere."""
+    """A redirect of the API is never followed, so neither key nor prompt goes elsewhere."""
     async with RawServer(OK) as elsewhere:
         away = status(code, b"", {"Location": f"{elsewhere.url}/v1/ideogram-v3/generate"})
         async with RawServer(away, OK) as server, connected(server.url) as client:
@@ -74,7 +74,7 @@ async def test_redirect(code: int) -> None:
 
 
 async def test_redirect_of_a_free_call() -> None:
-    """A30: neither is that of a GET."""
+    """Neither is that of a GET."""
     async with RawServer(OK) as elsewhere, RawServer(status(302, b"", {"Location": elsewhere.url})) as server:
         async with connected(server.url) as client:
             with pytest.raises(APIStatusError):

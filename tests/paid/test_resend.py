@@ -32,7 +32,7 @@ LOST: Script = (whole, reset)
 
 
 async def test_lost_twice() -> None:
-    """A09: a call that is lost twice is sent twice, never a third time."""
+    """A call that is lost twice is sent twice, never a third time."""
     async with RawServer(LOST, LOST, OK) as server:
         events = Events()
         async with connected(server.url, retry=ONCE_MORE, on_event=events) as client:

@@ -30,7 +30,7 @@ def layered(send: Send, policy: Retry, limiter: ImageLimiter, events: Events | N
 
 
 async def test_five_times() -> None:
-    """A13: after five refusals the call is done and paid once, and no attempt was used."""
+    """After five refusals the call is done and paid once, and no attempt was used."""
     async with RawServer(*[INFLIGHT] * 5, OK) as server:
         events = Events()
         async with connected(server.url, on_event=events, retry=Retry(base=0.0, attempts=1)) as client:
@@ -55,7 +55,7 @@ async def test_wait_is_over() -> None:
 
 
 async def test_told_limit_holds() -> None:
-    """A14: once the service has told its limit, no more images are in progress than that."""
+    """Once the service has told its limit, no more images are in progress than that."""
     async with RawServer(INFLIGHT, (whole, stall)) as server:
         limiter = impatient()
         async with connected(server.url, limiter=limiter) as client:
@@ -75,7 +75,7 @@ async def test_told_limit_holds() -> None:
 
 @virtual
 async def test_retry_after_holds_everybody() -> None:
-    """A15: after `Retry-After: 7` nobody sends for 7 seconds, and nobody who is new."""
+    """After `Retry-After: 7` nobody sends for 7 seconds, and nobody who is new."""
     send = FakeSend(reply(429, headers=[("retry-after", "7")]), reply())
     together = layered(send, Retry(), ImageLimiter(10, rng=Draws()))
     first = asyncio.create_task(together(call()))
@@ -156,7 +156,7 @@ async def test_refusal_after_doubt() -> None:
 
 
 async def test_many_calls_through_one_policy() -> None:
-    """A37: fifty calls at once share one policy, and none gets another's attempts or errors."""
+    """Fifty calls at once share one policy, and none gets another's attempts or errors."""
     scripts = [refused(400), OK]
     async with RawServer(*[script for _ in range(25) for script in scripts]) as server:
         events = Events()
@@ -170,7 +170,7 @@ async def test_many_calls_through_one_policy() -> None:
 
 @virtual
 async def test_attempts_are_counted_call_by_call() -> None:
-    """A37: each of fifty calls has its own five attempts, whatever the others do meanwhile."""
+    """Each of fifty calls has its own five attempts, whatever the others do meanwhile."""
     policy, limiter = Retry(base=1.0, attempts=5), ImageLimiter(10)
     sends = [FakeSend(*[NOT_SENT] * (n % 5), reply(200 + n)) for n in range(50)]
     replies = await asyncio.gather(*(layered(send, policy, limiter)(call()) for send in sends))
