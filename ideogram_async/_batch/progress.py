@@ -27,9 +27,6 @@ class Past:
     """Jobs that may have run."""
 
 
-EVERYTHING = {"call_id": "batch", "operation": "batch"}
-
-
 class Progress:
     """Counts jobs, images, money and time of a run."""
 
@@ -56,21 +53,35 @@ class Progress:
     def add(self, result: JobResult, row: JobRow) -> None:
         """Count a job that is settled as far as this run goes."""
         self._tally.add(result, certain=certain_of(row.state, row.usd))
-        if self._stack.emit.is_heard:
-            stored = sum(image.state is ImageState.STORED for image in result.images)
-            facts = {"job_id": result.id, "state": str(result.state), "stored": stored, "cost_usd": result.cost_usd}
-            self._stack.emit(JobFinished, call_id=result.key, operation=str(result.request.endpoint), **facts)
+        if self._stack.emit.enabled:
+            event = JobFinished(
+                call_id=result.key,
+                operation=str(result.request.endpoint),
+                job_id=result.id,
+                state=str(result.state),
+                stored=sum(image.state is ImageState.STORED for image in result.images),
+                cost_usd=result.cost_usd,
+            )
+            self._stack.emit(event)
 
     def note_stop(self) -> None:
         """Tell that nothing more is sent."""
-        self._stack.emit(BatchStopped, **EVERYTHING, reason=self._halt.reason)
+        if self._stack.emit.enabled:
+            self._stack.emit(BatchStopped(call_id="batch", operation="batch", reason=self._halt.reason or ""))
 
     def end(self) -> None:
         """Stop the clock, and tell the end."""
         self._ended = time.monotonic()
-        report = self.report()
-        facts = {"jobs": report.jobs, "spent_usd": report.spent_usd, "in_doubt_usd": report.in_doubt_usd}
-        self._stack.emit(BatchFinished, **EVERYTHING, **facts)
+        if self._stack.emit.enabled:
+            report = self.report()
+            event = BatchFinished(
+                call_id="batch",
+                operation="batch",
+                jobs=report.jobs,
+                spent_usd=report.spent_usd,
+                in_doubt_usd=report.in_doubt_usd,
+            )
+            self._stack.emit(event)
 
     def report(self) -> Report:
         """Sum up, with what earlier runs have left in doubt."""

@@ -72,8 +72,10 @@ class Worker:
         if error is not None or not self._may_be_sent(row):
             return row, error
 
-        facts = {"job_id": row.id or row.key, "weight": row.weight}
-        self._stack.emit(JobStarted, call_id=row.key, operation=row.operation, **facts)
+        if self._stack.emit.enabled:
+            job_id = row.id or row.key
+            self._stack.emit(JobStarted(call_id=row.key, operation=row.operation, job_id=job_id, weight=row.weight))
+
         try:
             request = await self._make_ready(noted)
         except InvalidRequestError as problem:

@@ -298,8 +298,16 @@ class Downloads:
         trial = Trial(link, self._retry, asyncio.get_running_loop().time)
 
         def tell(error: DownloadError) -> None:
-            facts = {"attempt": trial.attempt, "pause": trial.pause, "reason": str(error)}
-            self._emit(Retrying, call_id=call_id, operation=_OPERATION, **facts)
+            if self._emit.enabled:
+                self._emit(
+                    Retrying(
+                        call_id=call_id,
+                        operation=_OPERATION,
+                        attempt=trial.attempt,
+                        pause=trial.pause,
+                        reason=str(error),
+                    )
+                )
 
         return await trying(trial, work, tell)
 
@@ -344,8 +352,17 @@ class Downloads:
 
     async def _settle(self, part: PartFile, name: str, last: list[bytes], call_id: str) -> Stored:
         stored = await in_thread(partial(part.commit, name, last))
-        facts = {"path": stored.path, "size": stored.size, "sha256": stored.sha256, "adopted": stored.adopted}
-        self._emit(Downloaded, call_id=call_id, operation=_OPERATION, **facts)
+        if self._emit.enabled:
+            event = Downloaded(
+                call_id=call_id,
+                operation=_OPERATION,
+                path=stored.path,
+                size=stored.size,
+                sha256=stored.sha256,
+                adopted=stored.adopted,
+            )
+            self._emit(event)
+
         return stored
 
 

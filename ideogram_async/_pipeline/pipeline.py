@@ -24,7 +24,7 @@ from ideogram_async._pipeline.running_call import OnDone, RunningCall
 from ideogram_async._pipeline.sessions import LoopState, SessionFactory, SessionOptions, Sessions
 from ideogram_async._pipeline.uploads import has_files, spooled
 from ideogram_async._redaction import HeaderSecret, Secret
-from ideogram_async._transport.emitter import Emitter, Listener, tell_failure, told
+from ideogram_async._transport.emitter import Emitter, Listener, emit_failure, reporting
 from ideogram_async._transport.http import Http
 from ideogram_async._transport.limit import limited
 from ideogram_async._transport.policy import Retry, Timeout
@@ -202,7 +202,7 @@ class Transport:
 
     def layered_with(self, wrap: Callable[[Send], Send], retry: Retry) -> Send:
         """Put the layers around the last one and another, which is inside the limiter: a journal, say."""
-        return told(self.layered(wrap(self._http), retry), self.emit)
+        return reporting(self.layered(wrap(self._http), retry), self.emit)
 
 
 def api_url(given: str) -> URL:
@@ -332,7 +332,7 @@ class Pipeline:
         try:
             return read(await self._unless_closed(lambda: self.stack.send(call), lambda: _closed(call), local))
         except BaseException as error:
-            tell_failure(self.stack.emit, call, error)
+            emit_failure(self.stack.emit, call, error)
             raise
 
     async def _unless_closed(

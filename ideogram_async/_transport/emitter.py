@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from ideogram_async._transport.tasks import Tasks
 from ideogram_async._wire.call import Call, Send
@@ -35,16 +35,12 @@ class Emitter:
         self._has_failed = False
 
     @property
-    def is_heard(self) -> bool:
-        """Whether anybody wants events."""
+    def enabled(self) -> bool:
+        """Whether events are delivered. Check it before building one."""
         return self._listener is not None or logger.isEnabledFor(logging.DEBUG)
 
-    def __call__(self, kind: type[Event], **facts: Any) -> None:
-        """Build the event and hand it on, if anybody wants it."""
-        if not self.is_heard:
-            return
-
-        event = kind(**facts)
+    def __call__(self, event: Event) -> None:
+        """Log the event and pass it to the listener."""
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("%r", event)
 
@@ -72,34 +68,36 @@ class Emitter:
             logger.error("on_event failed; its further failures are not reported", exc_info=error)
 
 
-def told(send: Send, emit: Emitter) -> Send:
-    """Wrap the layers of a call whose answer is read elsewhere, and later."""
+def reporting(send: Send, emit: Emitter) -> Send:
+    """Wrap layers so that each failed call is reported exactly once."""
 
-    async def send_and_tell(call: Call) -> Reply:
+    async def send_reporting(call: Call) -> Reply:
         try:
             reply = await send(call)
         except BaseException as error:
-            tell_failure(emit, call, error)
+            emit_failure(emit, call, error)
             raise
 
         if not reply.is_success:
-            tell_failure(emit, call, status_error(call, reply))
+            emit_failure(emit, call, status_error(call, reply))
 
         return reply
 
-    return send_and_tell
+    return send_reporting
 
 
-def tell_failure(emit: Emitter, call: Call, error: BaseException) -> None:
-    """Tell what it has ended with, and what that may have cost."""
+def emit_failure(emit: Emitter, call: Call, error: BaseException) -> None:
+    """Report the error that ended a call, and whether the call may have been billed."""
+    if not emit.enabled:
+        return
+
     if isinstance(error, IdeogramError):
         billed, message = error.billed, str(error)
     else:
         may_have_run = call.charged and call.state.may_have_run
         billed, message = Billed.UNKNOWN if may_have_run else Billed.NO, ""
 
-    emit(
-        Failed,
+    event = Failed(
         call_id=call.state.call_id,
         operation=call.operation,
         error=type(error).__name__,
@@ -107,3 +105,4 @@ def tell_failure(emit: Emitter, call: Call, error: BaseException) -> None:
         billed=billed,
         phase=call.state.phase,
     )
+    emit(event)

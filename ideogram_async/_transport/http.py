@@ -84,7 +84,9 @@ class Http:
         state = call.state
         state.phase = Phase.CONNECTING
         state.attempts += 1
-        self.emit(Sending, call_id=state.call_id, operation=call.operation, attempt=state.attempts)
+        if self.emit.enabled:
+            self.emit(Sending(call_id=state.call_id, operation=call.operation, attempt=state.attempts))
+
         reading = _Reading(asyncio.get_running_loop().time())
         key = await self._find_key(call, reading.began)
         try:
@@ -104,14 +106,9 @@ class Http:
             raise _no_reply(call, reading)
 
         reply = reading.reply(state)
-        self.emit(
-            Answered,
-            call_id=state.call_id,
-            operation=call.operation,
-            attempt=state.attempts,
-            status=reply.status,
-            elapsed=reply.elapsed,
-        )
+        if self.emit.enabled:
+            self.emit(_answered(call, reply))
+
         return reply
 
     async def _exchange(self, call: Call, key: HeaderSecret, body: object, reading: _Reading) -> None:
@@ -186,6 +183,16 @@ class _Reading:
             elapsed=asyncio.get_running_loop().time() - self.began,
             in_doubt=state.in_doubt,
         )
+
+
+def _answered(call: Call, reply: Reply) -> Answered:
+    return Answered(
+        call_id=call.state.call_id,
+        operation=call.operation,
+        attempt=call.state.attempts,
+        status=reply.status,
+        elapsed=reply.elapsed,
+    )
 
 
 def _no_reply(call: Call, reading: _Reading) -> TransportError:

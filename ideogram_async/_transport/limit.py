@@ -25,15 +25,9 @@ def limited(send: Send, limiter: Limiter, emit: Emitter) -> Send:
 
         state = call.state
         state.phase = Phase.QUEUED
-        emit(
-            Waiting,
-            call_id=state.call_id,
-            operation=call.operation,
-            weight=call.weight,
-            images=call.images,
-            model=call.model,
-            prompt=call.prompt,
-        )
+        if emit.enabled:
+            emit(_waiting(call))
+
         async with _held(limiter.acquire(call.weight)) as lease:
             if state.deadline is not None:
                 # The deadline bounds the work, not the time in our own queue.
@@ -77,11 +71,24 @@ def _report(call: Call, reply: Reply, limiter: Limiter, emit: Emitter) -> None:
     with _harmless():
         limiter.note_rejected(told, retry_after)
 
-    emit(
-        Throttled,
+    if emit.enabled:
+        emit(
+            Throttled(
+                call_id=call.state.call_id,
+                operation=call.operation,
+                attempt=call.state.attempts,
+                retry_after=retry_after,
+                max_in_flight=told,
+            )
+        )
+
+
+def _waiting(call: Call) -> Waiting:
+    return Waiting(
         call_id=call.state.call_id,
         operation=call.operation,
-        attempt=call.state.attempts,
-        retry_after=retry_after,
-        max_in_flight=told,
+        weight=call.weight,
+        images=call.images,
+        model=call.model,
+        prompt=call.prompt,
     )

@@ -101,18 +101,18 @@ class _Judge:
         self._call.state.in_doubt |= failed and self._call.charged
 
     def _tell(self, outcome: Reply | TransportError, pause: float) -> None:
-        if self._throttled_at is not None:
+        if self._throttled_at is not None or not self._emit.enabled:
             return
 
         state = self._call.state
-        self._emit(
-            Retrying,
+        event = Retrying(
             call_id=state.call_id,
             operation=self._call.operation,
             attempt=state.attempts,
             pause=pause,
             reason=f"status {outcome.status}" if isinstance(outcome, Reply) else str(outcome),
         )
+        self._emit(event)
 
 
 def _result(state: RetryCallState) -> Any:

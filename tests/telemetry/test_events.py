@@ -14,12 +14,14 @@ import pytest
 from support.clients import CANARY, Events, connected
 from support.rawserver import RawServer, status
 
-from ideogram_async import AmbiguousError, DecodeError, Generate, Waiting
+from ideogram_async import AmbiguousError, BadRequestError, DecodeError, Generate, Retry, Waiting
+from ideogram_async._batch import progress, task
+from ideogram_async._download import downloader
 from ideogram_async._redaction import RedactedStr
 from ideogram_async._transport import emitter, http, limit, retry
 from ideogram_async._transport.emitter import Emitter
 from ideogram_async._transport.tasks import Tasks
-from ideogram_async.events import Failed
+from ideogram_async.events import Event, Failed
 from ideogram_async.sandbox import Fault, Sandbox
 
 PROMPT = "a canary in a coal mine"
@@ -125,33 +127,46 @@ async def test_neither_key_nor_prompt_is_told():
 
 
 class Costly:
-    """An event that must not be made."""
+    """An event that must not be built."""
 
     def __init__(self, **facts: Any) -> None:
-        raise AssertionError("an event was built for nobody")
+        raise AssertionError("an event was built without a listener")
 
 
-def test_no_event_is_built_for_nobody():
-    """Without a listener, and without a log at DEBUG, no event is made."""
+def test_an_emitter_without_a_listener_is_disabled():
+    """Without a listener and without a log at DEBUG, events are disabled."""
     assert not logging.getLogger("ideogram_async").isEnabledFor(logging.DEBUG)
 
-    Emitter(None, Tasks)(Costly, call_id="x", operation="x")  # type: ignore[arg-type]
-
-    with pytest.raises(AssertionError, match="for nobody"):
-        Emitter(lambda event: None, Tasks)(Costly, call_id="x", operation="x")  # type: ignore[arg-type]
+    assert not Emitter(None, Tasks).enabled
+    assert Emitter(lambda event: None, Tasks).enabled
 
 
-async def test_a_whole_call_builds_none(monkeypatch: pytest.MonkeyPatch):
-    """A call of a client that nobody listens to builds no event from its beginning to its end."""
-    for module in (limit, http, emitter, retry):
-        for name in {"Waiting", "Sending", "Answered", "Throttled", "Retrying", "Failed"} & {*vars(module)}:
-            monkeypatch.setattr(module, name, Costly)
+async def test_no_event_is_built_without_a_listener(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """A client without a listener builds no event: not for calls, retries, failures, downloads or batches."""
+    sites = (limit, http, emitter, retry, downloader, task, progress)
+    events = [(module, name) for module in sites for name, value in vars(module).items() if _is_event(value)]
+    for module, name in events:
+        monkeypatch.setattr(module, name, Costly)
 
-    async with Sandbox() as box, connected(box.url) as client:
+    async with Sandbox() as box, connected(box.url, retry=Retry(base=0.0)) as client:
         box.fail("generate", fault=Fault.status(429))
         answer = await client.generate(PROMPT)
+        await client.download(answer.data[0], tmp_path)
+        box.fail("models", fault=Fault.status(500))
+        await client.models.list()
+        box.fail("generate", fault=Fault.status(400))
+        with pytest.raises(BadRequestError):
+            await client.generate(PROMPT)
 
-        assert 1 == len(answer.data)
+        box.fail("generate", fault=Fault.status(402), after=1)
+        report = await client.run_batch([Generate(PROMPT), Generate("an owl")], tmp_path / "out")
+
+    assert {kind.__name__ for kind in Event.__subclasses__()} == {name for _, name in events}
+    assert 1 == report.images_stored
+
+
+def _is_event(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, Event) and value is not Event
 
 
 async def test_a_reply_that_cannot_be_read_was_paid_for():
