@@ -42,12 +42,12 @@ class PriceTable:
     """
 
     def __init__(self, overrides: Mapping[str, Decimal | str | float] | None = None) -> None:
-        self._rates = dict(_shipped())
+        self._rates = dict(bundled_prices())
         for name, usd in (overrides or {}).items():
             if name not in self._rates:
                 raise ValueError(f"prices: no rate is called {name!r}; there are {', '.join(sorted(self._rates))}")
 
-            self._rates[name] = _price(_amount(name, usd), as_of=None, source="caller")
+            self._rates[name] = _price(parse_usd(f"prices: {name}", usd), as_of=None, source="caller")
 
     def estimate(self, request: Request[Any]) -> Price:
         """Say what a request will cost if all its images are made."""
@@ -98,7 +98,8 @@ def _family(path: str, request: Any) -> str:
 
 
 @cache
-def _shipped() -> dict[str, Price]:
+def bundled_prices() -> dict[str, Price]:
+    """Return the bundled price table by rate."""
     tables = json.loads(Path(__file__).with_name("prices.json").read_text())
     return {
         name: _price(Decimal(usd), as_of=date.fromisoformat(table["as_of"]), source=table["source"])
@@ -111,13 +112,18 @@ def _price(usd: Decimal, *, as_of: date | None, source: str) -> Price:
     return Price(usd=usd, per_image=usd, as_of=as_of, source=source)
 
 
-def _amount(name: str, usd: Decimal | str | float) -> Decimal:
+def parse_usd(name: str, value: Decimal | str | float) -> Decimal:
+    """Convert a value to an amount of money; errors start with `name`.
+
+    Raises:
+        ValueError: If the value is not a finite amount of at least zero.
+    """
     try:
-        amount = Decimal(str(usd))
+        usd = Decimal(str(value))
     except ArithmeticError:
-        amount = Decimal("NaN")
+        usd = Decimal("NaN")
 
-    if not amount.is_finite() or amount < 0:
-        raise ValueError(f"prices: {name} must be an amount in USD, not {usd!r}")
+    if not usd.is_finite() or usd < 0:
+        raise ValueError(f"{name} must be an amount in USD, not {value!r}")
 
-    return amount
+    return usd
