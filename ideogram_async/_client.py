@@ -52,15 +52,15 @@ GRACE = 30.0
 class Wired:
     """A client that is wired up. `Ideogram` reads the settings."""
 
-    _shared: ClientConfig
-    _view: RequestOptions
+    _config: ClientConfig
+    _options: RequestOptions
     _prices: PriceTable
-    _exchange: Pipeline
+    _pipeline: Pipeline
 
     @property
     def limiter(self) -> Limiter:
         """What keeps the images in progress within the account's limit; `statistics()` tells how full it is."""
-        return self._shared.limiter
+        return self._config.limiter
 
     def with_options(
         self,
@@ -83,8 +83,8 @@ class Wired:
 
         check_kinds(retry=retry, on_event=on_event)
         view = copy.copy(self)
-        view._view = self._view.changed({name: value for name, value in given.items() if value is not None})
-        view._exchange = view._assemble()
+        view._options = self._options.changed({name: value for name, value in given.items() if value is not None})
+        view._pipeline = view._assemble()
         return view
 
     async def aclose(self, *, grace: float = GRACE) -> None:
@@ -96,7 +96,7 @@ class Wired:
         Args:
             grace: Seconds. 0 ends detached calls at once, like any other.
         """
-        await self._shared.sessions.close(grace)
+        await self._config.sessions.close(grace)
 
     async def __aenter__(self) -> Self:
         return self
@@ -107,9 +107,9 @@ class Wired:
         await self.aclose()
 
     def _assemble(self) -> Pipeline:
-        from ideogram_async._pipeline.pipeline import Pipeline, Transport
+        from ideogram_async._pipeline.pipeline import Pipeline
 
-        return Pipeline(Transport(self._shared, self._view))
+        return Pipeline(self._config, self._options)
 
 
 class Batches(Wired):
@@ -161,7 +161,7 @@ class Batches(Wired):
             ordered=ordered,
             sidecars=sidecars,
         )
-        return Batch(view._exchange.stack, self._prices, jobs, Path(folder), options)
+        return Batch(view._pipeline.transport, self._prices, jobs, Path(folder), options)
 
     async def run_batch(self, jobs: Jobs | None, folder: str | os.PathLike[str], **options: Any) -> Report:
         """Run a batch to its end, and return its report. Takes and raises what `batch` does."""
@@ -179,8 +179,8 @@ class Batches(Wired):
             jobs,
             self._prices,
             limit=int(self.limiter.statistics().limit),
-            max_upload_bytes=self._shared.max_upload_bytes,
-            loopback=self._shared.hosts.loopback,
+            max_upload_bytes=self._config.max_upload_bytes,
+            loopback=self._config.hosts.loopback,
         )
 
     def estimate(self, request: Request[Any], /) -> Price:
@@ -206,7 +206,7 @@ class Calls(Wired):
 
         A cancellation ends the wait at once and gives the places back; what was sent goes on at the service.
         """
-        return await self._exchange.send(request)
+        return await self._pipeline.send(request)
 
     async def start(self, request: Request[R], /, *, on_done: OnDone[R] | None = None) -> RunningCall[R]:
         """Send a request in a task of the client's own, so that no cancellation wastes what was paid for.
@@ -232,7 +232,7 @@ class Calls(Wired):
 
         A cancellation before it returns costs nothing.
         """
-        return await self._exchange.detach(request, on_done)
+        return await self._pipeline.start(request, on_done)
 
     async def raw(
         self,
@@ -262,7 +262,7 @@ class Calls(Wired):
         from ideogram_async._wire.encode import encode_raw
 
         call = encode_raw(method, path, json=json, fields=fields, params=params, charged=charged, weight=weight)
-        return await self._exchange.raw(call)
+        return await self._pipeline.raw(call)
 
 
 class Images(Wired):
@@ -279,7 +279,7 @@ class Images(Wired):
             DownloadError: One of its kinds, if the image cannot be collected.
             OSError: If the target cannot be written.
         """
-        return await self._exchange.collect(lambda: self._exchange.downloads.download(image, target))
+        return await self._pipeline.download(lambda downloads: downloads.download(image, target))
 
     async def fetch(self, image: str | HasUrl) -> bytes:
         """Return an image's bytes, verified. Costs nothing; a cancellation leaves nothing behind.
@@ -287,7 +287,7 @@ class Images(Wired):
         Raises:
             DownloadError: One of its kinds, if the image cannot be collected.
         """
-        return await self._exchange.collect(lambda: self._exchange.downloads.fetch(image))
+        return await self._pipeline.download(lambda downloads: downloads.fetch(image))
 
     def stream(self, image: str | HasUrl) -> AbstractAsyncContextManager[ImageStream]:
         """Open an image to pass it on while it comes: `async with client.stream(image) as stream`.
@@ -299,7 +299,7 @@ class Images(Wired):
         Raises:
             DownloadError: One of its kinds, on opening or while iterating.
         """
-        return self._exchange.stream(image)
+        return self._pipeline.stream(image)
 
 
 SERVICE = "https://api.ideogram.ai"
@@ -391,7 +391,7 @@ class Ideogram(Calls, Images, Batches):
         check_kinds(
             retry=retry, on_event=on_event, limiter=limiter, session_factory=session_factory, image_hosts=image_hosts
         )
-        self._shared = pipeline.ClientConfig.of(
+        self._config = pipeline.ClientConfig.of(
             key=key,
             base_url=(os.environ.get("IDEOGRAM_BASE_URL") or SERVICE) if base_url is None else base_url,
             limiter=max_in_flight if limiter is None else limiter,
@@ -404,14 +404,14 @@ class Ideogram(Calls, Images, Batches):
             max_upload_bytes=max_upload_bytes,
         )
         self._prices = PriceTable(prices)
-        self._view = pipeline.RequestOptions(
+        self._options = pipeline.RequestOptions(
             timeout=timeout_from_environment() if timeout is None else timeout,
             retry=retry,
             extra_headers=extra_headers,
             validate=validate,
             on_event=on_event,
         )
-        self._exchange = self._assemble()
+        self._pipeline = self._assemble()
 
     @property
     def legacy(self) -> Legacy:
@@ -436,5 +436,5 @@ class Ideogram(Calls, Images, Batches):
 
     def __repr__(self) -> str:
         # A traceback that shows locals shows the client whose making has failed, too.
-        shared = getattr(self, "_shared", None)
+        shared = getattr(self, "_config", None)
         return f"<Ideogram {shared.base_url} {shared.limiter!r}>" if shared else "<Ideogram>"

@@ -30,15 +30,15 @@ class Batch:
     """
 
     def __init__(
-        self, stack: Transport, prices: PriceTable, jobs: Jobs | None, folder: Path, options: BatchOptions
+        self, transport: Transport, prices: PriceTable, jobs: Jobs | None, folder: Path, options: BatchOptions
     ) -> None:
-        self._stack = stack
+        self._transport = transport
         self._prices = prices
         self._jobs = jobs
         self._folder = folder
         self._options = options
         self._halt = Halt(self._note_stop)
-        self._progress = Progress(stack, self._halt, options.max_cost_usd)
+        self._progress = Progress(transport, self._halt, options.max_cost_usd)
         self._run: Run | None = None
 
     def report(self) -> Report:
@@ -59,17 +59,17 @@ class Batch:
         if self._run is not None:
             raise RuntimeError("a batch runs once; make another")
 
-        sessions, options = self._stack.shared.sessions, self._options
-        local = self._local = await sessions.open()
-        pool = self._pool = sessions.pool(local, options.max_downloads)
+        sessions, options = self._transport.config.sessions, self._options
+        local = self._local = await sessions.ensure_open()
+        pool = self._pool = sessions.new_image_session(local, options.max_downloads)
         try:
             self._office = await self._opened(local.tasks)
         except BaseException:
-            await local.drop(pool)
+            await local.close_session(pool)
             raise
 
         self._progress.begin()
-        self._run = Run(self._stack, self._prices, self._office, options, pool, self._halt, self._progress)
+        self._run = Run(self._transport, self._prices, self._office, options, pool, self._halt, self._progress)
         self._task = asyncio.create_task(self._run.work(self._jobs))
         return self
 
@@ -110,7 +110,7 @@ class Batch:
         raise StopAsyncIteration
 
     async def _opened(self, tasks: Tasks) -> Office:
-        origin = "sandbox" if self._stack.shared.hosts.loopback else str(self._stack.shared.base_url.origin())
+        origin = "sandbox" if self._transport.config.hosts.loopback else str(self._transport.config.base_url.origin())
         opening = tasks.start(in_thread(partial(Office.open, self._folder, origin=origin)))
         try:
             return await asyncio.shield(opening)
@@ -126,7 +126,7 @@ class Batch:
             await in_thread(self._office.close)
         finally:
             self._office.let_go()
-            await self._local.drop(self._pool)
+            await self._local.close_session(self._pool)
 
     def _note_stop(self) -> None:
         self._progress.note_stop()

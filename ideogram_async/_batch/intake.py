@@ -22,7 +22,7 @@ from ideogram_async._batch.source import Jobs, Source
 from ideogram_async._batch.workspace import Office
 from ideogram_async._operations import Request
 from ideogram_async._pipeline.pipeline import Transport
-from ideogram_async._pipeline.uploads import OpenLink, has_files, spooled
+from ideogram_async._pipeline.uploads import OpenLink, has_files, spool_uploads
 from ideogram_async._prices import PriceTable
 from ideogram_async._transport.tasks import in_thread
 from ideogram_async._wire.encode import weight_of
@@ -32,7 +32,7 @@ from ideogram_async.files import FromJob, ImageFile, as_tuple, is_one_shot
 R = TypeVar("R", bound=Request[Any])
 
 
-@frozen
+@frozen(slots=False)
 class _Single:
     """One file, in the shape of a request."""
 
@@ -68,7 +68,7 @@ class Keeper:
             return file
 
         try:
-            async with spooled(cast(Any, _Single(file)), self.open_link, max_bytes=self.max_bytes) as copied:
+            async with spool_uploads(cast(Any, _Single(file)), self.open_link, max_bytes=self.max_bytes) as copied:
                 return await in_thread(partial(self.inputs.adopt, copied.file))
         except InvalidRequestError as error:
             raise InvalidRequestError([(field, rule) for _, rule in error.problems]) from None
@@ -193,11 +193,11 @@ def _priced(database: sqlite3.Connection, row: JobRow, draft: JobRow) -> JobRow:
 class Feed:
     """Notes jobs in the journal, and finds those that it knows already."""
 
-    def __init__(self, office: Office, prices: PriceTable, stack: Transport) -> None:
+    def __init__(self, office: Office, prices: PriceTable, transport: Transport) -> None:
         self._office = office
         self._prices = prices
-        self._stack = stack
-        self._keeper = Keeper(office.inputs, stack.downloads.stream, stack.shared.max_upload_bytes)
+        self._transport = transport
+        self._keeper = Keeper(office.inputs, transport.downloads.stream, transport.config.max_upload_bytes)
 
     async def note(self, jobs: list[Job], index: int) -> list[Noted]:
         """Find jobs in the journal, or add them as pending. One that breaks rules is not added.
@@ -260,9 +260,9 @@ class Feed:
 
     def _check(self, request: Request[Any]) -> None:
         problems = request.problems(
-            max_upload_bytes=self._stack.shared.max_upload_bytes,
-            loopback=self._stack.shared.hosts.loopback,
-            validate=self._stack.view.validate,
+            max_upload_bytes=self._transport.config.max_upload_bytes,
+            loopback=self._transport.config.hosts.loopback,
+            validate=self._transport.options.validate,
         )
         if problems:
             raise InvalidRequestError(problems, subject=type(request).__name__)

@@ -30,8 +30,8 @@ class Past:
 class Progress:
     """Counts jobs, images, money and time of a run."""
 
-    def __init__(self, stack: Transport, halt: Halt, cap: Decimal | None) -> None:
-        self._stack = stack
+    def __init__(self, transport: Transport, halt: Halt, cap: Decimal | None) -> None:
+        self._transport = transport
         self._halt = halt
         self._tally = Tally()
         self._doubted_before = Decimal(0)
@@ -53,7 +53,7 @@ class Progress:
     def add(self, result: JobResult, row: JobRow) -> None:
         """Count a job that is settled as far as this run goes."""
         self._tally.add(result, certain=certain_of(row.state, row.usd))
-        if self._stack.emit.enabled:
+        if self._transport.emit.enabled:
             event = JobFinished(
                 call_id=result.key,
                 operation=str(result.request.endpoint),
@@ -62,17 +62,17 @@ class Progress:
                 stored=sum(image.state is ImageState.STORED for image in result.images),
                 cost_usd=result.cost_usd,
             )
-            self._stack.emit(event)
+            self._transport.emit(event)
 
     def note_stop(self) -> None:
         """Tell that nothing more is sent."""
-        if self._stack.emit.enabled:
-            self._stack.emit(BatchStopped(call_id="batch", operation="batch", reason=self._halt.reason or ""))
+        if self._transport.emit.enabled:
+            self._transport.emit(BatchStopped(call_id="batch", operation="batch", reason=self._halt.reason or ""))
 
     def end(self) -> None:
         """Stop the clock, and tell the end."""
         self._ended = time.monotonic()
-        if self._stack.emit.enabled:
+        if self._transport.emit.enabled:
             report = self.report()
             event = BatchFinished(
                 call_id="batch",
@@ -81,7 +81,7 @@ class Progress:
                 spent_usd=report.spent_usd,
                 in_doubt_usd=report.in_doubt_usd,
             )
-            self._stack.emit(event)
+            self._transport.emit(event)
 
     def report(self) -> Report:
         """Sum up, with what earlier runs have left in doubt."""
@@ -93,4 +93,4 @@ class Progress:
         )
 
     def _throttled(self) -> int:
-        return self._stack.shared.limiter.statistics().rejected
+        return self._transport.config.limiter.statistics().rejected

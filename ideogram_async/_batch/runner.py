@@ -126,7 +126,7 @@ class Run:
 
     def __init__(
         self,
-        stack: Transport,
+        transport: Transport,
         prices: PriceTable,
         office: Office,
         options: BatchOptions,
@@ -134,15 +134,15 @@ class Run:
         halt: Halt,
         progress: Progress,
     ) -> None:
-        self._stack = stack
+        self._transport = transport
         self._pool = pool
         self._office = office
         self._options = options
         self._halt = halt
         self._progress = progress
-        self._room = Room(int(stack.shared.limiter.statistics().limit))
+        self._room = Room(int(transport.config.limiter.statistics().limit))
         self._chain = Chain(office)
-        self._feed = Feed(office, prices, stack)
+        self._feed = Feed(office, prices, transport)
         self._recovered: dict[str, JobResult] = {}
         self._pulling: asyncio.Task[None] | None = None
         self.outbox = ResultQueue(self._room.alive, is_ordered=options.ordered)
@@ -174,9 +174,9 @@ class Run:
     def _hire(self) -> Worker:
         office, options, halt = self._office, self._options, self._halt
         places = asyncio.Semaphore(options.max_downloads)
-        downloads = self._stack.downloads_over(lambda: self._pool, lambda: places)
+        downloads = self._transport.new_downloads(lambda: self._pool, lambda: places)
         return Worker(
-            self._stack,
+            self._transport,
             office,
             Collector(office.journal, downloads, office.folder, options.names, halt),
             self._progress.budget,

@@ -41,7 +41,7 @@ class Worker:
 
     def __init__(
         self,
-        stack: Transport,
+        transport: Transport,
         office: Office,
         collector: Collector,
         budget: Budget,
@@ -52,7 +52,7 @@ class Worker:
         retry_ambiguous: bool,
         sidecars: bool,
     ) -> None:
-        self._stack = stack
+        self._transport = transport
         self._office = office
         self._journal = office.journal
         self._collector = collector
@@ -64,7 +64,7 @@ class Worker:
         self._retry_ambiguous = retry_ambiguous
         self._sidecars = sidecars
         # A second purchase is decided here, with its money, and not by the layer that tries again.
-        self._retry = attrs.evolve(stack.view.retry, ambiguous=False)
+        self._retry = attrs.evolve(transport.options.retry, ambiguous=False)
 
     async def ask(self, noted: Noted) -> tuple[JobRow, IdeogramError | None]:
         """Send it, if it may be sent and there is money for it. Returns it as it then is, and what went wrong."""
@@ -72,9 +72,9 @@ class Worker:
         if error is not None or not self._may_be_sent(row):
             return row, error
 
-        if self._stack.emit.enabled:
+        if self._transport.emit.enabled:
             job_id = row.id or row.key
-            self._stack.emit(JobStarted(call_id=row.key, operation=row.operation, job_id=job_id, weight=row.weight))
+            self._transport.emit(JobStarted(call_id=row.key, operation=row.operation, job_id=job_id, weight=row.weight))
 
         try:
             request = await self._make_ready(noted)
@@ -86,7 +86,7 @@ class Worker:
             return bought, failure
 
         # The second purchase that was asked for: it needs money of its own.
-        await asyncio.sleep(self._stack.view.retry.backoff(1))
+        await asyncio.sleep(self._transport.options.retry.backoff(1))
         return await self._buy(bought, request)
 
     async def collect(self, noted: Noted, row: JobRow, error: IdeogramError | None) -> JobResult | None:
@@ -158,7 +158,7 @@ class Worker:
         error: IdeogramError | None = None
         try:
             async with self._halt.waiting() as scope:
-                reply = await self._stack.layered_with(self._on_record(record, scope), self._retry)(call)
+                reply = await self._transport.build_stack(self._retry, wrap=self._on_record(record, scope))(call)
 
             error = None if reply.is_success else status_error(call, reply)
             await record.settled()

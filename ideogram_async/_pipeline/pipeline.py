@@ -1,4 +1,4 @@
-"""From a request to its answer: check, copy what can be read once only, encode, send, decode."""
+"""The layers put together: check a request, copy one-shot files, encode, send, decode."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ideogram_async._limiter.limiter import ImageLimiter, Limiter
 from ideogram_async._operations import Request
 from ideogram_async._pipeline.running_call import OnDone, RunningCall
 from ideogram_async._pipeline.sessions import LoopState, SessionFactory, SessionOptions, Sessions
-from ideogram_async._pipeline.uploads import has_files, spooled
+from ideogram_async._pipeline.uploads import has_files, spool_uploads
 from ideogram_async._redaction import HeaderSecret, Secret
 from ideogram_async._transport.emitter import Emitter, Listener, emit_failure, reporting
 from ideogram_async._transport.http import Http
@@ -46,35 +46,187 @@ from ideogram_async.errors import (
 from ideogram_async.files import HasUrl
 from ideogram_async.models.base import Reply
 
-OUR_HEADERS = ("api-key", "host", "content-length", "content-type", "transfer-encoding")
-
-
-def _headers(given: Mapping[str, str] | None) -> dict[str, str]:
-    for name, value in (given or {}).items():
-        if (
-            name.lower() in OUR_HEADERS
-            or not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name)
-            or re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value)
-        ):
-            raise ValueError(f"extra_headers: {name!r} cannot be sent")
-
-    return dict(given or {})
-
-
-def _timeout(given: Timeout | float | str | None) -> Timeout:
-    return Timeout.of(given)
-
-
-def _retry(given: Retry | None) -> Retry:
-    return given or Retry()
-
+T = TypeVar("T")
 
 KeySource: TypeAlias = Secret | Callable[[], str | Awaitable[str]]
+
+RESERVED_HEADERS = ("api-key", "host", "content-length", "content-type", "transfer-encoding")
+
+MAX_CALLS_PER_SLOT = 10
+"""Started calls for each slot of the limiter: more would wait for minutes."""
+
+
+class Pipeline:
+    """The way from a request to its answer, for one view of a client."""
+
+    def __init__(self, config: ClientConfig, options: RequestOptions) -> None:
+        self.transport = Transport(config, options)
+        self._sessions = config.sessions
+
+    async def send(self, request: Request[T]) -> T:
+        """Send a request, and return its answer."""
+        async with self._encoded(request) as call:
+            return await self._run(call, _decoder(call, request))
+
+    async def start(self, request: Request[T], on_done: OnDone[T] | None) -> RunningCall[T]:
+        """Send a request in a task of the running loop, once it is checked and its files are copied."""
+        if on_done is not None and not callable(on_done):
+            raise TypeError(f"on_done must be a function, not {type(on_done).__name__}")
+
+        async with AsyncExitStack() as files:
+            call = await files.enter_async_context(self._encoded(request))
+            state = await self._sessions.ensure_open()
+            self._check_capacity(call, len(state.started_calls))
+            running = RunningCall(request)
+            work = partial(self._finish, call, _decoder(call, request), state, files)
+            task = state.started_calls.start(running.run(work, partial(_closed_error, call), on_done))
+            try:
+                # One of two yields; `_finish` has the other. In the task's first step it takes over the files, which
+                # leaving this block would delete. In its second it may send, and by then this call has returned or
+                # has been cancelled: a cancellation here never leaves a sent call without an owner.
+                await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                task.cancel()
+                raise
+
+        return running
+
+    async def raw(self, call: Call) -> Reply:
+        """Send a call that has no request class, and return its reply."""
+
+        def read(reply: Reply) -> Reply:
+            check(call, reply)
+            return reply
+
+        return await self._run(call, read)
+
+    async def download(self, work: Callable[[Downloads], Awaitable[T]]) -> T:
+        """Run a download until it ends or the client is closed."""
+        downloads = self.transport.downloads
+        return await self._unless_closed(
+            lambda: work(downloads), lambda: DownloadError("the client was closed during a download")
+        )
+
+    def stream(self, image_or_url: str | HasUrl) -> Opening:
+        """Open an image for a block. Closing the client closes it."""
+
+        async def opening() -> ImageStream:
+            stream = await self.download(lambda downloads: downloads.open(image_or_url))
+            self._sessions.current().streams.add(stream)
+            return stream
+
+        return Opening(opening)
+
+    @asynccontextmanager
+    async def _encoded(self, request: Request[Any]) -> AsyncGenerator[Call]:
+        """Check a request, copy its one-shot files for the block, and encode it."""
+        if isinstance(request, type) or not hasattr(request, "endpoint"):
+            raise TypeError(f"send takes a request such as Generate(...), not {type(request).__name__}")
+
+        config, validate = self.transport.config, self.transport.options.validate
+        await check_request(request, config, validate=validate)
+        async with spool_uploads(request, self.stream, max_bytes=config.max_upload_bytes) as ready:
+            if ready is not request:
+                await check_request(ready, config, validate=validate)
+
+            yield encode(ready)
+
+    def _check_capacity(self, call: Call, started: int) -> None:
+        maximum = MAX_CALLS_PER_SLOT * int(self.transport.config.limiter.statistics().limit)
+        if started >= maximum:
+            message = f"{call.operation}: {started} started calls are in flight or queued; nothing was sent"
+            raise NotSentError(message, phase=Phase.QUEUED)
+
+    async def _finish(self, call: Call, read: Callable[[Reply], T], state: LoopState, files: AsyncExitStack) -> T:
+        """Take over the files of a started call, then run it."""
+        async with files.pop_all():
+            # Nothing is sent before `start` has returned; see there.
+            await asyncio.sleep(0)
+            return await self._run(call, read, state)
+
+    async def _run(self, call: Call, read: Callable[[Reply], T], state: LoopState | None = None) -> T:
+        try:
+            send = partial(self.transport.send, call)
+            return read(await self._unless_closed(send, partial(_closed_error, call), state))
+        except BaseException as error:
+            emit_failure(self.transport.emit, call, error)
+            raise
+
+    async def _unless_closed(
+        self, work: Callable[[], Awaitable[T]], closed: Callable[[], IdeogramError], state: LoopState | None = None
+    ) -> T:
+        """Run `work` in the caller's task; `Sessions.close` can end it."""
+        state = state or await self._sessions.ensure_open()
+        if state.is_closing:
+            raise closed()
+
+        scope = asyncio.timeout(None)
+        try:
+            async with state.ended_by_close(scope):
+                return await work()
+        except TimeoutError:
+            if not scope.expired():
+                raise
+
+        raise closed()
+
+
+class Transport:
+    """The layers of one view of a client, without checks, encoding and decoding."""
+
+    def __init__(self, config: ClientConfig, options: RequestOptions) -> None:
+        sessions = config.sessions
+        self.config = config
+        self.options = options
+        self.emit = Emitter(options.on_event, sessions.listeners)
+        self._http = Http(
+            session=lambda: sessions.current().api,
+            base_url=config.base_url,
+            key=config.resolve_key,
+            timeout=options.timeout,
+            extra_headers=options.extra_headers,
+            emit=self.emit,
+        )
+        self.send = self.build_stack(options.retry)
+        self.downloads = self.new_downloads(
+            lambda: sessions.current().images, lambda: sessions.current().download_slots
+        )
+
+    def build_stack(self, retry: Retry, *, wrap: Callable[[Send], Send] | None = None) -> Send:
+        """Put the layers together.
+
+        Args:
+            retry: When to retry.
+            wrap: Adds a layer inside the limiter, such as a journal. The answer is then decoded elsewhere, so the
+                stack itself reports failures.
+        """
+        if wrap is None:
+            return retrying(limited(self._http, self.config.limiter, self.emit), retry, self.emit)
+
+        return reporting(
+            retrying(limited(wrap(self._http), self.config.limiter, self.emit), retry, self.emit), self.emit
+        )
+
+    def new_downloads(
+        self, session: Callable[[], aiohttp.ClientSession], slots: Callable[[], asyncio.Semaphore]
+    ) -> Downloads:
+        """Return downloads over a session; `slots` bounds how many run at once."""
+        # Not the transport itself: a reference back to it would be a cycle.
+        sessions = self.config.sessions
+        return Downloads(
+            session,
+            hosts=self.config.hosts,
+            max_image_bytes=self.config.max_image_bytes,
+            retry=self.options.retry,
+            emit=self.emit,
+            tasks=lambda: sessions.current().tasks,
+            places=slots,
+        )
 
 
 @frozen(kw_only=True)
 class ClientConfig:
-    """What all views of a client have in common."""
+    """The settings and state that all views of a client share."""
 
     key: KeySource
     base_url: URL
@@ -99,12 +251,12 @@ class ClientConfig:
         max_image_bytes: int,
         max_upload_bytes: int,
     ) -> ClientConfig:
-        """Make it of a client's settings.
+        """Convert a client's settings.
 
         Raises:
-            ValueError: If one of them makes no sense.
+            ValueError: If one of them is invalid.
         """
-        url = api_url(base_url)
+        url = parse_base_url(base_url)
         loopback = is_loopback(url)
         options = SessionOptions(
             factory=session_factory,
@@ -123,8 +275,8 @@ class ClientConfig:
             max_upload_bytes=max_upload_bytes,
         )
 
-    async def find_key(self) -> HeaderSecret:
-        """Return the key, asked for anew if it comes from a function.
+    async def resolve_key(self) -> HeaderSecret:
+        """Return the API key; a function is called for each attempt.
 
         Raises:
             AuthenticationError: If there is none.
@@ -132,13 +284,13 @@ class ClientConfig:
         if isinstance(self.key, Secret):
             secret = self.key
         else:
-            given = self.key()
+            value = self.key()
             try:
-                # No key is no reason to fail here: like an empty one, it is missing.
-                secret = Secret((await given if inspect.isawaitable(given) else given) or "")
+                # `None` is not an error of its own: like an empty key, it is missing.
+                secret = Secret((await value if inspect.isawaitable(value) else value) or "")
             finally:
                 # A traceback shows the locals of this frame.
-                del given
+                del value
 
         if not secret:
             raise AuthenticationError("no API key: set IDEOGRAM_API_KEY or pass api_key; nothing was sent", status=401)
@@ -146,13 +298,33 @@ class ClientConfig:
         return secret.reveal()
 
 
+def _check_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
+    for name, value in (headers or {}).items():
+        if (
+            name.lower() in RESERVED_HEADERS
+            or not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name)
+            or re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value)
+        ):
+            raise ValueError(f"extra_headers: {name!r} cannot be sent")
+
+    return dict(headers or {})
+
+
+def _to_timeout(value: Timeout | float | str | None) -> Timeout:
+    return Timeout.of(value)
+
+
+def _to_retry(value: Retry | None) -> Retry:
+    return value or Retry()
+
+
 @frozen(kw_only=True)
 class RequestOptions:
-    """What each view of a client chooses for itself."""
+    """The settings that each view of a client chooses for itself."""
 
-    timeout: Timeout = field(converter=_timeout)
-    retry: Retry = field(converter=_retry)
-    extra_headers: dict[str, str] = field(converter=_headers, repr=False)
+    timeout: Timeout = field(converter=_to_timeout)
+    retry: Retry = field(converter=_to_retry)
+    extra_headers: dict[str, str] = field(converter=_check_headers, repr=False)
     validate: bool
     on_event: Listener | None
 
@@ -161,57 +333,35 @@ class RequestOptions:
         return evolve(self, **options)
 
 
-class Transport:
-    """The layers of one view."""
+async def check_request(request: Request[Any], config: ClientConfig, *, validate: bool = True) -> None:
+    """Check a request against its rules, in a thread if it sends files.
 
-    def __init__(self, shared: ClientConfig, view: RequestOptions) -> None:
-        sessions = shared.sessions
-        self.shared = shared
-        self.view = view
-        self.emit = Emitter(view.on_event, sessions.listeners)
-        self._http = Http(
-            session=lambda: sessions.here().api,
-            base_url=shared.base_url,
-            key=shared.find_key,
-            timeout=view.timeout,
-            extra_headers=view.extra_headers,
-            emit=self.emit,
-        )
-        self.send = self.layered(self._http, view.retry)
-        self.downloads = self.downloads_over(lambda: sessions.here().images, lambda: sessions.here().collecting)
+    Args:
+        request: The request.
+        config: The limits and hosts that apply.
+        validate: Whether the service's rules apply as well as the types.
 
-    def downloads_over(
-        self, session: Callable[[], aiohttp.ClientSession], places: Callable[[], asyncio.Semaphore]
-    ) -> Downloads:
-        """Collect images over a session, so many at once as there are places."""
-        # Not the stack itself: what it keeps must not lead back to it.
-        sessions = self.shared.sessions
-        return Downloads(
-            session,
-            hosts=self.shared.hosts,
-            max_image_bytes=self.shared.max_image_bytes,
-            retry=self.view.retry,
-            emit=self.emit,
-            tasks=lambda: sessions.here().tasks,
-            places=places,
+    Raises:
+        InvalidRequestError: If it breaks rules; the error lists all of them.
+    """
+
+    def list_problems() -> list[tuple[str, str]]:
+        return request.problems(
+            max_upload_bytes=config.max_upload_bytes, loopback=config.hosts.loopback, validate=validate
         )
 
-    def layered(self, last: Send, retry: Retry) -> Send:
-        """Put the layers around the last one: the whole policy in one line."""
-        return retrying(limited(last, self.shared.limiter, self.emit), retry, self.emit)
-
-    def layered_with(self, wrap: Callable[[Send], Send], retry: Retry) -> Send:
-        """Put the layers around the last one and another, which is inside the limiter: a journal, say."""
-        return reporting(self.layered(wrap(self._http), retry), self.emit)
+    problems = await in_thread(list_problems) if has_files(request) else list_problems()
+    if problems:
+        raise InvalidRequestError(problems, subject=type(request).__name__)
 
 
-def api_url(given: str) -> URL:
-    """Check the base URL: https, or http to this machine; a path is welcome, a query is not.
+def parse_base_url(value: str) -> URL:
+    """Parse the base URL: https, or http to this machine. A path is allowed, a query is not.
 
     Raises:
         ValueError: If the key would not be safe there.
     """
-    url = URL(given)
+    url = URL(value)
     is_safe = url.scheme == "https" or (url.scheme == "http" and is_loopback(url))
     if not is_safe or not url.host or url.user or url.query_string or url.fragment:
         raise ValueError("base_url must be https, or http to this machine, without user, query and fragment")
@@ -220,148 +370,20 @@ def api_url(given: str) -> URL:
 
 
 def is_loopback(url: URL) -> bool:
-    """Say whether a URL leads to this machine."""
-    # Read as an address: a name may begin with "127." too, and lead anywhere.
+    """Return whether a URL points to this machine."""
+    # Parsed as an address: a public name may begin with "127." too.
     host = url.host or ""
     return host == "localhost" or hosts.is_loopback(host)
 
 
-T = TypeVar("T")
-
-MAX_CALLS_PER_SLOT = 10
-
-"""RunningCall calls for each place of the limiter: more would wait for minutes, and nobody for them."""
-
-
-class Pipeline:
-    """One view's way to the service."""
-
-    def __init__(self, stack: Transport) -> None:
-        self.stack = stack
-        self._sessions = stack.shared.sessions
-        self.downloads = stack.downloads
-
-    async def send(self, request: Request[T]) -> T:
-        """Send any request, and return its answer."""
-        async with self._encoded(request) as call:
-            return await self._run(call, _reading(call, request))
-
-    async def detach(self, request: Request[T], on_done: OnDone[T] | None) -> RunningCall[T]:
-        """Send any request in a task of the loop's own, once it is checked and its files are copied."""
-        if on_done is not None and not callable(on_done):
-            raise TypeError(f"on_done must be a function, not {type(on_done).__name__}")
-
-        async with AsyncExitStack() as files:
-            call = await files.enter_async_context(self._encoded(request))
-            local = await self._sessions.open()
-            self._admit(call, len(local.detached))
-            detached = RunningCall(request)
-            work = partial(self._finish, call, _reading(call, request), local, files)
-            task = local.detached.start(detached.run(work, partial(_closed, call), on_done))
-            try:
-                # The first step of the task takes the files over; in its second something may be sent.
-                await asyncio.sleep(0)
-            except asyncio.CancelledError:
-                task.cancel()
-                raise
-
-        return detached
-
-    async def raw(self, call: Call) -> Reply:
-        """Send a call that the library has no request for, and return the reply."""
-
-        def read(reply: Reply) -> Reply:
-            check(call, reply)
-            return reply
-
-        return await self._run(call, read)
-
-    async def collect(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Run a download until it ends, or the client is closed."""
-        return await self._unless_closed(work, lambda: DownloadError("the client was closed during a download"))
-
-    def stream(self, image_or_url: str | HasUrl) -> Opening:
-        """Open an image for a block, and pass it on while it comes. Closing the client closes it."""
-
-        async def opening() -> ImageStream:
-            stream = await self.collect(lambda: self.downloads.open(image_or_url))
-            self._sessions.here().streams.add(stream)
-            return stream
-
-        return Opening(opening)
-
-    @asynccontextmanager
-    async def _encoded(self, request: Request[Any]) -> AsyncGenerator[Call]:
-        """Check a request, copy what can be read once only, and make a call of it."""
-        if isinstance(request, type) or not hasattr(request, "endpoint"):
-            raise TypeError(f"send takes a request such as Generate(...), not {type(request).__name__}")
-
-        await self._check(request)
-        async with spooled(request, self.stream, max_bytes=self.stack.shared.max_upload_bytes) as ready:
-            if ready is not request:
-                await self._check(ready)
-
-            yield encode(ready)
-
-    def _admit(self, call: Call, others: int) -> None:
-        most = MAX_CALLS_PER_SLOT * int(self.stack.shared.limiter.statistics().limit)
-        if others >= most:
-            words = f"{call.operation}: {others} detached calls are on their way or in line; nothing was sent"
-            raise NotSentError(words, phase=Phase.QUEUED)
-
-    async def _finish(self, call: Call, read: Callable[[Reply], T], local: LoopState, files: AsyncExitStack) -> T:
-        """Run a detached call, from the moment when whoever has detached it can only leave it alone."""
-        async with files.pop_all():
-            await asyncio.sleep(0)
-            return await self._run(call, read, local)
-
-    async def _check(self, request: Request[Any]) -> None:
-        def problems() -> list[tuple[str, str]]:
-            return request.problems(
-                max_upload_bytes=self.stack.shared.max_upload_bytes,
-                loopback=self.stack.shared.hosts.loopback,
-                validate=self.stack.view.validate,
-            )
-
-        # Files are looked into, and a disk may be slow.
-        found = await in_thread(problems) if has_files(request) else problems()
-        if found:
-            raise InvalidRequestError(found, subject=type(request).__name__)
-
-    async def _run(self, call: Call, read: Callable[[Reply], T], local: LoopState | None = None) -> T:
-        try:
-            return read(await self._unless_closed(lambda: self.stack.send(call), lambda: _closed(call), local))
-        except BaseException as error:
-            emit_failure(self.stack.emit, call, error)
-            raise
-
-    async def _unless_closed(
-        self, work: Callable[[], Awaitable[T]], closed: Callable[[], IdeogramError], local: LoopState | None = None
-    ) -> T:
-        """Run it in the caller's task, where `Sessions.close` can end it. It ends with its `LoopState`."""
-        local = local or await self._sessions.open()
-        if local.is_closing:
-            raise closed()
-
-        scope = asyncio.timeout(None)
-        try:
-            async with local.call(scope):
-                return await work()
-        except TimeoutError:
-            if not scope.expired():
-                raise
-
-        raise closed()
-
-
-def _reading(call: Call, request: Request[T]) -> Callable[[Reply], T]:
+def _decoder(call: Call, request: Request[T]) -> Callable[[Reply], T]:
     return lambda reply: decode(call, reply, request.endpoint.answer)
 
 
-def _closed(call: Call) -> TransportError:
+def _closed_error(call: Call) -> TransportError:
     phase = call.state.phase
-    words = f"{call.operation}: the client was closed"
+    message = f"{call.operation}: the client was closed"
     if call.state.may_have_run:
-        return (AmbiguousError if call.charged else TransportError)(words, phase=phase)
+        return (AmbiguousError if call.charged else TransportError)(message, phase=phase)
 
-    return NotSentError(words, phase=phase if phase is not Phase.SENT else Phase.QUEUED)
+    return NotSentError(message, phase=phase if phase is not Phase.SENT else Phase.QUEUED)

@@ -1,4 +1,4 @@
-"""A call that nobody has to wait for: the client owns its task, and whoever waits may leave."""
+"""A call owned by the client: cancelling an awaiter never cancels the call."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 from ideogram_async._operations import Request
-from ideogram_async._pipeline.sessions import PATIENCE
+from ideogram_async._pipeline.sessions import SHUTDOWN_TIMEOUT
 from ideogram_async._transport.emitter import logger
 
 R = TypeVar("R")
@@ -66,7 +66,7 @@ class RunningCall(Generic[R]):
             self._fail(closed())
             _end_cancellation()
             # A loop that ends waits for this task.
-            patience = PATIENCE
+            patience = SHUTDOWN_TIMEOUT
         except Exception as error:
             self._fail(error)
 

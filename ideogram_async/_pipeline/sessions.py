@@ -1,4 +1,8 @@
-"""What belongs to one event loop: two HTTP sessions, background tasks, and the calls on their way."""
+"""HTTP sessions and tasks of each event loop.
+
+A client works in one event loop after another. `Sessions` keeps a `LoopState` for each loop, with a suspended async
+generator: when a loop ends, `shutdown_asyncgens` closes the generator, which closes the loop's sessions.
+"""
 
 from __future__ import annotations
 
@@ -29,14 +33,13 @@ USER_AGENT = "ideogram_async"
 
 IMAGE_CONNECTIONS = 16
 
-PATIENCE = 5.0
-
-"""Seconds that a listener, or whoever takes the result of a detached call, has to end when the client is closed."""
+SHUTDOWN_TIMEOUT = 5.0
+"""Seconds that a listener or `on_done` has to end when the client is closed."""
 
 
 @frozen(kw_only=True)
 class SessionOptions:
-    """How sessions are made."""
+    """The settings of HTTP sessions."""
 
     factory: SessionFactory | None
     proxy: str | None = field(repr=False)
@@ -45,158 +48,88 @@ class SessionOptions:
     loopback: bool
 
 
-@define(eq=False)
-class LoopState:
-    """The parts of one event loop."""
-
-    api: aiohttp.ClientSession
-    images: aiohttp.ClientSession
-    tasks: Tasks = field(factory=Tasks)
-    """Work that has to be finished."""
-    detached: Tasks = field(factory=Tasks)
-    """Calls that nobody has to wait for."""
-    listeners: Tasks = field(factory=Tasks)
-    """Listeners that are still at it."""
-    collecting: asyncio.Semaphore = field(factory=lambda: asyncio.Semaphore(IMAGE_CONNECTIONS))
-    """Places of the images that are being collected: more would only wait for a connection, with open files."""
-    streams: WeakSet[ImageStream] = field(factory=WeakSet)
-    """Images that are open."""
-    pools: set[aiohttp.ClientSession] = field(factory=set)
-    """Sessions of batches, which download as many images at once as each was told."""
-    is_closing: bool = field(default=False, init=False)
-    _scopes: set[asyncio.Timeout] = field(factory=set, init=False)
-    _ended: asyncio.Event = field(factory=asyncio.Event, init=False)
-
-    @asynccontextmanager
-    async def call(self, scope: asyncio.Timeout) -> AsyncGenerator[None]:
-        """Let `close` end what happens inside: it then raises `TimeoutError`, and the scope has expired."""
-        async with scope:
-            self._scopes.add(scope)
-            try:
-                yield
-            finally:
-                self._scopes.discard(scope)
-                self._ended.set()
-
-    async def close(self) -> None:
-        """End the calls, finish the tasks, close the sessions. Nothing is left to do for a second caller."""
-        if self.is_closing:
-            return
-
-        self.is_closing = True
-        try:
-            for scope in self._scopes:
-                scope.reschedule(asyncio.get_running_loop().time())
-
-            while self._scopes:
-                self._ended.clear()
-                await self._ended.wait()
-
-            for stream in list(self.streams):
-                stream.close()
-
-            await self.tasks.join()
-            await self.detached.end(PATIENCE)
-            await self.listeners.end(PATIENCE)
-        finally:
-            # Also when whoever closes is cancelled.
-            try:
-                await self.api.close()
-            finally:
-                for session in (self.images, *self.pools):
-                    await session.close()
-
-    async def drop(self, pool: aiohttp.ClientSession) -> None:
-        """Close a session for images that nobody needs any more."""
-        self.pools.discard(pool)
-        await pool.close()
-
-    def abandon(self) -> None:
-        """Let go of the sessions of a loop that has ended and can run nothing any more, without a complaint."""
-        for session in (self.api, self.images, *self.pools):
-            session.detach()
-
-
 class Sessions:
-    """Keeps one `LoopState` for each event loop, opened at its first call."""
+    """The `LoopState` of each event loop, opened at its first call."""
 
     def __init__(self, options: SessionOptions) -> None:
         self._options = options
-        self._locals: dict[asyncio.AbstractEventLoop, LoopState] = {}
-        # Apart from what they keep: a client that is dropped must not be a circle, whose parts would go in any order.
-        self._keepers: dict[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = {}
-        self._strays = Tasks()
+        self._states: dict[asyncio.AbstractEventLoop, LoopState] = {}
+        # Not in the state itself: a client that is dropped must not be a cycle, which is collected in any order.
+        self._finalizers: dict[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = {}
+        self._orphan_tasks = Tasks()
 
-    def here(self) -> LoopState:
-        """Return the running loop's parts, which `open` has made.
+    def current(self) -> LoopState:
+        """Return the state of the running loop, which `ensure_open` has opened.
 
         Raises:
-            NotSentError: If they were closed meanwhile.
+            NotSentError: If it was closed since.
         """
-        local = self._locals.get(asyncio.get_running_loop())
-        if local is None or local.is_closing:
+        state = self._states.get(asyncio.get_running_loop())
+        if state is None or state.is_closing:
             raise NotSentError("the client was closed", phase=Phase.QUEUED, retryable=False)
 
-        return local
+        return state
 
     def listeners(self) -> Tasks:
-        """Return where the running loop's listeners run, also while it closes; without sessions, nobody waits there."""
-        local = self._locals.get(asyncio.get_running_loop())
-        return self._strays if local is None else local.listeners
+        """Return the tasks of the running loop's listeners, also while it closes.
 
-    async def open(self) -> LoopState:
-        """Return the running loop's parts, made if there are none yet."""
+        Without sessions they are tasks that no close waits for.
+        """
+        state = self._states.get(asyncio.get_running_loop())
+        return self._orphan_tasks if state is None else state.listeners
+
+    async def ensure_open(self) -> LoopState:
+        """Return the state of the running loop, opened if necessary."""
         loop = asyncio.get_running_loop()
-        local = self._locals.get(loop)
-        if local is None or local.is_closing:
-            self._forget_dead()
-            local = self._locals[loop] = self._make()
-            # A generator that is suspended when its loop ends is closed by the loop, and closes the sessions.
-            keeper = self._keepers[loop] = _keep(self._locals, loop, local)
-            await anext(keeper)
+        state = self._states.get(loop)
+        if state is None or state.is_closing:
+            self._detach_closed_loops()
+            state = self._states[loop] = self._open()
+            finalizer = self._finalizers[loop] = _finalize(self._states, loop, state)
+            await anext(finalizer)
 
-        return local
+        return state
 
-    def pool(self, local: LoopState, connections: int) -> aiohttp.ClientSession:
-        """Make another session for images, with so many connections. `LoopState.drop` closes it."""
+    def new_image_session(self, state: LoopState, connections: int) -> aiohttp.ClientSession:
+        """Open another image session with its own number of connections. `LoopState.close_session` closes it."""
         session = self._session("images", connections)
-        local.pools.add(session)
+        state.image_sessions.add(session)
         return session
 
     async def close(self, grace: float) -> None:
-        """Close the running loop's parts, detached calls after so many seconds. A later call opens new ones."""
+        """Close the running loop's sessions, after at most `grace` seconds for started calls."""
         loop = asyncio.get_running_loop()
-        local = self._locals.get(loop)
-        if local is None or local.is_closing:
+        state = self._states.get(loop)
+        if state is None or state.is_closing:
             return
 
         try:
-            await local.detached.wait(grace)
+            await state.started_calls.wait(grace)
         finally:
-            # Also when whoever closes is cancelled.
-            await self._close(loop, local)
+            # Also when the caller is cancelled.
+            await self._close(loop, state)
 
-    async def _close(self, loop: asyncio.AbstractEventLoop, local: LoopState) -> None:
-        if local.is_closing:
+    async def _close(self, loop: asyncio.AbstractEventLoop, state: LoopState) -> None:
+        if state.is_closing:
             return
 
-        keeper = self._keepers.pop(loop)
+        finalizer = self._finalizers.pop(loop)
         try:
-            await local.close()
+            await state.close()
         finally:
-            await keeper.aclose()
+            await finalizer.aclose()
 
-    def _forget_dead(self) -> None:
-        # Copies, and pops that may find nothing: loops in other threads come and go.
-        for loop in [loop for loop in list(self._keepers) if loop.is_closed()]:
-            self._keepers.pop(loop, None)
-            if (local := self._locals.pop(loop, None)) is not None:
-                local.abandon()
+    def _detach_closed_loops(self) -> None:
+        # Copies, and pops with a default: loops in other threads come and go.
+        for loop in [loop for loop in list(self._finalizers) if loop.is_closed()]:
+            self._finalizers.pop(loop, None)
+            if (state := self._states.pop(loop, None)) is not None:
+                state.detach()
 
-    def _make(self) -> LoopState:
+    def _open(self) -> LoopState:
         api = self._session("api", 0)
         try:
-            # Added here, not passed on: a factory that loses it would make every sent call look unsent.
+            # Added here, not passed on: a factory that dropped it would make every sent call look unsent.
             if tracing() not in api.trace_configs:
                 api.trace_configs.append(tracing())
 
@@ -206,8 +139,8 @@ class Sessions:
             raise
 
     def _session(self, purpose: Purpose, connections: int) -> aiohttp.ClientSession:
-        make = self._options.factory or _plain_session
-        session = make(purpose, **self._settings(purpose, connections))
+        factory = self._options.factory or _plain_session
+        session = factory(purpose, **self._settings(purpose, connections))
         if not isinstance(session, aiohttp.ClientSession):
             if inspect.iscoroutine(session):
                 session.close()
@@ -227,16 +160,88 @@ class Sessions:
         }
 
 
-async def _keep(
-    places: dict[asyncio.AbstractEventLoop, LoopState], loop: asyncio.AbstractEventLoop, local: LoopState
+@define(eq=False)
+class LoopState:
+    """The sessions and tasks of one event loop."""
+
+    api: aiohttp.ClientSession
+    images: aiohttp.ClientSession
+    tasks: Tasks = field(factory=Tasks)
+    """Work that must finish."""
+    started_calls: Tasks = field(factory=Tasks)
+    """Calls of `Ideogram.start`."""
+    listeners: Tasks = field(factory=Tasks)
+    """Listeners that are running."""
+    download_slots: asyncio.Semaphore = field(factory=lambda: asyncio.Semaphore(IMAGE_CONNECTIONS))
+    """Slots of downloads: more would hold open files while they wait for a connection."""
+    streams: WeakSet[ImageStream] = field(factory=WeakSet)
+    """Open images."""
+    image_sessions: set[aiohttp.ClientSession] = field(factory=set)
+    """Sessions of batches, each with its own number of connections."""
+    is_closing: bool = field(default=False, init=False)
+    _scopes: set[asyncio.Timeout] = field(factory=set, init=False)
+    _scope_ended: asyncio.Event = field(factory=asyncio.Event, init=False)
+
+    @asynccontextmanager
+    async def ended_by_close(self, scope: asyncio.Timeout) -> AsyncGenerator[None]:
+        """Let `close` end the block: it then raises `TimeoutError`, and the scope has expired."""
+        async with scope:
+            self._scopes.add(scope)
+            try:
+                yield
+            finally:
+                self._scopes.discard(scope)
+                self._scope_ended.set()
+
+    async def close(self) -> None:
+        """End the calls, finish the tasks, close the sessions. A second call returns at once."""
+        if self.is_closing:
+            return
+
+        self.is_closing = True
+        try:
+            for scope in self._scopes:
+                scope.reschedule(asyncio.get_running_loop().time())
+
+            while self._scopes:
+                self._scope_ended.clear()
+                await self._scope_ended.wait()
+
+            for stream in list(self.streams):
+                stream.close()
+
+            await self.tasks.join()
+            await self.started_calls.end(SHUTDOWN_TIMEOUT)
+            await self.listeners.end(SHUTDOWN_TIMEOUT)
+        finally:
+            # Also when the caller is cancelled.
+            try:
+                await self.api.close()
+            finally:
+                for session in (self.images, *self.image_sessions):
+                    await session.close()
+
+    async def close_session(self, session: aiohttp.ClientSession) -> None:
+        """Close a session that `Sessions.new_image_session` has opened."""
+        self.image_sessions.discard(session)
+        await session.close()
+
+    def detach(self) -> None:
+        """Detach the sessions of a closed loop without warnings."""
+        for session in (self.api, self.images, *self.image_sessions):
+            session.detach()
+
+
+async def _finalize(
+    states: dict[asyncio.AbstractEventLoop, LoopState], loop: asyncio.AbstractEventLoop, state: LoopState
 ) -> AsyncGenerator[None, None]:
-    """Wait for the end, of the loop or of the client, and close then."""
+    """Wait for the end of the loop or of the client, then close the state."""
     try:
         yield
     finally:
-        await local.close()
-        if places.get(loop) is local:
-            del places[loop]
+        await state.close()
+        if states.get(loop) is state:
+            del states[loop]
 
 
 def _plain_session(_: Purpose, **settings: Any) -> aiohttp.ClientSession:
@@ -244,7 +249,7 @@ def _plain_session(_: Purpose, **settings: Any) -> aiohttp.ClientSession:
 
 
 def _api_connector(options: SessionOptions) -> aiohttp.TCPConnector:
-    # The limiter bounds the calls. A kept connection may be dead when it is used, which leaves the outcome in doubt.
+    # The limiter bounds the calls. A kept connection may be dead when it is used, which leaves the outcome unknown.
     if options.reuse_connections:
         return aiohttp.TCPConnector(limit=0, socket_factory=_live_socket)
 
@@ -257,18 +262,18 @@ def _image_connector(options: SessionOptions, connections: int) -> aiohttp.TCPCo
 
 
 def _proxy_hosts(options: SessionOptions) -> frozenset[str]:
-    # A proxy looks the image host up itself, and may well have a private address.
+    # A proxy resolves the image host itself, and may have a private address.
     proxies = [options.proxy, *(getproxies().values() if options.trust_env else ())]
     return frozenset(host for proxy in proxies if proxy and (host := urlsplit(proxy).hostname))
 
 
 def _live_socket(address: aiohttp.AddrInfoType) -> socket.socket:
-    """Make a socket that stays alive while the service works: some routers cut a silent one after a minute."""
+    """Return a socket with keep-alive probes: some routers drop an idle connection after a minute."""
     family, kind, protocol, _, _ = address
-    made = socket.socket(family, kind, protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    connection = socket.socket(family, kind, protocol)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, seconds in (("TCP_KEEPIDLE", 30), ("TCP_KEEPALIVE", 30), ("TCP_KEEPINTVL", 10)):
         if hasattr(socket, name):
-            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), seconds)
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), seconds)
 
-    return made
+    return connection

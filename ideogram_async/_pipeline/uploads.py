@@ -1,11 +1,11 @@
-"""Files that can be read once only are copied before the call takes its place, so that every attempt can read them."""
+"""Copies of one-shot files, written before the call takes its slots so that every attempt can read them."""
 
 from __future__ import annotations
 
 import inspect
 import os
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -16,9 +16,9 @@ import attrs
 from ideogram_async._operations import Request
 from ideogram_async._transport.tasks import in_thread
 from ideogram_async.errors import IdeogramError, InvalidRequestError
-from ideogram_async.files import FromJob, HasUrl, ImageFile, as_tuple, is_one_shot
+from ideogram_async.files import FromJob, HasUrl, ImageFile, as_tuple
 
-CHUNK = 2**18
+COPY_CHUNK = 2**18
 
 R = TypeVar("R", bound=Request[Any])
 
@@ -26,50 +26,67 @@ OpenLink = Callable[[HasUrl], AbstractAsyncContextManager[AsyncIterator[bytes]]]
 
 
 @asynccontextmanager
-async def spooled(request: R, open_link: OpenLink, *, max_bytes: int) -> AsyncGenerator[R]:
+async def spool_uploads(request: R, open_link: OpenLink, *, max_bytes: int) -> AsyncGenerator[R]:
     """Yield the request with files that can be opened again; the copies are deleted at the end.
 
-    Open files are read from where they stand and are not closed. What can be opened again is left alone.
+    Open files are read from their current position and are not closed. Files that can be opened again are kept.
 
     Raises:
         InvalidRequestError: If a source cannot be read, or has more than `max_bytes` bytes.
     """
     async with AsyncExitStack() as copies:
-        changes: dict[str, Any] = {}
-        for name, value in _once_only(request):
-            files = value if isinstance(value, tuple) else (value,)
-            made = [await _copy(name, file, open_link, max_bytes, copies) for file in files]
-            changes[name] = tuple(made) if isinstance(value, tuple) else made[0]
+        yield await map_files(
+            request, lambda name, file: copy_file(name, file, open_link, max_bytes=max_bytes, copies=copies)
+        )
 
-        yield cast(R, attrs.evolve(cast(Any, request), **changes)) if changes else request
+
+async def map_files(request: R, replace: Callable[[str, ImageFile], Awaitable[ImageFile]]) -> R:
+    """Return a request with each file replaced, or the request itself if none was.
+
+    Args:
+        request: The request.
+        replace: Returns the file to put in the place of a field's file, or that file itself to keep it.
+    """
+    changes: dict[str, ImageFile | tuple[ImageFile, ...]] = {}
+    for name, value in vars(request).items():
+        if not _has_file(value):
+            continue
+
+        items = as_tuple(value)
+        files = tuple([await replace(name, item) if isinstance(item, ImageFile) else item for item in items])
+        if any(file is not item for file, item in zip(files, items, strict=True)):
+            changes[name] = files if isinstance(value, tuple) else files[0]
+
+    return cast(R, attrs.evolve(cast(Any, request), **changes)) if changes else request
 
 
 def has_files(request: Request[Any]) -> bool:
-    """Say whether a request sends files, so that a disk is read for it."""
-    for value in vars(request).values():
-        # Most are neither, and a long batch asks very often.
-        if value is None or type(value) is str:
-            continue
-
-        if any(isinstance(item, ImageFile) for item in as_tuple(value)):
-            return True
-
-    return False
+    """Return whether a request sends files, so that reading it reads a disk."""
+    return any(map(_has_file, vars(request).values()))
 
 
-def _once_only(request: Request[Any]) -> list[tuple[str, Any]]:
-    found = [(field.name, getattr(request, field.name)) for field in attrs.fields(cast(Any, type(request)))]
-    return [(name, value) for name, value in found if any(map(is_one_shot, as_tuple(value)))]
+async def copy_file(
+    name: str, file: ImageFile, open_link: OpenLink, *, max_bytes: int, copies: AsyncExitStack
+) -> ImageFile:
+    """Return a copy of a one-shot file, or the file itself if it can be opened again.
 
+    Args:
+        name: The field.
+        file: The file.
+        open_link: Opens an image of an earlier answer.
+        max_bytes: The most bytes that are copied.
+        copies: Deletes the copy at its end.
 
-async def _copy(name: str, file: ImageFile, open_link: OpenLink, max_bytes: int, copies: AsyncExitStack) -> ImageFile:
+    Raises:
+        InvalidRequestError: If the source cannot be read, or is too large.
+    """
     if file.is_reopenable:
         return file
 
     if isinstance(file.source, FromJob):
-        raise InvalidRequestError([(name, f"is made by the job {file.source.id!r}, which only a batch knows")])
+        raise InvalidRequestError([(name, f"is an image of the job {file.source.id!r}; send it in a batch")])
 
-    # Not in a thread: cancelled there, it would leave a file that nobody knows.
+    # Not in a thread: cancelled there, it would leave an untracked file.
     path = _new_file()
     copies.callback(path.unlink, missing_ok=True)
     try:
@@ -81,6 +98,14 @@ async def _copy(name: str, file: ImageFile, open_link: OpenLink, max_bytes: int,
 
     # The copy's own name means nothing to the service.
     return attrs.evolve(file, source=path, name=file.file_name(head))
+
+
+def _has_file(value: object) -> bool:
+    # Most values are neither, and a long batch calls this for each field.
+    if value is None or type(value) is str:
+        return False
+
+    return any(isinstance(item, ImageFile) for item in as_tuple(value))
 
 
 async def _fill(path: Path, file: ImageFile, open_link: OpenLink, max_bytes: int) -> bytes:
@@ -98,7 +123,7 @@ async def _fill(path: Path, file: ImageFile, open_link: OpenLink, max_bytes: int
 
 
 def _append(path: Path, chunk: bytes) -> None:
-    # Opened for each chunk, so that many slow sources hold no files; never created anew after it was deleted.
+    # Opened for each chunk, so that many slow sources hold no files; never created again after it was deleted.
     with path.open("r+b") as copy:
         copy.seek(0, os.SEEK_END)
         copy.write(chunk)
@@ -120,10 +145,10 @@ async def _chunks(file: ImageFile, open_link: OpenLink) -> AsyncIterator[bytes]:
 
 async def _read(read: Callable[[int], Any]) -> bytes:
     # An async `read` is called here, for its coroutine belongs to this loop; a plain one blocks, so in a thread.
-    chunk = read(CHUNK) if inspect.iscoroutinefunction(read) else await in_thread(partial(read, CHUNK))
+    chunk = read(COPY_CHUNK) if inspect.iscoroutinefunction(read) else await in_thread(partial(read, COPY_CHUNK))
     chunk = await chunk if inspect.isawaitable(chunk) else chunk
     if not isinstance(chunk, bytes):
-        raise ValueError(f"read() gave {type(chunk).__name__}; open the file in binary mode")
+        raise ValueError(f"read() returned {type(chunk).__name__}; open the file in binary mode")
 
     return chunk
 

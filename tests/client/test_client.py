@@ -85,7 +85,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     client = Ideogram("key")
 
     assert "<Ideogram https://gateway.example/ideogram <ImageLimiter: 0 of 10 places taken, 0 waiting>>" == repr(client)
-    assert Timeout(total=400) == client._view.timeout
+    assert Timeout(total=400) == client._options.timeout
 
 
 @pytest.mark.parametrize(

@@ -201,7 +201,7 @@ async def test_closed_while_opening_again() -> None:
 
 async def test_closed_with_a_listener_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """A listener that hangs is given some seconds, then it is cancelled, and closing ends."""
-    monkeypatch.setattr(sessions, "PATIENCE", 0.01)
+    monkeypatch.setattr(sessions, "SHUTDOWN_TIMEOUT", 0.01)
     ended = asyncio.Event()
 
     async def on_event(event: Event) -> None:

@@ -99,8 +99,8 @@ async def test_size_is_judged_after_copying(client: Ideogram, box: Sandbox) -> N
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        (StringIO("text"), "cannot be read: read() gave str; open the file in binary mode"),
-        (TextIOWrapper(BytesIO(b"text")), "cannot be read: read() gave str; open the file in binary mode"),
+        (StringIO("text"), "cannot be read: read() returned str; open the file in binary mode"),
+        (TextIOWrapper(BytesIO(b"text")), "cannot be read: read() returned str; open the file in binary mode"),
         (closed(), "cannot be read: I/O operation on closed file."),
         (Broken(), "cannot be read: [Errno 5] Input/output error"),
         (BytesIO(b""), "is empty"),

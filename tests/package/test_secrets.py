@@ -178,10 +178,10 @@ async def test_repr() -> None:
     client = Ideogram(CANARY, extra_headers={"X-Token": CANARY}, proxy=f"http://user:{CANARY}@proxy")
     view = client.with_options(timeout=1)
     shown = "\n".join(
-        f"{each!r} {each}" for each in (client, view, client._shared, client._view, client._exchange, client.limiter)
+        f"{each!r} {each}" for each in (client, view, client._config, client._options, client._pipeline, client.limiter)
     )
-    shown += repr(vars(client)) + repr(vars(client._exchange)) + repr(vars(client._exchange.stack))
-    shown += repr(vars(client._shared.sessions))
+    shown += repr(vars(client)) + repr(vars(client._pipeline)) + repr(vars(client._pipeline.transport))
+    shown += repr(vars(client._config.sessions))
 
     assert CANARY not in shown
 
@@ -273,7 +273,7 @@ async def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
         assert [CANARY] == [request.headers["api-key"] for request in server.requests]
         assert "POST /below/v1/ideogram-v3/generate HTTP/1.1" == server.requests[0].line
-        assert Timeout(total=7.5) == client._view.timeout
+        assert Timeout(total=7.5) == client._options.timeout
 
 
 def test_bad_environment(monkeypatch: pytest.MonkeyPatch) -> None:

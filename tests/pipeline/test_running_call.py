@@ -144,7 +144,7 @@ async def test_too_many_are_refused_unsent(box: Sandbox) -> None:
     box.hold()
     async with Ideogram(CANARY, base_url=box.url, max_in_flight=2) as client:
         calls = [await client.start(FOX) for _ in range(20)]
-        with pytest.raises(NotSentError, match="20 detached calls") as caught:
+        with pytest.raises(NotSentError, match="20 started calls") as caught:
             await client.start(FOX)
 
         box.release()
@@ -250,7 +250,7 @@ async def test_closed_by_those_who_take_the_result(box: Sandbox) -> None:
 
 async def test_a_taker_that_never_ends_is_left(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the grace period `on_done` has some seconds, then it is cancelled, and closing ends."""
-    monkeypatch.setattr(sessions, "PATIENCE", 0.01)
+    monkeypatch.setattr(sessions, "SHUTDOWN_TIMEOUT", 0.01)
     begun, ended = asyncio.Event(), asyncio.Event()
 
     async def take(call: RunningCall[Any]) -> None:
@@ -366,7 +366,7 @@ def test_a_loop_that_ends_does_not_wait_for_ever() -> None:
     """At the end of its loop `on_done` has some seconds, and whoever hangs in it is cancelled."""
     run_quietly("""
         from ideogram_async import Generate
-        from ideogram_async._pipeline import running_call as detached
+        from ideogram_async._pipeline import running_call
 
         async def hang(call):
             told.append(call.error.billed)
@@ -377,7 +377,7 @@ def test_a_loop_that_ends_does_not_wait_for_ever() -> None:
             await box.wait_for_requests(1)
 
         told = []
-        detached.PATIENCE = 0.01
+        running_call.SHUTDOWN_TIMEOUT = 0.01
         with running_in_thread(Sandbox()) as box:
             client = Ideogram("sandbox", base_url=box.url)
             box.hold()

@@ -48,11 +48,11 @@ async def test_the_app_owns_a_client_of_the_environment(box: Sandbox, monkeypatc
     app.get("/fox")(fox)
     async with serving(app) as url:
         counts = [await told(f"{url}/fox") for _ in range(2)]
-        sessions = app.state.ideogram._shared.sessions
-        was_open = len(sessions._locals)
+        sessions = app.state.ideogram._config.sessions
+        was_open = len(sessions._states)
 
     assert [1, 1] == counts
-    assert (1, 0) == (was_open, len(sessions._locals))
+    assert (1, 0) == (was_open, len(sessions._states))
 
 
 async def test_the_client_may_be_ones_own(box: Sandbox) -> None:
