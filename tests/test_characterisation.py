@@ -1,4 +1,7 @@
-"""What the libraries below us do. Where one of these tests fails after an upgrade, a reason of ours has changed."""
+"""Behavior of aiohttp, anyio, tenacity and the system that the design depends on.
+
+A test that fails after an upgrade shows that the reason for a part of this library has changed.
+"""
 
 from __future__ import annotations
 
@@ -31,18 +34,18 @@ from tenacity import (
 )
 
 KEY = {"Api-Key": CANARY}
-UNTOLD = say(200).replace(b"Content-Length: 0\r\n", b"")
+WITHOUT_LENGTH = say(200).replace(b"Content-Length: 0\r\n", b"")
 
 
 async def read(url: str, method: str = "GET", **options: Any) -> bytes:
-    """Read a page as plain aiohttp does."""
+    """Read a page with plain aiohttp."""
     async with aiohttp.ClientSession() as session, session.request(method, url, headers=KEY, **options) as response:
         return await response.read()
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
 async def test_redirects_carry_the_key(code: int) -> None:
-    """1: on a redirect to another origin aiohttp passes the key on, and with 307 and 308 the body."""
+    """On a redirect to another origin aiohttp sends the key, and with 307 and 308 the body."""
     async with RawServer(OK) as elsewhere, RawServer(status(code, b"", {"Location": elsewhere.url})) as server:
         await read(server.url, "POST", data=b"a prompt")
         request = elsewhere.requests[0]
@@ -52,7 +55,7 @@ async def test_redirects_carry_the_key(code: int) -> None:
 
 
 async def test_redirects_drop_authorization() -> None:
-    """1: only `Authorization` and cookies stay behind."""
+    """On a redirect aiohttp drops only `Authorization` and cookies."""
     async with RawServer(OK) as elsewhere, RawServer(status(302, b"", {"Location": elsewhere.url})) as server:
         async with aiohttp.ClientSession() as session:
             await session.get(server.url, headers={"Authorization": "x", "Cookie": "a=b"})
@@ -66,8 +69,10 @@ async def test_redirects_drop_authorization() -> None:
     ("method", "times"),
     [("GET", 2), ("HEAD", 2), ("PUT", 2), ("DELETE", 2), ("OPTIONS", 2), ("POST", 1), ("PATCH", 1)],
 )
-async def test_sent_again_in_silence(method: str, times: int, ending: Script, force_close: bool) -> None:
-    """2: when a connection breaks, aiohttp sends everything once more but POST and PATCH; PUT and DELETE too."""
+async def test_broken_connections_are_retried_silently(
+    method: str, times: int, ending: Script, force_close: bool
+) -> None:
+    """When a connection breaks, aiohttp sends each request again, PUT and DELETE too, except POST and PATCH."""
     async with RawServer(ending) as server:
         connector = aiohttp.TCPConnector(force_close=force_close)
         async with aiohttp.ClientSession(connector=connector) as session:
@@ -77,8 +82,8 @@ async def test_sent_again_in_silence(method: str, times: int, ending: Script, fo
         assert times == server.connections
 
 
-async def sent(url: str, timeout: aiohttp.ClientTimeout, **options: Any) -> tuple[type[Exception], bool]:
-    """Tell the error of a POST, and whether the event of its headers came."""
+async def post_outcome(url: str, timeout: aiohttp.ClientTimeout, **options: Any) -> tuple[type[Exception], bool]:
+    """Return the error of a POST, and whether aiohttp reported its headers as sent."""
     events: list[str] = []
 
     async def mark(*_: object) -> None:
@@ -95,33 +100,33 @@ async def sent(url: str, timeout: aiohttp.ClientTimeout, **options: Any) -> tupl
     raise AssertionError
 
 
-async def test_same_error_before_and_after() -> None:
-    """3: a timeout is the same error before and after the request has left; only the event tells them apart."""
+async def test_a_timeout_is_the_same_error_before_and_after_sending() -> None:
+    """A timeout is the same error before and after the request was sent; only the trace event differs."""
     brief = aiohttp.ClientTimeout(total=0.05)
     async with RawServer((whole, stall)) as server:
-        after = await sent(server.url, brief)
+        after = await post_outcome(server.url, brief)
 
     async with RawServer((stall,)) as server:
-        before = await sent(server.url.replace("http:", "https:"), brief)
+        before = await post_outcome(server.url.replace("http:", "https:"), brief)
 
     assert (TimeoutError, TimeoutError) == (before[0], after[0])
     assert (False, True) == (before[1], after[1])
 
 
-async def test_no_event_without_a_connection() -> None:
-    """3: there is no event when the lookup or the connection fails."""
+async def test_no_trace_event_without_a_connection() -> None:
+    """A lookup or a connection that fails produces no trace event."""
     forever = aiohttp.ClientTimeout()
     async with RawServer(OK, is_listening=False) as server:
-        refusal = await sent(server.url, forever)
+        refusal = await post_outcome(server.url, forever)
 
-    lookup = await sent("http://api.test", forever, connector=aiohttp.TCPConnector(resolver=NoNames()))
+    lookup = await post_outcome("http://api.test", forever, connector=aiohttp.TCPConnector(resolver=NoNames()))
 
     assert (aiohttp.ClientConnectorError, False) == refusal
     assert (aiohttp.ClientConnectorDNSError, False) == lookup
 
 
-async def test_event_comes_before_the_first_byte() -> None:
-    """3: an event that fails keeps every byte from leaving."""
+async def test_the_trace_event_precedes_the_first_byte() -> None:
+    """A trace event that raises prevents every byte from being sent."""
 
     async def fail(*_: object) -> None:
         raise KeyError
@@ -138,15 +143,15 @@ async def test_event_comes_before_the_first_byte() -> None:
 
 @pytest.mark.parametrize("ending", [(), (reset,)])
 async def test_silent_truncation(ending: Script) -> None:
-    """4: a body of unknown length that is cut, even by RST, reads as a success."""
-    async with RawServer((whole, answer(UNTOLD + GOOD[:50]), *ending)) as server:
+    """A truncated body of unknown length, even one ended by RST, is read as a success."""
+    async with RawServer((whole, answer(WITHOUT_LENGTH + GOOD[:50]), *ending)) as server:
         body = await read(server.url)
 
     assert GOOD[:50] == body
 
 
 async def test_silent_truncation_of_gzip() -> None:
-    """4: so does a compressed body that was cut before it was measured."""
+    """A truncated compressed body whose announced length matches is read as a success."""
     packed = gzip.compress(os.urandom(10_000))
     async with RawServer(status(200, packed[:5_000], {"Content-Encoding": "gzip"})) as server:
         body = await read(server.url)
@@ -162,15 +167,15 @@ async def test_silent_truncation_of_gzip() -> None:
         say(200, b"9\r\n{", {"Transfer-Encoding": "chunked"}),
     ],
 )
-async def test_noticed_truncation(cut: bytes) -> None:
-    """4: where the length was announced, a cut is noticed."""
+async def test_detected_truncation(cut: bytes) -> None:
+    """A body that is shorter than announced raises an error."""
     async with RawServer((whole, answer(cut))) as server:
         with pytest.raises(aiohttp.ClientPayloadError):
             await read(server.url)
 
 
 async def test_errors_show_the_key() -> None:
-    """5: the `repr` of aiohttp's errors and of a request holds the key; their text holds the link."""
+    """The `repr` of aiohttp's errors and of a request contains the key; their text contains the link."""
     text = status(200, b"x", {"Content-Type": "text/plain"})
     async with RawServer(refused(400), text) as server, aiohttp.ClientSession(headers=KEY) as session:
         with pytest.raises(aiohttp.ClientResponseError) as status_error:
@@ -186,7 +191,7 @@ async def test_errors_show_the_key() -> None:
 
 
 async def attempts_when_cancelled(predicate: Any) -> tuple[int, bool]:
-    """Cancel a call within tenacity at each of its attempts; tell how many there were, and whether it ended."""
+    """Cancel a call at each of its attempts; return how many there were, and whether the task was cancelled."""
     calls = 0
 
     async def pay() -> None:
@@ -212,13 +217,13 @@ async def attempts_when_cancelled(predicate: Any) -> tuple[int, bool]:
         (retry_if_exception_type(Exception), 1),
     ],
 )
-async def test_exclusion_swallows_cancellations(predicate: Any, calls: int) -> None:
-    """6: a predicate by exclusion tries a cancelled call again; one that names what it knows does not."""
+async def test_a_predicate_by_exclusion_retries_cancelled_calls(predicate: Any, calls: int) -> None:
+    """A tenacity predicate by exclusion retries a cancelled call; one that names the exceptions to retry does not."""
     assert (calls, True) == await attempts_when_cancelled(predicate)
 
 
-async def numbers(make: Callable[[], AsyncRetrying]) -> list[list[int]]:
-    """Let two tasks fail twice each, taking turns; return the numbers of their attempts."""
+async def attempt_numbers(make: Callable[[], AsyncRetrying]) -> list[list[int]]:
+    """Run two tasks that alternate and fail twice each; return the numbers of their attempts."""
     seen: list[list[int]] = [[], []]
 
     async def work(index: int) -> None:
@@ -234,15 +239,15 @@ async def numbers(make: Callable[[], AsyncRetrying]) -> list[list[int]]:
 
 
 async def test_shared_controller_mixes_tasks() -> None:
-    """7: tasks that iterate over one controller mix up their attempts; each with its own copy, they do not."""
+    """Tasks that iterate over one tenacity controller mix up their attempts; tasks with a copy each do not."""
     shared = AsyncRetrying(stop=stop_after_attempt(5), reraise=True)
 
-    assert [[1, 2, 3], [1, 2, 3]] != await numbers(lambda: shared)
-    assert [[1, 2, 3], [1, 2, 3]] == await numbers(shared.copy)
+    assert [[1, 2, 3], [1, 2, 3]] != await attempt_numbers(lambda: shared)
+    assert [[1, 2, 3], [1, 2, 3]] == await attempt_numbers(shared.copy)
 
 
 async def test_scope_inside_a_generator() -> None:
-    """8: a cancel scope in an async generator is exited in another task, or in the wrong order, after `break`."""
+    """After `break`, a cancel scope in an async generator is exited in the wrong task or order."""
 
     async def numbers() -> AsyncGenerator[int]:
         async with anyio.create_task_group():
@@ -260,8 +265,8 @@ async def test_scope_inside_a_generator() -> None:
         await generator.aclose()
 
 
-async def test_bomb_comes_in_pieces() -> None:
-    """9: a compressed body is unpacked piece by piece, none larger than asked for, so that a cap holds."""
+async def test_a_compression_bomb_is_read_in_pieces() -> None:
+    """A compressed body is decompressed in pieces of the requested size, so that a size limit holds."""
     bomb = gzip.compress(bytes(64 * 2**20))
     sizes = []
     async with RawServer(status(200, bomb, {"Content-Encoding": "gzip"})) as server, aiohttp.ClientSession() as session:
@@ -278,10 +283,10 @@ async def test_bomb_comes_in_pieces() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mounts a small disk")
 def test_short_write_on_a_full_disk(tmp_path: Path) -> None:
-    """11: `os.write` on a disk that fills up writes less, without an error; only the next write fails."""
+    """`os.write` on a disk that fills up writes less without an error; only the next write fails."""
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", tmp_path], capture_output=True)
     if mounted.returncode:
-        pytest.skip("may not mount")
+        pytest.skip("mounting needs root")
 
     try:
         handle = os.open(tmp_path / "x", os.O_CREAT | os.O_WRONLY)
@@ -310,7 +315,7 @@ time.sleep(60)
 
 @pytest.mark.parametrize("mode", ["alone", "fork"])
 def test_lock_after_kill(tmp_path: Path, mode: str) -> None:
-    """12: a lock is free as soon as its owner was killed, unless a forked child lives on."""
+    """A lock is released when its owner is killed, unless a forked child is still running."""
     with subprocess.Popen([sys.executable, "-c", LOCKER, tmp_path / "lock", mode], stdout=subprocess.PIPE) as owner:
         assert owner.stdout is not None
         child = int(owner.stdout.readline())
@@ -329,8 +334,8 @@ def test_lock_after_kill(tmp_path: Path, mode: str) -> None:
     assert (mode == "alone") == is_free
 
 
-async def test_thread_outlives_its_caller() -> None:
-    """Anyio's `to_thread` returns at once on a native cancellation, while its thread runs on."""
+async def test_a_thread_outlives_its_cancelled_caller() -> None:
+    """On a native cancellation anyio's `to_thread` returns at once, while its thread continues."""
     begun, gate, ended = asyncio.Event(), threading.Event(), threading.Event()
     loop = asyncio.get_running_loop()
 

@@ -265,7 +265,7 @@ async def test_a_row_of_ambiguous_calls_stops_the_batch(client: Ideogram, box: S
     report = await run(client, foxes(100), tmp_path)
 
     assert "5 jobs in a row are in doubt" == report.stopped
-    assert len(box.requests) == len(report.ambiguous) <= 15
+    assert len(box.requests) == len(report.ambiguous) <= 20
 
 
 async def test_a_clock_that_jumps_expires_nothing(
@@ -342,7 +342,7 @@ async def test_a_captive_portal_stops_the_batch(client: Ideogram, box: Sandbox, 
 
     assert "3 answers in a row cannot be read" == report.stopped
     assert {JobState.ANSWERED} == set(report.by_state)
-    assert len(box.requests) <= 13
+    assert len(box.requests) <= 20
 
 
 async def test_a_dead_network_stops_the_batch(client: Ideogram, box: Sandbox, tmp_path: Path):

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 import threading
 
 import pytest
+from support.programs import run_quietly
 
 from ideogram_async.sandbox import Fault, Sandbox
 from ideogram_async.sandbox.thread import running_in_thread
 
 LEFTOVERS = """
-import asyncio, aiohttp
-from ideogram_async.sandbox import Fault, Sandbox
+import aiohttp
 
 async def call(session, url, **options):
     try:
@@ -52,11 +50,7 @@ asyncio.run(main())
 
 def test_nothing_is_left():
     """Closing in the middle of everything leaves no task, socket or warning."""
-    done = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", LEFTOVERS], capture_output=True, text=True, timeout=60
-    )
-
-    assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
+    run_quietly(LEFTOVERS)
 
 
 def test_three_loops_and_another_thread():

@@ -1,1 +1,1 @@
-"""Parts that several tests share: clients, servers, fakes and scripts."""
+"""Parts that several tests share: clients, servers, fakes and programs."""
