@@ -129,9 +129,9 @@ async def semaphore(url: str, *, count: int, most: int, folder: str) -> Figures:
 def ideal(work: Work) -> Figures:
     """Return how long calls of exactly those times take in the limiter's order."""
     from ideogram_async._batch.source import LOOK_AHEAD
-    from ideogram_async._limiter.slots import Line, Waiter
+    from ideogram_async._limiter.slots import Waiter, WaitQueue
 
-    line, coming, times = Line(), iter(work), dict[Waiter, float]()
+    line, coming, times = WaitQueue(), iter(work), dict[Waiter, float]()
     flying: list[tuple[float, int, Waiter]] = []
     now, room = 0.0, LIMIT
 
@@ -139,11 +139,11 @@ def ideal(work: Work) -> Figures:
         for seconds, weight in islice(coming, count):
             waiter = Waiter(weight)
             times[waiter] = seconds
-            line.join(waiter)
+            line.push(waiter)
 
     join(LIMIT + LOOK_AHEAD)
     for number in range(len(work)):
-        while (waiter := line.call(room)) is None:
+        while (waiter := line.pop_next(room)) is None:
             now, _, done = heappop(flying)
             room += done.weight
             join(1)

@@ -26,7 +26,7 @@ from ideogram_async._download.disk import check_folder, make_folder
 from ideogram_async._download.hosts import Hosts, expiry, link_id
 from ideogram_async._download.stream import ImageStream, Opening, Refusal, open_image
 from ideogram_async._formats import Format
-from ideogram_async._limiter.congestion import LONGEST_RETRY_AFTER
+from ideogram_async._limiter.congestion import MAX_RETRY_AFTER
 from ideogram_async._transport.emitter import Emitter
 from ideogram_async._transport.policy import Retry
 from ideogram_async._transport.tasks import Tasks, in_thread
@@ -109,7 +109,7 @@ def pause_after(
     if attempt >= most_tries(error, attempts=policy.attempts, is_past=is_past):
         return None
 
-    return max(policy.backoff(attempt), min(retry_after or 0.0, LONGEST_RETRY_AFTER))
+    return max(policy.backoff(attempt), min(retry_after or 0.0, MAX_RETRY_AFTER))
 
 
 @define

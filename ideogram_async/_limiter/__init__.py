@@ -1,3 +1,3 @@
-"""The account's limit: images in progress, a line of calls that wait, and what a 429 teaches."""
+"""Concurrency limit of the account: images in progress, a queue of waiting calls, back-off after a 429."""
 
 from __future__ import annotations

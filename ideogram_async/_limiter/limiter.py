@@ -1,4 +1,4 @@
-"""The account's limit counts images in progress, not requests: here a call waits until its images have places."""
+"""Limiter of one client, in memory: counts images in progress, not requests, as the account's limit does."""
 
 from __future__ import annotations
 
@@ -12,72 +12,72 @@ from typing import Protocol, Self
 from weakref import WeakKeyDictionary
 
 from ideogram_async._limiter.congestion import Congestion, Uniform
-from ideogram_async._limiter.slots import Places, Waiter
+from ideogram_async._limiter.slots import Slots, Waiter
 from ideogram_async.errors import InvalidRequestError
 from ideogram_async.models.base import LimiterStatistics
 
-# The call whose lease this task is in, so that an answer needs no lease to tell which call it answers.
+# The call whose lease the current task holds, so that a response is matched to its call without the lease.
 _current: ContextVar[Waiter | None] = ContextVar("ideogram_async_current_call", default=None)
 
 
 class Lease(Protocol):
-    """The places of one call: taken on entering `async with`, given back on leaving it."""
+    """The slots of one call: acquired on entering `async with`, released on leaving it."""
 
     @property
     def queued(self) -> float:
-        """Seconds that the call waited in this client's own queue, those behind a gate closed by a 429 left out."""
+        """Seconds that the call waited in this client's own queue, without the time behind a gate closed by a 429."""
         ...
 
     async def __aenter__(self) -> Lease:
-        """Wait for all the places of the call. A cancellation leaves nothing behind."""
+        """Wait for all slots of the call. A cancelled wait holds none."""
         ...
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
-        """Give the places back."""
+        """Release the slots."""
         ...
 
 
 class Limiter(Protocol):
-    """Keeps the images in progress within the account's limit, and learns from what the service answers."""
+    """Keeps the images in progress within the account's limit, and learns from the service's responses."""
 
     def acquire(self, weight: int) -> Lease:
-        """Return the lease of a call for so many images; one for no image never waits.
+        """Return the lease of a call that makes `weight` images. A lease for 0 images never waits.
 
         Raises:
-            InvalidRequestError: More images than may ever be in progress at once.
+            InvalidRequestError: If the call makes more images than may ever be in progress at once.
         """
         ...
 
     def note_rejected(self, max_in_flight: int | None, retry_after: float | None) -> None:
-        """Take note, inside the lease, that the service answered 429.
+        """Record, inside the lease, that the service responded with 429.
 
         Args:
-            max_in_flight: How many images the service allows at once, where it says so.
-            retry_after: For how many seconds it asks to wait, where it does.
+            max_in_flight: How many images the service allows at once, if the response contains it.
+            retry_after: Seconds to wait, if the response contains them.
         """
         ...
 
     def note_accepted(self, weight: int) -> None:
-        """Take note, inside the lease, that the service has done what was asked."""
+        """Record, inside the lease, that the call succeeded."""
         ...
 
     def statistics(self) -> LimiterStatistics:
-        """Tell how full the limit is, for the running event loop."""
+        """Return the limit and its use in the running event loop."""
         ...
 
 
 class ImageLimiter:
     """The limiter of one client, in memory.
 
-    Each event loop counts alone. Among the first 16 calls waiting, the largest that fits goes next; a call that was
-    passed 16 times is passed no more. After a 429 all wait at one gate, one call tries, and the rest follow when it is
-    accepted, or not refused within 2 seconds.
+    Each event loop counts alone. Of the first 16 queued calls, the largest that fits goes next; a call is skipped at
+    most 16 times. After a 429 all calls wait at one gate. When it opens, one call is sent as a probe. The others
+    follow when it is accepted, or is not refused within 2 seconds.
 
     Args:
         max_in_flight: Images that may be in progress at once, at least 1.
-        rng: Draws the length of the pauses; `random.Random(0)` makes them repeatable.
+        rng: Source of the random pauses; `random.Random(0)` makes them repeatable.
     """
 
     def __init__(self, max_in_flight: int = 10, *, rng: Uniform | None = None) -> None:
@@ -87,7 +87,7 @@ class ImageLimiter:
         self._max_in_flight = max_in_flight
         self._rng = rng or random.Random()
         self._lock = threading.Lock()
-        self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Places] = WeakKeyDictionary()
+        self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Slots] = WeakKeyDictionary()
 
     def acquire(self, weight: int) -> ImageLease:
         """Return a lease; see `Limiter.acquire`."""
@@ -95,72 +95,72 @@ class ImageLimiter:
             rule = f"must be between 0 and max_in_flight, which is {self._max_in_flight}, not {weight}"
             raise InvalidRequestError([("num_images", rule)])
 
-        return ImageLease(self._places, weight)
+        return ImageLease(self._slots, weight)
 
     def note_rejected(self, max_in_flight: int | None, retry_after: float | None) -> None:
-        """Cut the limit if this 429 is news, and close the gate; see `Limiter.note_rejected`."""
-        self._places().reject(_current.get(), max_in_flight, retry_after)
+        """Cut the limit if this 429 begins an epoch, and close the gate; see `Limiter.note_rejected`."""
+        self._slots().reject(_current.get(), max_in_flight, retry_after)
 
     def note_accepted(self, weight: int) -> None:
         """Raise the limit a little, and end the probing; see `Limiter.note_accepted`."""
-        self._places().accept(_current.get(), weight)
+        self._slots().accept(_current.get(), weight)
 
     def statistics(self) -> LimiterStatistics:
-        """Tell how full the limit is, for the running event loop; without one, it is empty."""
+        """Return the limit and its use in the running event loop. Without a running loop, nothing is in use."""
         try:
-            return self._places().statistics()
+            return self._slots().statistics()
         except RuntimeError:
             return LimiterStatistics(limit=float(self._max_in_flight), in_flight=0, waiting=0, rejected=0)
 
     def __repr__(self) -> str:
         now = self.statistics()
-        return f"<{type(self).__name__}: {now.in_flight} of {now.limit:g} places taken, {now.waiting} waiting>"
+        return f"<{type(self).__name__}: {now.in_flight} of {now.limit:g} slots in use, {now.waiting} waiting>"
 
-    def _places(self) -> Places:
+    def _slots(self) -> Slots:
         loop = asyncio.get_running_loop()
-        places = self._by_loop.get(loop)
-        if places is None:
-            places = self._make_places(loop)
+        slots = self._by_loop.get(loop)
+        if slots is None:
+            slots = self._new_slots(loop)
             with self._lock:
-                self._forget_closed_loops()
-                self._by_loop[loop] = places
+                self._remove_closed_loops()
+                self._by_loop[loop] = slots
 
-        return places
+        return slots
 
-    def _make_places(self, loop: asyncio.AbstractEventLoop) -> Places:
-        return Places(Congestion(self._max_in_flight, self._rng), loop)
+    def _new_slots(self, loop: asyncio.AbstractEventLoop) -> Slots:
+        return Slots(Congestion(self._max_in_flight, self._rng), loop)
 
-    def _forget_closed_loops(self) -> None:
-        # A loop that was closed over suspended tasks is still referred to by what they wait for.
+    def _remove_closed_loops(self) -> None:
+        # A loop that was closed over suspended tasks is still referenced by the futures that they await.
         for loop in list(self._by_loop):
             if loop.is_closed():
                 del self._by_loop[loop]
 
 
 class ImageLease:
-    """The places of one call with `ImageLimiter`. It serves one `async with`."""
+    """The slots of one call of an `ImageLimiter`, for one `async with`."""
 
-    def __init__(self, find_places: Callable[[], Places], weight: int) -> None:
-        self._find_places = find_places
+    def __init__(self, get_slots: Callable[[], Slots], weight: int) -> None:
+        self._get_slots = get_slots
         self._waiter = Waiter(weight)
-        self._places: Places | None = None
+        self._slots: Slots | None = None
         self._outer: Waiter | None = None
 
     @property
     def queued(self) -> float:
-        """Seconds that the call waited in this client's own queue, those behind a gate closed by a 429 left out."""
+        """Seconds that the call waited in this client's own queue, without the time behind a gate closed by a 429."""
         return self._waiter.queued
 
     async def __aenter__(self) -> Self:
-        """Wait for the places, all or none.
+        """Wait for the slots, all or none.
 
-        A cancellation leaves nothing behind: places granted in the same moment go to the next in line.
+        A cancelled wait holds none: slots that were granted in the same moment go to the next call in the queue.
         """
-        if self._places is not None:
-            raise RuntimeError("a lease serves one call; acquire another")
+        if self._slots is not None:
+            raise RuntimeError("a lease can be used only once; acquire another")
 
-        self._places = self._find_places()
-        await self._places.take(self._waiter)
+        self._slots = self._get_slots()
+        await self._slots.acquire(self._waiter)
         self._outer = _current.get()
         _current.set(self._waiter)
         return self
@@ -168,8 +168,8 @@ class ImageLease:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
-        """Give the places back, and let in whoever is next."""
-        # No `reset(token)`: a call that is finalised in another context must give back its places as well.
+        """Release the slots, and grant them to the next calls in the queue."""
+        # Not `reset(token)`: a call that is finalized in another context must release its slots too.
         _current.set(self._outer)
-        if self._places is not None:
-            self._places.give_back(self._waiter)
+        if self._slots is not None:
+            self._slots.release(self._waiter)

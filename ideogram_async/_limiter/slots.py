@@ -1,6 +1,6 @@
-"""The places of one event loop: who holds them, and when the next may have them.
+"""Concurrency slots of one event loop, and the queue of calls that wait for them.
 
-Every decision is plain and synchronous; only `Places.take` waits.
+Every decision is synchronous; only `Slots.acquire` waits.
 """
 
 from __future__ import annotations
@@ -17,107 +17,68 @@ from attrs import define
 from ideogram_async._limiter.congestion import Congestion
 from ideogram_async.models.base import LimiterStatistics
 
-# Strict first in, first out makes calls of 1 to 8 images take a third longer than they must; this order, a tenth.
+# With calls of 1 to 8 images, strict first in, first out takes a third longer than the lower bound; this order, a
+# tenth.
 WINDOW = 16
+"""How many of the first calls in the queue are candidates for the next grant."""
 
-PASSES = 16
+MAX_SKIPS = 16
+"""How often a call is skipped at most."""
+
+REFUSAL_SECONDS = 2.0
+"""Seconds after which a probe counts as accepted: a refusal comes at once, an image after 5 to 30 seconds."""
 
 
 @define(eq=False)
 class Waiter:
-    """A call that wants places, has them, or had them."""
+    """A call that waits for its slots, holds them, or has released them."""
 
     weight: int
-    passed: int = 0
-    """How many that came later went first."""
+    skipped: int = 0
+    """How many later calls were granted their slots first."""
     queued: float = 0.0
-    """Seconds between asking and getting, those behind the closed gate left out."""
+    """Seconds from the request to the grant, without the time behind a closed gate."""
     epoch: int = 0
-    """The epoch of congestion in which it got its places."""
+    """The epoch of congestion in which the slots were granted."""
     wake: asyncio.Future[None] | None = None
 
 
-def choose(window: Sequence[Waiter], room: int) -> Waiter | None:
-    """Return who goes next: the largest that fits, the longest waiting among equals.
-
-    Whoever stands first has been passed most often; passed often enough, it goes next or nobody does.
-    """
-    if window and window[0].passed >= PASSES:
-        window = window[:1]
-
-    fitting = (waiter for waiter in window if waiter.weight <= room)
-    return max(fitting, key=lambda waiter: waiter.weight, default=None)
-
-
-class Line:
-    """The waiting calls in the order in which they came. Anybody may leave from anywhere."""
-
-    def __init__(self) -> None:
-        self._waiting: OrderedDict[Waiter, None] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._waiting)
-
-    def join(self, waiter: Waiter) -> None:
-        """Stand at the end."""
-        self._waiting[waiter] = None
-
-    def leave(self, waiter: Waiter) -> None:
-        """Go away; without effect for one who does not wait."""
-        self._waiting.pop(waiter, None)
-
-    def call(self, room: int) -> Waiter | None:
-        """Take out who goes next, and count it to those who were passed."""
-        chosen = choose(list(islice(self._waiting, WINDOW)), room)
-        if chosen is not None:
-            for earlier in takewhile(lambda waiter: waiter is not chosen, self._waiting):
-                earlier.passed += 1
-
-            self.leave(chosen)
-
-        return chosen
-
-
-# A refusal comes at once, an image after 5 to 30 seconds: a probe that is out for so long has been let in.
-REFUSAL_SECONDS = 2.0
-
-
-class Places:
-    """Gives places to calls, all that a call needs or none."""
+class Slots:
+    """Grants a call all the slots that it needs, or none."""
 
     def __init__(self, congestion: Congestion, loop: asyncio.AbstractEventLoop) -> None:
         self._congestion = congestion
-        # Weak, and the timer lives only while somebody waits: nothing in here may keep a dead loop alive.
+        # Weak, and the timer exists only while calls wait: nothing here may keep a closed loop alive.
         self._loop = ref(loop)
         self._timer: asyncio.TimerHandle | None = None
-        self._rings_at = math.inf
-        self._line = Line()
+        self._timer_at = math.inf
+        self._queue = WaitQueue()
         self._holders: set[Waiter] = set()
         self._in_flight = 0
         self._probe: Waiter | None = None
-        self._trusted_at = math.inf
+        self._probe_ends_at = math.inf
 
     def statistics(self) -> LimiterStatistics:
-        """Tell how full the limit is."""
+        """Return the present limit and its use."""
         return LimiterStatistics(
             limit=self._congestion.limit,
             in_flight=self._in_flight,
-            waiting=len(self._line),
+            waiting=len(self._queue),
             rejected=self._congestion.rejected,
         )
 
-    async def take(self, waiter: Waiter) -> None:
-        """Wait until the call has its places; without weight it has them at once.
+    async def acquire(self, waiter: Waiter) -> None:
+        """Wait until the call holds its slots. A call without weight holds them at once.
 
-        A cancellation leaves nothing behind, also when it comes between the grant and the waking.
+        A cancellation releases them, also between the grant and the wake-up.
         """
         if waiter.weight == 0:
             self._holders.add(waiter)
             return
 
         loop = asyncio.get_running_loop()
-        waiter.queued = -self._time_in_line(loop.time())
-        self._line.join(waiter)
+        waiter.queued = -self._queue_clock(loop.time())
+        self._queue.push(waiter)
         self._admit()
         if waiter in self._holders:
             return
@@ -126,12 +87,12 @@ class Places:
         try:
             await waiter.wake
         except asyncio.CancelledError:
-            self.give_back(waiter)
+            self.release(waiter)
             raise
 
-    def give_back(self, waiter: Waiter) -> None:
-        """Take the call out, wherever it stands. Doing it twice gives back once."""
-        self._line.leave(waiter)
+    def release(self, waiter: Waiter) -> None:
+        """Remove the call from the queue, or release its slots. A second release has no effect."""
+        self._queue.remove(waiter)
         if waiter in self._holders:
             self._holders.remove(waiter)
             self._in_flight -= waiter.weight
@@ -142,10 +103,10 @@ class Places:
         self._admit()
 
     def reject(self, waiter: Waiter | None, max_in_flight: int | None, retry_after: float | None) -> None:
-        """Take note of a 429 for the call that holds places, or for one that is unknown here."""
+        """Record a 429 for the call that holds slots, or for an unknown one."""
         holder = waiter if waiter in self._holders else None
         if holder is not None and holder.weight == 0:
-            # A call without images has met another limit, and says nothing about this one.
+            # A call without images has hit another limit, and says nothing about this one.
             self._congestion.rejected += 1
             return
 
@@ -159,7 +120,7 @@ class Places:
         self._admit()
 
     def accept(self, waiter: Waiter | None, weight: int) -> None:
-        """Take note of a success of the call that holds places, or of one that is unknown here."""
+        """Record a success of the call that holds slots, or of an unknown one."""
         if weight == 0:
             return
 
@@ -171,35 +132,35 @@ class Places:
         return self._congestion.epoch if holder is None else holder.epoch
 
     def _admit(self) -> None:
-        """Let in everybody who may go now, and set a timer for the moment when more may."""
+        """Grant slots to all calls that may have them now, and set a timer for the next time when more may."""
         loop = self._loop()
         if loop is None or loop.is_closed():
             return
 
         now = loop.time()
-        self._judge_probe(now)
-        while not self._is_held_back(now) and (waiter := self._line.call(self._room())) is not None:
+        self._update_probe(now)
+        while not self._is_gated(now) and (waiter := self._queue.pop_next(self._free())) is not None:
             self._grant(waiter, now)
 
-        self._set_timer(loop, self._next_moment(now))
+        self._set_timer(loop, self._next_admission(now))
 
-    def _judge_probe(self, now: float) -> None:
-        if self._is_probe_out() and now >= self._trusted_at:
-            self._congestion.trust()
+    def _update_probe(self, now: float) -> None:
+        if self._is_probe_out() and now >= self._probe_ends_at:
+            self._congestion.reset_backoff()
 
         if not self._congestion.is_probing:
             self._probe = None
 
-    def _is_held_back(self, now: float) -> bool:
+    def _is_gated(self, now: float) -> bool:
         return self._congestion.gate.is_closed(now) or self._is_probe_out()
 
     def _is_probe_out(self) -> bool:
-        # A probe of an older epoch has nothing more to tell.
+        # The outcome of a probe of an older epoch no longer matters.
         congestion, probe = self._congestion, self._probe
         return congestion.is_probing and probe is not None and probe.epoch == congestion.epoch
 
-    def _room(self) -> int:
-        # A call that wants more than today's limit goes alone.
+    def _free(self) -> int:
+        # A call that needs more than the present limit is sent alone.
         congestion = self._congestion
         return int(congestion.limit) - self._in_flight if self._in_flight else congestion.configured
 
@@ -207,39 +168,80 @@ class Places:
         self._holders.add(waiter)
         self._in_flight += waiter.weight
         if self._congestion.is_probing:
-            self._probe, self._trusted_at = waiter, now + REFUSAL_SECONDS
+            self._probe, self._probe_ends_at = waiter, now + REFUSAL_SECONDS
 
         waiter.epoch = self._congestion.epoch
-        waiter.queued += self._time_in_line(now)
-        # A wait that is being cancelled is done already; it will give back what it gets here.
+        waiter.queued += self._queue_clock(now)
+        # A wait that is being cancelled is done already, and releases what is granted here.
         if waiter.wake is not None and not waiter.wake.done():
             waiter.wake.set_result(None)
 
-    def _time_in_line(self, now: float) -> float:
-        """Return a clock that stands still while the gate is closed."""
+    def _queue_clock(self, now: float) -> float:
+        """Return the time of a clock that stops while the gate is closed."""
         return now - self._congestion.gate.seconds_closed(now)
 
-    def _next_moment(self, now: float) -> float:
-        """Return when time alone will let somebody in."""
-        if not self._line:
+    def _next_admission(self, now: float) -> float:
+        """Return when time alone allows another grant."""
+        if not self._queue:
             return math.inf
 
         gate = self._congestion.gate
         if gate.is_closed(now):
             return gate.opens_at
 
-        return self._trusted_at if self._is_probe_out() else math.inf
+        return self._probe_ends_at if self._is_probe_out() else math.inf
 
     def _set_timer(self, loop: asyncio.AbstractEventLoop, moment: float) -> None:
-        if moment == self._rings_at:
+        if moment == self._timer_at:
             return
 
         if self._timer is not None:
             self._timer.cancel()
 
-        self._rings_at = moment
-        self._timer = None if moment == math.inf else loop.call_at(moment, self._ring)
+        self._timer_at = moment
+        self._timer = None if moment == math.inf else loop.call_at(moment, self._on_timer)
 
-    def _ring(self) -> None:
-        self._timer, self._rings_at = None, math.inf
+    def _on_timer(self) -> None:
+        self._timer, self._timer_at = None, math.inf
         self._admit()
+
+
+class WaitQueue:
+    """The queue of calls that wait for slots. A call can be removed from any position."""
+
+    def __init__(self) -> None:
+        self._waiters: OrderedDict[Waiter, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._waiters)
+
+    def push(self, waiter: Waiter) -> None:
+        """Add the call at the end."""
+        self._waiters[waiter] = None
+
+    def remove(self, waiter: Waiter) -> None:
+        """Remove the call, if it is queued."""
+        self._waiters.pop(waiter, None)
+
+    def pop_next(self, free: int) -> Waiter | None:
+        """Remove and return the call that goes next, and count a skip for those before it."""
+        chosen = choose(list(islice(self._waiters, WINDOW)), free)
+        if chosen is not None:
+            for earlier in takewhile(lambda waiter: waiter is not chosen, self._waiters):
+                earlier.skipped += 1
+
+            self.remove(chosen)
+
+        return chosen
+
+
+def choose(window: Sequence[Waiter], free: int) -> Waiter | None:
+    """Return the largest call that fits into the free slots; among equals, the one that has waited longest.
+
+    The first call in the queue has been skipped most often. Once it reaches `MAX_SKIPS`, only it can go next.
+    """
+    if window and window[0].skipped >= MAX_SKIPS:
+        window = window[:1]
+
+    fitting = (waiter for waiter in window if waiter.weight <= free)
+    return max(fitting, key=lambda waiter: waiter.weight, default=None)

@@ -29,7 +29,7 @@ from typing import Any
 from attrs import Attribute, field, frozen
 from attrs.validators import ge
 
-from ideogram_async._limiter.congestion import LONGEST_RETRY_AFTER
+from ideogram_async._limiter.congestion import MAX_RETRY_AFTER
 from ideogram_async._wire.call import Call
 from ideogram_async._wire.decode import retry_after_of
 from ideogram_async.errors import AmbiguousError, TransportError
@@ -106,7 +106,7 @@ class Retry:
             throttled_for: Seconds since the first 429 in a row.
         """
         asked = retry_after_of(outcome.headers) if isinstance(outcome, Reply) else None
-        floor = min(asked or 0.0, LONGEST_RETRY_AFTER)
+        floor = min(asked or 0.0, MAX_RETRY_AFTER)
         if isinstance(outcome, Reply) and outcome.status == THROTTLED:
             # The limiter's gate does the waiting; a call that takes no place passes no gate, so its pauses grow.
             longest = min(self.base, 1.0) if call.weight else min(self.cap, self.base + throttled_for)

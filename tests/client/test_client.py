@@ -84,7 +84,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("IDEOGRAM_TIMEOUT", "400")
     client = Ideogram("key")
 
-    assert "<Ideogram https://gateway.example/ideogram <ImageLimiter: 0 of 10 places taken, 0 waiting>>" == repr(client)
+    assert "<Ideogram https://gateway.example/ideogram <ImageLimiter: 0 of 10 slots in use, 0 waiting>>" == repr(client)
     assert Timeout(total=400) == client._options.timeout
 
 

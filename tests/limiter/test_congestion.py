@@ -484,7 +484,7 @@ def test_account_shared_with_another_client(monkeypatch: pytest.MonkeyPatch) -> 
 def test_what_others_have_found_out_is_taken_over() -> None:
     """A limit that was found out elsewhere is taken over, and grows no further than its ceiling."""
     congestion = Congestion(10, Draws())
-    congestion.adopt(limit=3.0, ceiling=4, epoch=7)
+    congestion.sync(limit=3.0, ceiling=4, epoch=7)
 
     assert (3.0, 7) == (congestion.limit, congestion.epoch)
 

@@ -31,7 +31,7 @@ async def test_places_are_counted_in_images() -> None:
     await calls.ask("five", 5)
 
     assert (10.0, 6, 1, 0) == numbers(limiter)
-    assert "<ImageLimiter: 6 of 10 places taken, 1 waiting>" == repr(limiter)
+    assert "<ImageLimiter: 6 of 10 slots in use, 1 waiting>" == repr(limiter)
 
     await calls.end("six")
 
@@ -103,7 +103,7 @@ async def test_lease_serves_one_call() -> None:
     """A lease cannot be entered twice."""
     limiter = ImageLimiter(10)
     async with limiter.acquire(1) as lease:
-        with pytest.raises(RuntimeError, match="a lease serves one call"):
+        with pytest.raises(RuntimeError, match="a lease can be used only once"):
             await lease.__aenter__()
 
     assert (10.0, 0, 0, 0) == numbers(limiter)
@@ -131,7 +131,7 @@ def test_largest_that_fits_goes_next(weights: list[int], room: int, expected: in
 
 def test_passed_often_enough_is_passed_no_more() -> None:
     """Who was passed 16 times goes next, or nobody does."""
-    window = [Waiter(8, passed=16), Waiter(2)]
+    window = [Waiter(8, skipped=16), Waiter(2)]
 
     assert choose(window, 4) is None
     assert window[0] is choose(window, 8)
@@ -421,7 +421,7 @@ def test_loops_at_the_same_time_count_alone() -> None:
 
 def test_limiter_can_be_asked_without_a_loop() -> None:
     """Where no event loop runs, nothing is in progress."""
-    assert "<ImageLimiter: 0 of 3 places taken, 0 waiting>" == repr(ImageLimiter(3))
+    assert "<ImageLimiter: 0 of 3 slots in use, 0 waiting>" == repr(ImageLimiter(3))
 
 
 def test_no_timer_stays_when_nobody_waits() -> None:

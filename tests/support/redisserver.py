@@ -15,14 +15,14 @@ from typing import Any
 from attrs import define, field
 from redis import Redis
 
-__all__ = ["REDIS_SERVER", "RedisServer", "Table"]
+__all__ = ["REDIS_SERVER", "RedisServer", "Snapshot"]
 
 PATIENCE = 30
 REDIS_SERVER = shutil.which("redis-server")
 
 
 @define
-class Table:
+class Snapshot:
     """What stands in Redis at one moment."""
 
     holding: dict[str, list[int]] = field(factory=dict)
@@ -38,7 +38,7 @@ class Table:
         return sum(map(sum, self.holding.values()))
 
     @property
-    def in_line(self) -> int:
+    def queued(self) -> int:
         return sum(map(len, self.waiting.values()))
 
 
@@ -110,17 +110,17 @@ class RedisServer:
         """Count the connections, without the one that asks."""
         return len(self._redis.client_list()) - 1
 
-    def table(self, account: str = "default") -> Table:
+    def snapshot(self, account: str = "default") -> Snapshot:
         """Look at what an account's processes have written down."""
-        places, congestion = (f"ideogram:{{{account}}}:{name}" for name in ("places", "congestion"))
-        table = Table(congestion=json.loads(self._redis.get(congestion) or "null"))
-        for name, record in self._redis.hgetall(places).items():
+        slots, congestion = (f"ideogram:{{{account}}}:{name}" for name in ("slots", "congestion"))
+        snapshot = Snapshot(congestion=json.loads(self._redis.get(congestion) or "null"))
+        for name, record in self._redis.hgetall(slots).items():
             calls = json.loads(record)
-            table.expires_at[name.decode()] = calls["expires"] / 1000
-            table.holding[name.decode()] = [weight for _, weight, _ in calls["holding"]]
-            table.waiting[name.decode()] = [weight for _, weight, *_ in calls["waiting"]]
+            snapshot.expires_at[name.decode()] = calls["expires"] / 1000
+            snapshot.holding[name.decode()] = [weight for _, weight, _ in calls["holding"]]
+            snapshot.waiting[name.decode()] = [weight for _, weight, *_ in calls["waiting"]]
 
-        return table
+        return snapshot
 
     def run(self, script: str, keys: list[str], args: list[str]) -> Any:
         """Run a script."""
@@ -140,10 +140,10 @@ class RedisServer:
         for key in self._redis.keys("*"):
             self._redis.pexpire(key, self._redis.pttl(key) - milliseconds)
 
-    async def until(self, fits: Callable[[Table], bool], account: str = "default") -> Table:
+    async def until(self, fits: Callable[[Snapshot], bool], account: str = "default") -> Snapshot:
         """Look at the table again and again until it fits; it has half a minute."""
         async with asyncio.timeout(PATIENCE):
-            while not fits(table := self.table(account)):
+            while not fits(snapshot := self.snapshot(account)):
                 await asyncio.sleep(0.005)
 
-        return table
+        return snapshot

@@ -163,13 +163,13 @@ async def test_a_killed_worker_leaves_its_places(redis: RedisServer):
         pid, _ = await site.pids()
         box.hold()
         visits = asyncio.gather(*(site.visit(f"/fox/{n}.png") for n in range(60)))
-        table = await redis.until(lambda table: table.in_flight == 10 and len(table.holding) == 2)
+        snapshot = await redis.until(lambda snapshot: snapshot.in_flight == 10 and len(snapshot.holding) == 2)
         os.kill(pid, signal.SIGKILL)
         killed_at = redis.time()
-        latest = max(table.expires_at.values())
+        latest = max(snapshot.expires_at.values())
         box.release()
         await visits
-        await redis.until(lambda table: not table.holding)
+        await redis.until(lambda snapshot: not snapshot.holding)
         site.process.terminate()
         trouble = await site.end()
 

@@ -1,4 +1,4 @@
-"""One account's limit, shared by processes and hosts through Redis. It needs the extra `redis`."""
+"""Limit of one account, shared by processes and hosts through Redis. Needs the extra `redis`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table in Redis where the processes of one account write down what they hold and want."""
+"""Storage in Redis: the slots that the processes of one account hold and wait for."""
 
 from __future__ import annotations
 
@@ -7,49 +7,131 @@ import json
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from attrs import field, frozen
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-__all__ = ["Seat", "Table"]
+from ideogram_async._limiter.congestion import MAX_PAUSE, SERVER_LIMIT_LIFETIME
+from ideogram_async._limiter.slots import MAX_SKIPS, REFUSAL_SECONDS, WINDOW
+
+__all__ = ["Member", "SlotStore", "State", "Update"]
 
 SCRIPT = Path(__file__).with_name("slots.lua").read_text()
 
-PATIENCE = 2.0
+REDIS_TIMEOUT = 2.0
+"""Seconds that Redis has for a reply. Without one it counts as unavailable."""
 
-"""Seconds that Redis has for a reply; without one it is away."""
+PUBSUB_TIMEOUT = 60.0
+"""Seconds after which a subscriber checks its connection."""
 
-SILENCE = 60.0
+RULES = {
+    "window": WINDOW,
+    "max_skips": MAX_SKIPS,
+    "max_pause": MAX_PAUSE * 1000,
+    "refusal_time": REFUSAL_SECONDS * 1000,
+    "congestion_lifetime": int(SERVER_LIMIT_LIFETIME * 1000),
+}
+"""Rules that the script shares with the limiter in memory; times in milliseconds."""
 
-"""Seconds after which a listener looks whether its connection is still there."""
+
+class Update(TypedDict):
+    """What a process sends to the script. A call is its number and its weight."""
+
+    configured: int
+    holding: list[tuple[int, int]]
+    waiting: list[tuple[int, int]]
+    outcomes: list[dict[str, float]]
+
+
+class State(TypedDict):
+    """What the script returns; times in milliseconds."""
+
+    holding: list[tuple[int, int, int]]
+    """The calls that hold slots: number, weight and epoch."""
+    limit: float
+    ceiling: int
+    epoch: int
+    closed_for: float
+    peers: int
 
 
 @frozen(kw_only=True)
-class Table:
-    """Where it is, and for whom."""
+class SlotStore:
+    """The slots of one account in Redis."""
 
     redis: str | Redis = field(repr=False)
     account: str
     lease: float
-    """Seconds after which the places of a silent process are free again."""
+    """Seconds after which the slots of a silent process are released."""
 
     @asynccontextmanager
-    async def seat(self, process: str, wake: Callable[[], None]) -> AsyncGenerator[Seat]:
-        """Take a seat for a process, with connections of its own where there is only a URL to go by."""
-        # One more try, at once: a connection that was kept may be dead after a restart of Redis.
-        made = Redis.from_url(self.redis, retry=Retry(NoBackoff(), 1)) if isinstance(self.redis, str) else None
-        seat = Seat(made or self.redis, self, process, wake)  # type: ignore[arg-type]
+    async def join(self, process: str, on_change: Callable[[], None]) -> AsyncGenerator[Member]:
+        """Add a process. With a URL, it gets connections of its own."""
+        # One immediate retry: a pooled connection may be dead after a restart of Redis.
+        redis = Redis.from_url(self.redis, retry=Retry(NoBackoff(), 1)) if isinstance(self.redis, str) else self.redis
+        member = Member(redis, self, process, on_change)
         try:
-            yield seat
+            yield member
         finally:
             try:
-                await seat.leave()
+                await member.close()
             finally:
-                if made is not None:
-                    await _close(made)
+                if redis is not self.redis:
+                    await _close(redis)
+
+
+class Member:
+    """One process that uses the slots of an account."""
+
+    def __init__(self, redis: Redis, store: SlotStore, process: str, on_change: Callable[[], None]) -> None:
+        # The braces keep both keys on one node of a cluster.
+        prefix = f"ideogram:{{{store.account}}}"
+        self._redis = redis
+        self._process = process
+        self._lease = int(store.lease * 1000)
+        self._keys = [f"{prefix}:slots", f"{prefix}:congestion"]
+        self._channels = f"{prefix}:wake:"
+        self._script = redis.register_script(SCRIPT)
+        self._on_change = on_change
+        self._subscription: asyncio.Task[None] | None = None
+
+    async def sync(self, update: Update) -> State:
+        """Send what the process holds, waits for and has learned; return the resulting state. See `slots.lua`.
+
+        Raises:
+            Exception: If Redis refuses the connection, does not reply in time, or fails in any other way.
+        """
+        message = json.dumps({"lease": self._lease, **RULES, **update})
+        async with asyncio.timeout(REDIS_TIMEOUT):
+            reply = await self._script(keys=self._keys, args=[self._process, self._channels, message])
+
+        state: State = json.loads(reply)
+        return state
+
+    def subscribe(self) -> None:
+        """Call `on_change` when another process has left slots to this one."""
+        if self._subscription is None or self._subscription.done():
+            self._subscription = asyncio.get_running_loop().create_task(self._receive())
+
+    async def close(self) -> None:
+        """End the subscription."""
+        if self._subscription is not None:
+            self._subscription.cancel()
+            await asyncio.wait([self._subscription])
+
+    async def _receive(self) -> None:
+        # However this ends, the process still syncs with Redis from time to time.
+        with suppress(Exception):
+            async with self._redis.pubsub() as pubsub:
+                await pubsub.subscribe(self._channels + self._process)
+                # `get_message` loses a cancellation that arrives together with a message.
+                while not _is_cancelled():
+                    # The confirmation of the subscription counts too: slots may have been granted before it.
+                    if await pubsub.get_message(timeout=PUBSUB_TIMEOUT):
+                        self._on_change()
 
 
 def _is_cancelled() -> bool:
@@ -59,60 +141,10 @@ def _is_cancelled() -> bool:
 
 async def _close(redis: Redis) -> None:
     try:
-        # A connection that is broken cannot always be closed in good order; it is closed all the same.
+        # A broken connection may raise here; it is closed all the same.
         with suppress(Exception):
             await redis.aclose()
     except asyncio.CancelledError:
-        # A loop that ends cancels each task once, wherever it is. No connection may be left to it.
+        # At its shutdown a loop cancels each task once, wherever it waits. No connection may stay open then.
         await redis.aclose()
         raise
-
-
-class Seat:
-    """One process at the table."""
-
-    def __init__(self, redis: Redis, table: Table, process: str, wake: Callable[[], None]) -> None:
-        # The braces keep both keys on one node of a cluster.
-        prefix = f"ideogram:{{{table.account}}}"
-        self._redis = redis
-        self._process = process
-        self._lease = int(table.lease * 1000)
-        self._keys = [f"{prefix}:places", f"{prefix}:congestion"]
-        self._channels = f"{prefix}:wake:"
-        self._script = redis.register_script(SCRIPT)
-        self._wake = wake
-        self._listener: asyncio.Task[None] | None = None
-
-    async def say(self, facts: dict[str, Any]) -> dict[str, Any]:
-        """Say what the process has, wants and has met, and return what it has now; see `slots.lua`.
-
-        Raises:
-            Exception: If Redis cannot be asked: refused, silent, full, or whatever else goes wrong.
-        """
-        said = json.dumps({"lease": self._lease, **facts})
-        async with asyncio.timeout(PATIENCE):
-            reply = await self._script(keys=self._keys, args=[self._process, self._channels, said])
-
-        return dict(json.loads(reply))
-
-    def listen(self) -> None:
-        """Be woken when another process has left places to this one."""
-        if self._listener is None or self._listener.done():
-            self._listener = asyncio.get_running_loop().create_task(self._listen())
-
-    async def leave(self) -> None:
-        """Stop listening."""
-        if self._listener is not None:
-            self._listener.cancel()
-            await asyncio.wait([self._listener])
-
-    async def _listen(self) -> None:
-        # Whatever ends it, Redis is asked from time to time all the same.
-        with suppress(Exception):
-            async with self._redis.pubsub() as pubsub:
-                await pubsub.subscribe(self._channels + self._process)
-                # A cancellation that comes together with a message is lost on its way here.
-                while not _is_cancelled():
-                    # That the subscription stands is news as well: something may have happened before.
-                    if await pubsub.get_message(timeout=SILENCE):
-                        self._wake()

@@ -17,8 +17,8 @@ from ideogram_async import Ideogram
 from ideogram_async.integrations.redis import RedisLimiter
 from ideogram_async.sandbox import Sandbox
 
-AWAY = r"Redis is away \({}.+\); until it is back this process keeps to 1 of 10 places"
-BACK = "Redis is back; the limit is shared again"
+AWAY = r"Redis is unavailable \({}.+\); until it is back, this process uses at most 1 of 10 slots"
+BACK = "Redis is available again; the limit is shared again"
 
 
 class Log(logging.Handler):
@@ -106,11 +106,11 @@ async def test_back_again(redis: RedisServer, log: Log):
     redis.start()
     await when(limiter, in_flight=6, waiting=0)
 
-    assert 6 == redis.table().in_flight
-    assert ["Redis is away", BACK] == [words.partition(" (")[0] for words in log.said]
+    assert 6 == redis.snapshot().in_flight
+    assert ["Redis is unavailable", BACK] == [words.partition(" (")[0] for words in log.said]
 
     await calls.end("one", "two")
-    await redis.until(lambda table: not table.holding)
+    await redis.until(lambda snapshot: not snapshot.holding)
 
 
 async def test_a_share_for_each(redis: RedisServer):
@@ -118,9 +118,9 @@ async def test_a_share_for_each(redis: RedisServer):
     ours, theirs = (Calls(RedisLimiter(redis.url)) for _ in range(2))
     await ours.ask("six", 6)
     await theirs.ask("one", 1)
-    await redis.until(lambda table: table.in_flight == 7)
+    await redis.until(lambda snapshot: snapshot.in_flight == 7)
     async with asyncio.timeout(30):
-        while {5} != {crowd.limiter._places()._share for crowd in (ours, theirs)}:  # type: ignore[attr-defined]
+        while {5} != {crowd.limiter._slots()._share for crowd in (ours, theirs)}:  # type: ignore[attr-defined]
             await asyncio.sleep(0.001)
 
     redis.stop()
@@ -145,7 +145,7 @@ async def test_a_429_while_it_is_away(redis: RedisServer):
     calls = Calls(limiter := RedisLimiter(redis.url))
     await calls.ask("a", 4)
     await calls.ask("b", 4)
-    await redis.until(lambda table: table.in_flight == 8)
+    await redis.until(lambda snapshot: snapshot.in_flight == 8)
     redis.stop()
     await calls.ask("c", 4)
     await when(limiter, limit=10.0, waiting=1)
@@ -177,7 +177,7 @@ async def test_frozen_redis_delays_no_answer(redis: RedisServer):
     """A call gives its places back without waiting for Redis."""
     calls = Calls(limiter := RedisLimiter(redis.url))
     await calls.ask("one")
-    await redis.until(lambda table: table.in_flight == 1)
+    await redis.until(lambda snapshot: snapshot.in_flight == 1)
     await when(limiter, in_flight=1)
     redis.freeze()
     await calls.end("one")
@@ -189,22 +189,22 @@ async def test_a_frozen_process_gets_its_places_back(redis: RedisServer):
     """A process that was silent for longer than its lease is counted again as soon as it speaks."""
     calls = Calls(limiter := RedisLimiter(redis.url, lease=0.3))
     await calls.ask("six", 6)
-    await redis.until(lambda table: table.in_flight == 6)
+    await redis.until(lambda snapshot: snapshot.in_flight == 6)
     # Its lease is over in Redis, where time goes on while this event loop stands still.
-    while redis.table().holding:
+    while redis.snapshot().holding:
         pass
 
-    await redis.until(lambda table: table.in_flight == 6)
+    await redis.until(lambda snapshot: snapshot.in_flight == 6)
 
     assert 6 == limiter.statistics().in_flight
 
     await calls.end("six")
-    await redis.until(lambda table: not table.holding)
+    await redis.until(lambda snapshot: not snapshot.holding)
 
 
 async def test_a_script_that_fails_is_as_good_as_no_redis(redis: RedisServer, log: Log):
     """A Redis that answers with an error, a wrong type in a key say, is away as well."""
-    redis.run("redis.call('SET', KEYS[1], 'nonsense')", ["ideogram:{default}:places"], [])
+    redis.run("redis.call('SET', KEYS[1], 'nonsense')", ["ideogram:{default}:slots"], [])
     calls = Calls(limiter := RedisLimiter(redis.url))
     await calls.ask("one")
     await when(limiter, in_flight=1)

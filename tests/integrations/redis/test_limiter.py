@@ -39,7 +39,7 @@ class Crowd(Calls):
 
     async def gone(self) -> None:
         """Wait until nothing is left: neither in Redis, nor in the event loop."""
-        await self.redis.until(lambda table: not table.in_flight and not table.in_line)
+        await self.redis.until(lambda snapshot: not snapshot.in_flight and not snapshot.queued)
         async with asyncio.timeout(30):
             while other_tasks():
                 await asyncio.sleep(0.001)
@@ -62,11 +62,11 @@ async def test_a_call_waits_for_those_of_others(redis: RedisServer, ours: Crowd,
     """A call waits until another process leaves enough places, and is let in as soon as it does."""
     await ours.asked("six", 6)
     await theirs.ask("five", 5)
-    table = await redis.until(lambda table: table.in_line == 1)
+    table = await redis.until(lambda snapshot: snapshot.queued == 1)
 
     assert (6, []) == (table.in_flight, theirs.started)
     assert (10.0, 0, 1, 0) == numbers(theirs.limiter)
-    assert "<RedisLimiter: 6 of 10 places taken, 0 waiting>" == repr(ours.limiter)
+    assert "<RedisLimiter: 6 of 10 slots in use, 0 waiting>" == repr(ours.limiter)
 
     await ours.end("six")
     await theirs.got("five")
@@ -81,10 +81,10 @@ async def test_a_call_waits_for_those_of_others(redis: RedisServer, ours: Crowd,
 
 async def test_whoever_waits_is_woken(redis: RedisServer, ours: Crowd, theirs: Crowd, monkeypatch: pytest.MonkeyPatch):
     """A process is told that it was let in; it need not ask again and again."""
-    monkeypatch.setattr("ideogram_async.integrations.redis.limiter.POLL", 3600.0)
+    monkeypatch.setattr("ideogram_async.integrations.redis.limiter.SYNC_INTERVAL", 3600.0)
     await ours.asked("all", 10)
     await theirs.ask("one")
-    await redis.until(lambda table: table.in_line == 1)
+    await redis.until(lambda snapshot: snapshot.queued == 1)
     # The one that waits listens: its second connection.
     while redis.connections() < 3:
         await asyncio.sleep(0.001)
@@ -100,10 +100,10 @@ async def test_whoever_waits_is_woken(redis: RedisServer, ours: Crowd, theirs: C
 
 async def test_nobody_is_left_waiting_when_a_word_is_lost(redis: RedisServer, ours: Crowd, theirs: Crowd):
     """Where nothing wakes it, a process that waits asks by itself."""
-    theirs.limiter._places()._table = _Deaf(redis)  # type: ignore[attr-defined]
+    theirs.limiter._slots()._store = _Deaf(redis)  # type: ignore[attr-defined]
     await ours.asked("all", 10)
     await theirs.ask("one")
-    await redis.until(lambda table: table.in_line == 1)
+    await redis.until(lambda snapshot: snapshot.queued == 1)
     await ours.end("all")
     await theirs.got("one")
 
@@ -135,7 +135,7 @@ async def test_accounts_do_not_meet(redis: RedisServer, ours: Crowd):
     await ours.asked("all", 10)
     await other.asked("all", 10)
 
-    assert 10 == redis.table("other").in_flight
+    assert 10 == redis.snapshot("other").in_flight
 
     await ours.end("all")
     await other.end("all")
@@ -149,9 +149,9 @@ async def test_cancelled_in_line(redis: RedisServer, ours: Crowd, theirs: Crowd)
     """A call that is cancelled while it waits leaves the line."""
     await ours.asked("all", 10)
     await theirs.ask("two", 2)
-    await redis.until(lambda table: table.in_line == 1)
+    await redis.until(lambda snapshot: snapshot.queued == 1)
     theirs.cancel("two")
-    await redis.until(lambda table: table.in_line == 0)
+    await redis.until(lambda snapshot: snapshot.queued == 0)
 
     assert (10.0, 0, 0, 0) == numbers(theirs.limiter)
 
@@ -165,10 +165,10 @@ async def test_cancelled_before_it_hears_that_it_was_let_in(redis: RedisServer, 
     """Places that were granted in the moment of a cancellation are given back."""
     await ours.asked("all", 10)
     await theirs.ask("ten", 10)
-    await redis.until(lambda table: table.in_line == 1)
+    await redis.until(lambda snapshot: snapshot.queued == 1)
     await ours.end("all")
     # Granted in Redis; its own process, this one, has had no time to hear of it.
-    while not redis.table().in_flight == 10 == sum(map(len, redis.table().waiting.values())) + 10:
+    while not redis.snapshot().in_flight == 10 == sum(map(len, redis.snapshot().waiting.values())) + 10:
         pass
 
     theirs.cancel("ten")
@@ -185,7 +185,7 @@ async def test_everything_cancelled_at_once(redis: RedisServer):
     crowd = Crowd(redis, RedisLimiter(redis.url))
     await crowd.asked("all", 10)
     await crowd.ask("one")
-    await redis.until(lambda table: table.in_line == 1)
+    await redis.until(lambda snapshot: snapshot.queued == 1)
     tasks = other_tasks()
     for task in tasks:
         task.cancel()
@@ -197,7 +197,7 @@ async def test_everything_cancelled_at_once(redis: RedisServer):
 async def test_a_cancelled_clerk_is_replaced(redis: RedisServer, ours: Crowd):
     """Somebody who cancels the limiter's own task keeps nobody waiting: the next call starts it again."""
     await ours.asked("all", 10)
-    clerk = ours.limiter._places()._clerk  # type: ignore[attr-defined]
+    clerk = ours.limiter._slots()._sync_task  # type: ignore[attr-defined]
     await ours.ask("waiting")
     clerk.cancel()
     await asyncio.wait([clerk])
@@ -205,7 +205,7 @@ async def test_a_cancelled_clerk_is_replaced(redis: RedisServer, ours: Crowd):
     await ours.got("waiting")
     await ours.asked("next")
 
-    assert 2 == (await redis.until(lambda table: table.in_flight == 2)).in_flight
+    assert 2 == (await redis.until(lambda snapshot: snapshot.in_flight == 2)).in_flight
 
     await ours.end("waiting", "next")
     await ours.gone()
@@ -220,9 +220,9 @@ async def test_a_429_reaches_all_processes(redis: RedisServer, ours: Crowd, thei
     await ours.asked("refused", 4)
     await theirs.asked("three", 3)
     await ours.reject("refused", told=5)
-    await redis.until(lambda table: table.congestion is not None)
+    await redis.until(lambda snapshot: snapshot.congestion is not None)
     await theirs.ask("next")
-    await redis.until(lambda table: table.in_line == 1)
+    await redis.until(lambda snapshot: snapshot.queued == 1)
     async with asyncio.timeout(30):
         while theirs.limiter.statistics().limit == 10.0:
             await asyncio.sleep(0.001)
@@ -353,7 +353,7 @@ def test_a_password_is_not_shown():
     """Neither the limiter nor its parts show the URL, which may hold a password."""
     limiter = RedisLimiter("redis://user:canary-password@localhost")
 
-    assert "canary" not in repr(limiter) + repr(limiter._table)
+    assert "canary" not in repr(limiter) + repr(limiter._store)
 
 
 class _Deaf:
@@ -362,15 +362,15 @@ class _Deaf:
     lease = 90.0
 
     def __init__(self, redis: RedisServer) -> None:
-        self._table = RedisLimiter(redis.url)._table
+        self._store = RedisLimiter(redis.url)._store
 
-    def seat(self, *words: Any) -> Any:
+    def join(self, *words: Any) -> Any:
         from contextlib import asynccontextmanager
 
         @asynccontextmanager
         async def deaf() -> Any:
-            async with self._table.seat(*words) as seat:
-                seat.listen = lambda: None  # type: ignore[method-assign]
-                yield seat
+            async with self._store.join(*words) as member:
+                member.subscribe = lambda: None  # type: ignore[method-assign]
+                yield member
 
         return deaf()

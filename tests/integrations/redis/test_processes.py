@@ -84,10 +84,10 @@ async def test_the_places_of_a_killed_process_come_back(redis: RedisServer):
         killed = await Worker.start("killed", box, redis, calls=10, images=1, lease=lease)
         await arrived(box, 10)
         heir = await Worker.start("heir", box, redis, calls=1, images=1, lease=lease)
-        await redis.until(lambda table: (table.in_flight, table.in_line) == (10, 1))
+        await redis.until(lambda snapshot: (snapshot.in_flight, snapshot.queued) == (10, 1))
         await killed.kill()
         killed_at = redis.time()
-        expires_at = min(redis.table().expires_at.values())
+        expires_at = min(redis.snapshot().expires_at.values())
         # The service ends what the dead had begun; until their lease is over nobody knows.
         box.release()
 

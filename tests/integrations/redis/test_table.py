@@ -16,8 +16,8 @@ from support.redisserver import RedisServer
 
 import ideogram_async.integrations.redis as package
 from ideogram_async._limiter.congestion import Congestion
-from ideogram_async._limiter.slots import Line, Waiter
-from ideogram_async.integrations.redis.store import Seat, Table
+from ideogram_async._limiter.slots import Waiter, WaitQueue
+from ideogram_async.integrations.redis.store import RULES, Member, SlotStore
 
 SCRIPT = Path(package.__file__).with_name("slots.lua").read_text()
 HOUR = 3_600_000
@@ -35,16 +35,17 @@ class Process:
         self.holding: list[int] = []
         self.reply: dict[str, Any] = {}
 
-    def say(self, *met: dict[str, Any]) -> list[int]:
+    def say(self, *outcomes: dict[str, Any]) -> list[int]:
         """Say what there is, and return the numbers of the calls that hold places."""
         facts = {
+            **RULES,
             "lease": self.lease,
             "configured": self.configured,
             "holding": [[n, self.calls[n]] for n in self.holding],
             "waiting": [[n, weight] for n, weight in self.calls.items() if n not in self.holding],
-            "met": met,
+            "outcomes": outcomes,
         }
-        keys = ["ideogram:{default}:places", "ideogram:{default}:congestion"]
+        keys = ["ideogram:{default}:slots", "ideogram:{default}:congestion"]
         reply = self.redis.run(SCRIPT, keys, [self.name, "wake:", json.dumps(facts)])
         self.reply = json.loads(reply)
         self.holding = [number for number, _, _ in self.reply["holding"]]
@@ -60,10 +61,10 @@ class Process:
         self.calls[number] = weight
         return self.say()
 
-    def end(self, number: int, *met: dict[str, Any]) -> list[int]:
+    def end(self, number: int, *outcomes: dict[str, Any]) -> list[int]:
         del self.calls[number]
         self.holding = [n for n in self.holding if n != number]
-        return self.say(*met)
+        return self.say(*outcomes)
 
     def rejected(self, number: int = 0, *, epoch: int = 0, pause: float = 0.0, **facts: float) -> dict[str, Any]:
         return {"number": number, "epoch": epoch, "retry_after": 0, "pause": pause, **facts}
@@ -154,8 +155,8 @@ def test_the_dead_hold_nothing(redis: RedisServer, ours: Process):
     ours.calls[1] = 1
     ours.insist()
 
-    assert {"ours": [1]} == redis.table().holding
-    assert {"ours": []} == redis.table().waiting
+    assert {"ours": [1]} == redis.snapshot().holding
+    assert {"ours": []} == redis.snapshot().waiting
 
 
 def test_the_keys_die_with_the_last(redis: RedisServer):
@@ -212,24 +213,24 @@ def test_passed_often_enough_is_passed_no_more(ours: Process, theirs: Process):
 def test_it_decides_as_one_process_does(redis: RedisServer, seed: int):
     """Whatever calls come, end, are accepted or refused: who is next and what the limit is, both limiters agree."""
     rng = random.Random(seed)
-    line, congestion = Line(), Congestion(10, Draws(0.0))
+    queue, congestion = WaitQueue(), Congestion(10, Draws(0.0))
     numbers, held = dict[Waiter, int](), dict[int, Waiter]()
     processes = [Process(redis, name) for name in "abc"]
     for number in range(1, 150):
         process = rng.choice(processes)
         mine = [n for n in held if n % 3 == processes.index(process)]
-        met: list[dict[str, Any]] = []
+        outcomes: list[dict[str, Any]] = []
         if mine and rng.random() < 0.6:
             waiter = held.pop(ended := rng.choice(mine))
             others = sum(other.weight for other in held.values())
             if rng.random() < 0.8:
                 congestion.accept(0.0, epoch=waiter.epoch, weight=waiter.weight)
-                met.append(accepted(waiter.weight, epoch=waiter.epoch))
+                outcomes.append(accepted(waiter.weight, epoch=waiter.epoch))
             else:
-                told = rng.choice([None, 4, 20])
-                congestion.reject(0.0, epoch=waiter.epoch, others=others, max_in_flight=told, retry_after=None)
-                facts = {} if told is None else {"told": told}
-                met.append(process.rejected(epoch=waiter.epoch, **facts))
+                server_limit = rng.choice([None, 4, 20])
+                congestion.reject(0.0, epoch=waiter.epoch, others=others, max_in_flight=server_limit, retry_after=None)
+                facts = {} if server_limit is None else {"server_limit": server_limit}
+                outcomes.append(process.rejected(epoch=waiter.epoch, **facts))
 
             del process.calls[ended]
             process.holding = [n for n in process.holding if n != ended]
@@ -238,10 +239,10 @@ def test_it_decides_as_one_process_does(redis: RedisServer, seed: int):
             process.calls[new] = rng.randint(1, 8)
             # Moments in Redis are milliseconds: within one, the number decides.
             numbers[waiter := Waiter(process.calls[new])] = new
-            line.join(waiter)
+            queue.push(waiter)
 
-        process.say(*met)
-        while waiter := line.call(_room(congestion, held)):
+        process.say(*outcomes)
+        while waiter := queue.pop_next(_room(congestion, held)):
             waiter.epoch = congestion.epoch
             held[numbers[waiter]] = waiter
 
@@ -280,7 +281,7 @@ def test_the_call_itself_does_not_count_where_it_still_holds(ours: Process, thei
 def test_what_the_service_tells_is_the_ceiling(ours: Process):
     """No success raises the limit above what the service has told."""
     ours.ask(1, 9)
-    ours.end(1, ours.rejected(1, told=4))
+    ours.end(1, ours.rejected(1, server_limit=4))
     for number in range(2, 40):
         ours.ask(number)
         ours.end(number, accepted(epoch=1))
@@ -349,7 +350,7 @@ def test_a_probe_that_is_not_refused_is_believed(ours: Process, theirs: Process)
 def test_more_than_the_learned_limit_goes_alone(ours: Process, theirs: Process):
     """A call that weighs more than today's limit waits until nothing is in flight, and then goes."""
     ours.ask(1, 1)
-    ours.say(ours.rejected(told=2))
+    ours.say(ours.rejected(server_limit=2))
 
     assert [] == theirs.ask(1, 8)
 
@@ -361,7 +362,7 @@ def test_more_than_the_learned_limit_goes_alone(ours: Process, theirs: Process):
 
 def test_a_429_is_forgotten_some_time(redis: RedisServer, ours: Process):
     """What a 429 has taught is kept for ten minutes after the last of them; successes do not prolong it."""
-    ours.say(ours.rejected(told=4))
+    ours.say(ours.rejected(server_limit=4))
     redis.age(60_000)
     ours.say(accepted(epoch=1))
 
@@ -401,12 +402,12 @@ class Deaf:
 
 
 async def test_a_cancellation_that_is_lost_ends_the_listening():
-    """Whoever leaves the table need not wait for a listener whose cancellation met a message."""
+    """Whoever leaves the table need not wait for a listener whose cancellation outcomes a message."""
     redis = Deaf()
-    seat = Seat(redis, Table(redis="redis://localhost", account="a", lease=1.0), "me", lambda: None)  # type: ignore[arg-type]
-    seat.listen()
+    member = Member(redis, SlotStore(redis="redis://localhost", account="a", lease=1.0), "me", lambda: None)  # type: ignore[arg-type]
+    member.subscribe()
     await redis.is_listening.wait()
     async with asyncio.timeout(30):
-        await seat.leave()
+        await member.close()
 
     assert 0 == len(other_tasks())
