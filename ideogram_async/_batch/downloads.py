@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,9 +17,9 @@ from ideogram_async._batch.journal.queries import ImageRow, JobRow
 from ideogram_async._batch.journal.writer import Journal
 from ideogram_async._batch.options import Names
 from ideogram_async._batch.stopping import Halt
-from ideogram_async._download.atomic import replacing
-from ideogram_async._download.downloader import Downloads, Target
-from ideogram_async._download.hosts import expiry
+from ideogram_async._download.atomic import atomic_write
+from ideogram_async._download.downloader import Downloads, DownloadTarget
+from ideogram_async._download.hosts import is_expired
 from ideogram_async._wire.decode import links_in
 from ideogram_async.errors import (
     DownloadError,
@@ -99,10 +98,10 @@ class Collector:
 
         return list(found.values()), last
 
-    def _target(self, job: JobRow, image: ImageRow) -> Target:
+    def _target(self, job: JobRow, image: ImageRow) -> DownloadTarget:
         names, index = self._names, image.number
         stem = names.stem(id=job.id, key=job.key, number=job.number, index=index, prompt=image.prompt, seed=image.seed)
-        return Target(self._folder, stem)
+        return DownloadTarget(self._folder, stem)
 
     async def _is_noted(self, after: ImageRow, images: Sequence[ImageRow]) -> bool:
         try:
@@ -114,14 +113,12 @@ class Collector:
 
         return True
 
-    async def _fetch(self, image: ImageRow, target: Target) -> ImageRow:
+    async def _fetch(self, image: ImageRow, target: DownloadTarget) -> ImageRow:
         url = image.url or ""
         try:
             stored = await self._downloads.store(url, target)
         except LinkExpiredError:
-            expires_at = expiry(url)
-            is_past = expires_at is not None and expires_at < time.time()
-            return attrs.evolve(image, state=ImageState.EXPIRED if is_past else ImageState.LOST)
+            return attrs.evolve(image, state=ImageState.EXPIRED if is_expired(url) else ImageState.LOST)
         except DownloadError as error:
             # What is not listed may work another time: the link stays.
             state = STATES.get(type(error))
@@ -178,5 +175,5 @@ def _sidecar_fields(job: JobRow, image: ImageRow) -> dict[str, object]:
 
 
 def _write(path: Path, told: dict[str, object]) -> None:
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         file.write((json.dumps(told, ensure_ascii=False, indent=2) + "\n").encode())

@@ -12,7 +12,7 @@ from typing import Any
 
 from ideogram_async._batch.costs import cost_of
 from ideogram_async._batch.journal.queries import Entry, ImageRow, JobRow
-from ideogram_async._download.atomic import clear_away, replacing
+from ideogram_async._download.atomic import atomic_write, remove_stale_files
 from ideogram_async._download.hosts import scrub
 from ideogram_async.errors import JournalError
 
@@ -44,8 +44,8 @@ NOT_IN_A_LINE = re.compile(r"[\x7f-\x9f\u2028\u2029]")
 
 def export_csv(entries: Iterable[Entry], path: Path) -> Path:
     """Write a row an image; the file appears whole. Blocks."""
-    clear_away(path.parent)
-    with replacing(path) as file:
+    remove_stale_files(path.parent)
+    with atomic_write(path) as file:
         text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="")
         table = csv.writer(text)
         table.writerow(COLUMNS)
@@ -60,8 +60,8 @@ def export_csv(entries: Iterable[Entry], path: Path) -> Path:
 
 def export_jsonl(entries: Iterable[Entry], path: Path) -> Path:
     """Write a line a job; the file appears whole. Blocks."""
-    clear_away(path.parent)
-    with replacing(path) as file:
+    remove_stale_files(path.parent)
+    with atomic_write(path) as file:
         for entry in entries:
             line = json.dumps(_told(entry), ensure_ascii=False)
             safe = NOT_IN_A_LINE.sub(lambda found: f"\\u{ord(found[0]):04x}", line)

@@ -22,7 +22,7 @@ from attrs import frozen
 
 from ideogram_async._batch.job import ImageState, JobResult, JobState, StoredImage
 from ideogram_async._batch.report import Report
-from ideogram_async._download.atomic import clear_away, replacing
+from ideogram_async._download.atomic import atomic_write, remove_stale_files
 
 try:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
@@ -155,8 +155,8 @@ def write_page(folder: Path, report: Report, results: Iterable[JobResult]) -> Pa
     """
     template = _template()
     cards = illustrated((card for result in results for card in cards_of(result, folder)), folder)
-    clear_away(folder)
-    with replacing(folder / NAME) as file:
+    remove_stale_files(folder)
+    with atomic_write(folder / NAME) as file:
         for piece in _pieces(template, folder, report, cards):
             file.write(piece.encode(errors="replace"))
 
@@ -232,7 +232,7 @@ def illustrated(cards: Iterable[Card], folder: Path) -> Iterator[Card]:
     Pillow lets go of the interpreter while it works, so threads share the processors.
     """
     (folder / FOLDER).mkdir(exist_ok=True)
-    clear_away(folder / FOLDER)
+    remove_stale_files(folder / FOLDER)
     root = folder.resolve()
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1), thread_name_prefix="ideogram_async thumbnails") as pool:
         for chunk in _chunks(cards):
@@ -250,7 +250,7 @@ def make(image: Path, target: Path) -> bool:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning):
         return False
 
-    with replacing(target) as file:
+    with atomic_write(target) as file:
         small.save(file, "WEBP", quality=80, method=2)
 
     return True

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-from ideogram_async._download.disk import sync_folder
+from ideogram_async._download.atomic import atomic_write
 from ideogram_async.errors import InvalidRequestError
 from ideogram_async.files import ImageFile
 
@@ -93,19 +92,8 @@ class Inputs:
         target = self._folder / digest
         if not target.exists():
             self._folder.mkdir(mode=0o700, exist_ok=True)
-            part = target.with_suffix(f".{os.getpid()}.part")
-            part.touch(mode=0o600)
-            with part.open("wb") as copy:
+            with atomic_write(target, mode=0o600) as copy:
                 copy.write(content)
-                copy.flush()
-                os.fsync(copy.fileno())
-
-            part.replace(target)
-            folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                sync_folder(folder)
-            finally:
-                os.close(folder)
 
         return target
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from attrs import frozen
@@ -12,8 +11,8 @@ from ideogram_async._batch.inputs import Inputs
 from ideogram_async._batch.journal.lock import FolderLock
 from ideogram_async._batch.journal.schema import HIDDEN
 from ideogram_async._batch.journal.writer import Journal
-from ideogram_async._download.atomic import clear_away, is_part
-from ideogram_async._download.disk import make_folder
+from ideogram_async._download.atomic import remove_stale_files
+from ideogram_async._download.disk import make_folder, sync
 
 PROBE = ".ideogram-probe"
 
@@ -42,10 +41,9 @@ class Office:
         lock = FolderLock(hidden / "lock").take()
         try:
             _probe(folder)
-            for part in (*_stale(folder), *hidden.glob("inputs/*.part")):
-                part.unlink()
+            for written in (folder, hidden / "inputs"):
+                remove_stale_files(written)
 
-            clear_away(folder)
             journal = Journal.open(hidden / "journal.sqlite3", origin=origin, on_end=lock.release)
         except BaseException:
             lock.release()
@@ -67,12 +65,7 @@ def _probe(folder: Path) -> None:
     handle = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         os.write(handle, b"can be written")
-        os.fsync(handle)
+        sync(handle)
     finally:
         os.close(handle)
         probe.unlink()
-
-
-def _stale(folder: Path) -> Iterator[Path]:
-    # Under the lock they belong to nobody: a process died while they grew.
-    return (path for path in folder.iterdir() if is_part(path.name))

@@ -1,6 +1,7 @@
-"""Puts a file at its place whole or not at all: it grows under another name, and is linked when it is safe on disk.
+"""Atomic file creation: write to a temporary name, sync, then link or rename.
 
-Everything here blocks, and belongs in a thread.
+A temporary file is locked while it is written, so that `remove_stale_files` removes only those of dead processes.
+Everything here blocks: run it in a thread.
 """
 
 from __future__ import annotations
@@ -20,47 +21,68 @@ from typing import BinaryIO
 
 from attrs import frozen
 
-from ideogram_async._download.disk import exists, forget, holds, sync, sync_folder
+from ideogram_async._download.disk import exists, has_content, sync, sync_names
 from ideogram_async.errors import FileConflictError
 
-# Hard links are unknown to the file system, forbidden on it, or used up.
-_NO_LINKS = frozenset({errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+PART_NAME = re.compile(r"\..*\.[0-9a-f]{16}\.part", re.DOTALL)
 
-_PART_NAME = re.compile(r"\..*\.[0-9a-f]{16}\.part", re.DOTALL)
+# Codes for hard links that the file system lacks, forbids, or has used up.
+NO_LINKS = frozenset({errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
-_CLOSED = "the part file is closed"
+CLOSED = "the part file is closed"
 
 
 @frozen
 class Stored:
-    """A file that stands whole at its place."""
+    """A complete file at its final path."""
 
     path: Path
     size: int
     """Bytes."""
     sha256: str
-    adopted: bool
-    """Whether the same bytes stood there before."""
+    already_present: bool
+    """Whether a file with the same bytes was there before."""
 
 
-def is_part(name: str) -> bool:
-    """Tell whether a file is a part that grew until its process died."""
-    return _PART_NAME.fullmatch(name) is not None
+@contextmanager
+def atomic_write(path: Path, *, mode: int = 0o666) -> Generator[BinaryIO, None, None]:
+    """Write a temporary file, and replace `path` with it durably if the block ends without an error.
+
+    Args:
+        path: The file to create or replace.
+        mode: Permissions of the new file, before the umask.
+
+    Raises:
+        OSError: If the folder cannot be written, or the path is a folder.
+    """
+    try:
+        folder_fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+    try:
+        with _temporary(folder_fd, path, mode) as (name, file):
+            yield file
+            file.flush()
+            sync(file.fileno())
+            os.rename(name, path.name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
+
+        sync_names(folder_fd)
+    finally:
+        os.close(folder_fd)
 
 
 class PartFile:
-    """A file that grows as `.<stem>.<random>.part` beside its future place.
+    """A temporary file `.<stem>.<random>.part` in the folder of its final path, for an image that arrives in blocks.
 
-    It is created when there is something to write. Its methods block. They may be called from several threads: a lock
-    lets one finish before the next begins, so `discard` is safe while a write is still running, and whatever comes
-    after it fails.
+    It is created by the first write. Methods block and may be called from several threads: a lock serializes them, so
+    `discard` is safe during a write. Any later call raises `ValueError`.
     """
 
     def __init__(self, folder: Path, stem: str) -> None:
         self._folder = folder
-        # Shortened, for the longest name that a file may have leaves no room for more.
-        short = os.fsencode(stem)[:100].decode(errors="ignore")
-        self._name = f".{short}.{secrets.token_hex(8)}.part"
+        self._stem = stem
+        self._name = ""
         self._lock = RLock()
         self._folder_fd: int | None = None
         self._fd: int | None = None
@@ -71,31 +93,30 @@ class PartFile:
 
     @property
     def is_over(self) -> bool:
-        """Whether it has been committed or discarded."""
+        """Whether it was committed or discarded."""
         return self._is_over
 
     def open(self) -> None:
-        """Create it, if it is not there yet.
+        """Create the file unless it exists.
 
         Raises:
-            OSError: If the folder is missing, or nothing can be written there.
+            OSError: If the folder is missing or cannot be written.
         """
         with self._lock:
             if self._is_over:
-                raise ValueError(_CLOSED)
+                raise ValueError(CLOSED)
 
             if self._fd is not None:
                 return
 
             self._folder_fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-            # The only way to learn the umask without changing it for all threads.
-            self._fd = os.open(self._name, flags, 0o666, dir_fd=self._folder_fd)
+            self._name, self._fd = _create(self._folder_fd, self._stem)
+            # The only way to read the umask without changing it for all threads.
             self._mode = stat.S_IMODE(os.fstat(self._fd).st_mode)
             os.fchmod(self._fd, 0o600)
 
     def restart(self) -> None:
-        """Empty it, for another try."""
+        """Empty the file for the next attempt."""
         with self._lock:
             if self._fd is None and not self._is_over:
                 return
@@ -107,47 +128,44 @@ class PartFile:
             self._digest = hashlib.sha256()
 
     def write(self, block: Iterable[bytes]) -> None:
-        """Append a block, all of it.
+        """Append a block.
 
         Raises:
-            OSError: If the disk is full, for instance.
+            OSError: If the block cannot be written, for example because the disk is full.
         """
         with self._lock:
             self.open()
             _, fd = self._opened()
-            whole = b"".join(block)
-            rest = memoryview(whole)
+            content = b"".join(block)
+            rest = memoryview(content)
             while rest:
-                # On a disk that fills up, a part is written without an error; the next write then raises it.
+                # A disk that fills up accepts a part without an error; the next write raises it.
                 rest = rest[os.write(fd, rest) :]
 
-            self._size += len(whole)
-            self._digest.update(whole)
+            self._size += len(content)
+            self._digest.update(content)
 
     def commit(self, name: str, last: Iterable[bytes] = ()) -> Stored:
-        """Append the last block, make it durable, and let it stand in its folder as `name`.
-
-        What stands there already is never touched.
+        """Append the last block, make the file durable, and link it as `name`. Never overwrites a file.
 
         Raises:
-            FileConflictError: If something else stands there.
-            OSError: If the disk refuses. A failed sync is not repeated: the system may have dropped the data.
+            FileConflictError: If `name` exists with different content.
+            OSError: If the disk fails. A failed sync is not repeated: the system may have dropped the data.
         """
         with self._lock:
             self.write(last)
             folder_fd, fd = self._opened()
             os.fchmod(fd, self._mode)
             sync(fd)
-            forget(fd)
-            adopted = not self._put(folder_fd, name)
-            sync_folder(folder_fd)
+            already_present = not self._publish(folder_fd, name)
+            sync_names(folder_fd)
             self._close()
-            return Stored(self._folder / name, self._size, self._digest.hexdigest(), adopted)
+            return Stored(self._folder / name, self._size, self._digest.hexdigest(), already_present)
 
     def discard(self) -> None:
-        """Remove it, if it was not committed. Waits for a step that is running; calling it again does nothing."""
+        """Remove the file unless it was committed. Waits for a running step. Calling it twice is fine."""
         with self._lock:
-            # What cannot be removed must not hide why it had to be.
+            # A failed removal must not hide the error that caused it.
             with suppress(OSError):
                 if self._fd is not None:
                     os.unlink(self._name, dir_fd=self._folder_fd)
@@ -156,7 +174,7 @@ class PartFile:
 
     def _opened(self) -> tuple[int, int]:
         if self._folder_fd is None or self._fd is None:
-            raise ValueError(_CLOSED)
+            raise ValueError(CLOSED)
 
         return self._folder_fd, self._fd
 
@@ -167,31 +185,31 @@ class PartFile:
             if fd is not None:
                 os.close(fd)
 
-    def _put(self, folder_fd: int, name: str) -> bool:
-        """Give it its name, or find the same bytes there and return `False`."""
-        is_new = self._link(folder_fd, name)
-        if is_new is None:
-            # Check and rename, as nobody else does who holds the folder's lock. Closing the folder frees it.
+    def _publish(self, folder_fd: int, name: str) -> bool:
+        """Give the file its final name. `False` if that name exists with the same content."""
+        is_linked = self._link(folder_fd, name)
+        if is_linked is None:
+            # The folder's lock keeps other processes from creating the name in between. Closing the folder releases it.
             fcntl.flock(folder_fd, fcntl.LOCK_EX)
             if not exists(folder_fd, name):
                 os.rename(self._name, name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
                 return True
 
-        if not is_new and not holds(folder_fd, name, self._size, self._digest.digest()):
+        if not is_linked and not has_content(folder_fd, name, self._size, self._digest.digest()):
             path = self._folder / name
-            raise FileConflictError(f"another file stands at {path}, and was left as it is", path=path)
+            raise FileConflictError(f"{path} already exists with different content; it was not overwritten", path=path)
 
         os.unlink(self._name, dir_fd=folder_fd)
-        return bool(is_new)
+        return bool(is_linked)
 
     def _link(self, folder_fd: int, name: str) -> bool | None:
-        """Give it a second name. `False` if that is taken, `None` if there are no hard links here."""
+        """Create a hard link. `False` if the name exists, `None` if hard links are not available."""
         try:
             os.link(self._name, name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd, follow_symlinks=False)
         except FileExistsError:
             return False
         except OSError as error:
-            if error.errno not in _NO_LINKS:
+            if error.errno not in NO_LINKS:
                 raise
 
             return None
@@ -199,62 +217,56 @@ class PartFile:
         return True
 
 
-_GROWING = re.compile(r"\..*\.[0-9a-f]{16}\.new", re.DOTALL)
+def remove_stale_files(folder: Path) -> None:
+    """Remove the temporary files of processes that died while writing. Files that are locked stay."""
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if PART_NAME.fullmatch(path.name):
+                _remove_unlocked(path)
+
+
+def _remove_unlocked(path: Path) -> None:
+    with suppress(OSError):
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+        finally:
+            os.close(fd)
 
 
 @contextmanager
-def replacing(path: Path) -> Generator[BinaryIO, None, None]:
-    """Write a file beside its place, and put it there when the block ends well. Blocks.
-
-    What stood there before stays until then, and stays for good if the block fails.
-
-    Raises:
-        OSError: If the folder cannot be written, or the path is a folder.
-    """
-    growing, handle = _begun(path)
+def _temporary(folder_fd: int, path: Path, mode: int) -> Generator[tuple[str, BinaryIO], None, None]:
+    """Create the temporary file of `path`, and remove it if the block fails."""
     try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-            growing.replace(path)
+        name, fd = _create(folder_fd, path.name, mode)
+    except OSError as error:
+        # Users know the path, not the temporary name.
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+    try:
+        with os.fdopen(fd, "wb") as file:
+            yield name, file
     except BaseException:
-        growing.unlink(missing_ok=True)
+        with suppress(OSError):
+            os.unlink(name, dir_fd=folder_fd)
+
         raise
 
 
-def clear_away(folder: Path) -> None:
-    """Remove what grew in a folder until its process died. What grows still is locked, and left alone. Blocks."""
-    with suppress(OSError):
-        for left in folder.iterdir():
-            if _GROWING.fullmatch(left.name):
-                _remove(left)
-
-
-def _begun(path: Path) -> tuple[Path, int]:
+def _create(folder_fd: int, stem: str, mode: int = 0o666) -> tuple[str, int]:
+    """Create a temporary file and lock it. Return its name and its descriptor."""
+    # Shortened, so that the suffix fits after the longest name that a file may have.
+    short = os.fsencode(stem)[:100].decode(errors="ignore")
     while True:
-        # Not the name of a part: a batch that starts in this folder clears those away.
-        growing = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}.new")
-        try:
-            # Opened with an ordinary mode, which the umask narrows; `tempfile` would make it private.
-            handle = os.open(growing, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        except OSError as error:
-            # The name that was asked for says more than this one.
-            raise OSError(error.errno, error.strerror, str(path)) from None
+        name = f".{short}.{secrets.token_hex(8)}.part"
+        fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode, dir_fd=folder_fd)
+        # Without locks, `remove_stale_files` removes nothing.
+        with suppress(OSError):
+            fcntl.flock(fd, fcntl.LOCK_EX)
 
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        if growing.exists():
-            return growing, handle
+        if exists(folder_fd, name):
+            return name, fd
 
-        # Somebody cleared it away before it was locked.
-        os.close(handle)
-
-
-def _remove(left: Path) -> None:
-    with suppress(OSError):
-        handle = os.open(left, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            left.unlink()
-        finally:
-            os.close(handle)
+        # Another process removed it before it was locked.
+        os.close(fd)

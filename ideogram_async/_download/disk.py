@@ -1,7 +1,4 @@
-"""Folders and files as the disk keeps them: synced, compared, and never followed through a symbolic link.
-
-Everything here blocks, and belongs in a thread.
-"""
+"""Durable file operations that never follow a symbolic link. They block: run them in a thread."""
 
 from __future__ import annotations
 
@@ -10,15 +7,14 @@ import fcntl
 import hashlib
 import os
 import stat
-from contextlib import suppress
 from pathlib import Path
 
-# Some file systems cannot sync a folder, and need not.
-_NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP})
+# Codes of a file system that lacks the operation.
+UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY})
 
 
 def make_folder(folder: Path) -> None:
-    """Create a folder and its parents, durably. One that exists is fine.
+    """Create a folder and its parents durably. Do nothing if it exists.
 
     Raises:
         OSError: If it cannot be created, or is a file.
@@ -26,56 +22,57 @@ def make_folder(folder: Path) -> None:
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for path in reversed(missing):
-        fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            sync_folder(fd)
-        finally:
-            os.close(fd)
+        sync_folder(path.parent)
 
 
 def check_folder(folder: Path) -> None:
-    """Fail as writing in a folder would.
+    """Raise the error that writing in a folder would raise.
 
     Raises:
-        OSError: If it is missing or no folder, read only, or not ours to write.
+        OSError: If it is missing, is not a folder, or cannot be written.
     """
     os.close(os.open(folder, os.O_RDONLY | os.O_DIRECTORY))
-    fault = errno.EROFS if os.statvfs(folder).f_flag & os.ST_RDONLY else errno.EACCES
+    code = errno.EROFS if os.statvfs(folder).f_flag & os.ST_RDONLY else errno.EACCES
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise OSError(fault, os.strerror(fault), str(folder))
+        raise OSError(code, os.strerror(code), str(folder))
 
 
 def sync(fd: int) -> None:
-    """Wait until a file's data is safe. If this fails, trying again proves nothing: the data may have been dropped."""
-    # On macOS fsync alone leaves the data in the drive's cache.
+    """Wait until a file's data is durable. Never retry it after an error: the system may have dropped the data."""
+    # On macOS, fsync alone leaves the data in the drive's cache.
     full_sync = getattr(fcntl, "F_FULLFSYNC", None)
-    if full_sync is None:
-        os.fsync(fd)
-    else:
-        fcntl.fcntl(fd, full_sync)
+    if full_sync is not None:
+        try:
+            fcntl.fcntl(fd, full_sync)
+        except OSError as error:
+            if error.errno not in UNSUPPORTED:
+                raise
+        else:
+            return
+
+    os.fsync(fd)
 
 
-def forget(fd: int) -> None:
-    """Let the system drop a file that is safe from its memory: thousands of images would push out all else there.
-
-    What one image has taken then serves the next, which also costs the system less.
-    """
-    if hasattr(os, "posix_fadvise"):
-        with suppress(OSError):
-            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def sync_folder(fd: int) -> None:
-    """Wait until a folder's names are safe."""
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are durable."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(fd)
+        sync_names(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_names(folder_fd: int) -> None:
+    """Wait until the names in an open folder are durable. File systems that cannot sync a folder need not."""
+    try:
+        os.fsync(folder_fd)
     except OSError as error:
-        if error.errno not in _NO_FOLDER_SYNC:
+        if error.errno not in UNSUPPORTED:
             raise
 
 
 def exists(folder_fd: int, name: str) -> bool:
-    """Tell whether a folder has a name, whatever it stands for."""
+    """Return whether a folder contains a name, of any kind."""
     try:
         os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
     except FileNotFoundError:
@@ -84,8 +81,8 @@ def exists(folder_fd: int, name: str) -> bool:
     return True
 
 
-def holds(folder_fd: int, name: str, size: int, digest: bytes) -> bool:
-    """Tell whether a regular file holds these bytes. What cannot be read does not; a pipe is not waited for."""
+def has_content(folder_fd: int, name: str, size: int, digest: bytes) -> bool:
+    """Return whether a regular file has this content. `False` if it cannot be read. Never waits for a pipe."""
     try:
         fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder_fd)
     except OSError:

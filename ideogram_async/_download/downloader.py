@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from functools import partial
@@ -23,8 +22,8 @@ from attrs import define, field, frozen
 
 from ideogram_async._download.atomic import PartFile, Stored
 from ideogram_async._download.disk import check_folder, make_folder
-from ideogram_async._download.hosts import Hosts, expiry, link_id
-from ideogram_async._download.stream import ImageStream, Opening, Refusal, open_image
+from ideogram_async._download.hosts import Hosts, is_expired, link_id
+from ideogram_async._download.stream import HttpFailure, ImageStream, StreamContext, open_image
 from ideogram_async._formats import Format
 from ideogram_async._limiter.congestion import MAX_RETRY_AFTER
 from ideogram_async._transport.emitter import Emitter
@@ -42,7 +41,7 @@ from ideogram_async.files import HasUrl
 
 
 @frozen
-class Target:
+class DownloadTarget:
     """Where an image goes."""
 
     folder: Path
@@ -52,7 +51,7 @@ class Target:
     """Whether the extension is told by the image's first bytes."""
 
     @classmethod
-    def of(cls, target: str | os.PathLike[str], link: str) -> Target:
+    def of(cls, target: str | os.PathLike[str], link: str) -> DownloadTarget:
         """Read what a caller gave; blocks. A folder is created, and its image named after the link.
 
         Raises:
@@ -77,7 +76,7 @@ T = TypeVar("T")
 _PASSING = frozenset({408, 425, 429})
 
 
-def most_tries(error: DownloadError, *, attempts: int, is_past: bool) -> int:
+def max_attempts_for(error: DownloadError, *, attempts: int, is_past: bool) -> int:
     """Say after how many tries in all such an error is final.
 
     A refused link is tried again, for an edge server may be wrong; not so where the link says itself that its time is
@@ -106,14 +105,14 @@ def pause_after(
 
     The pause is the policy's; a Retry-After is its floor.
     """
-    if attempt >= most_tries(error, attempts=policy.attempts, is_past=is_past):
+    if attempt >= max_attempts_for(error, attempts=policy.attempts, is_past=is_past):
         return None
 
     return max(policy.backoff(attempt), min(retry_after or 0.0, MAX_RETRY_AFTER))
 
 
 @define
-class Trial:
+class DownloadAttempts:
     """The tries of one link."""
 
     link: str
@@ -143,10 +142,8 @@ class Trial:
 
     def may_go_on(self, error: DownloadError) -> bool:
         """Decide whether to try again, and keep the pause."""
-        expires_at = expiry(self.link)
-        is_past = expires_at is not None and expires_at < time.time()
         pause = pause_after(
-            error, attempt=self.attempt, policy=self.policy, is_past=is_past, retry_after=self.retry_after
+            error, attempt=self.attempt, policy=self.policy, is_past=is_expired(self.link), retry_after=self.retry_after
         )
         left = self.time_left()
         if pause is None or (left is not None and pause >= left):
@@ -156,22 +153,26 @@ class Trial:
         return True
 
 
-async def trying(trial: Trial, work: Callable[[Trial], Awaitable[T]], tell: Callable[[DownloadError], None]) -> T:
+async def retry_download(
+    attempts: DownloadAttempts,
+    work: Callable[[DownloadAttempts], Awaitable[T]],
+    emit_retrying: Callable[[DownloadError], None],
+) -> T:
     """Do the work until it succeeds or its error is final, and hand that error on.
 
-    `tell` hears of each error that is followed by another try. A cancellation ends it at once.
+    `emit_retrying` hears of each error that is followed by another try. A cancellation ends it at once.
     """
     while True:
-        trial.begin()
+        attempts.begin()
         try:
-            return await work(trial)
+            return await work(attempts)
         except DownloadError as error:
-            if not trial.may_go_on(error):
+            if not attempts.may_go_on(error):
                 raise
 
-            tell(error)
+            emit_retrying(error)
 
-        await asyncio.sleep(trial.pause)
+        await asyncio.sleep(attempts.pause)
 
 
 _BLOCK = 1 << 21
@@ -220,7 +221,7 @@ class Downloads:
 
         A file path is kept exactly, and its folder has to exist. A folder (one that exists, or a string that ends in
         `/`) is created, and gets `<link id>.<extension>`, the extension by the image's first bytes. The same bytes at
-        the target are adopted; other bytes stay as they are.
+        the target are already_present; other bytes stay as they are.
 
         Cancelled, it leaves nothing behind; or the whole image, if that was being put in its place.
 
@@ -236,16 +237,16 @@ class Downloads:
             OSError: If the target cannot be written.
         """
         link = self._link_of(image_or_url)
-        stored = await self.store(link, await self._tasks().finish(in_thread(partial(Target.of, target, link))))
+        stored = await self.store(link, await self._tasks().finish(in_thread(partial(DownloadTarget.of, target, link))))
         return stored.path
 
-    async def store(self, link: str, target: Target) -> Stored:
+    async def store(self, link: str, target: DownloadTarget) -> Stored:
         """Store an image in a folder that exists, and tell its size and hash. Otherwise like `download`."""
         self._hosts.check(link)
         async with self._places():
             return await self._store(link, target)
 
-    async def _store(self, link: str, target: Target) -> Stored:
+    async def _store(self, link: str, target: DownloadTarget) -> Stored:
         call_id = _new_id()
         # Taken now: a client that is closed meanwhile has none to give, and waits for these.
         tasks = self._tasks()
@@ -271,7 +272,7 @@ class Downloads:
     async def open(self, image_or_url: str | HasUrl) -> ImageStream:
         """Open an image, to pass it on while it comes; whoever opens it has to close it.
 
-        Opening is tried again like a download. Once a chunk was given nothing is, and iterating raises what went
+        StreamContext is tried again like a download. Once a chunk was given nothing is, and iterating raises what went
         wrong.
 
         Raises what `fetch` raises.
@@ -279,9 +280,9 @@ class Downloads:
         link = self._link_of(image_or_url)
         return await self._trying(link, _new_id(), self._open)
 
-    def stream(self, image_or_url: str | HasUrl) -> Opening:
+    def stream(self, image_or_url: str | HasUrl) -> StreamContext:
         """Open an image for a block: leaving it, also by a cancellation, ends the connection."""
-        return Opening(partial(self.open, image_or_url))
+        return StreamContext(partial(self.open, image_or_url))
 
     def _link_of(self, image_or_url: str | HasUrl) -> str:
         if not isinstance(image_or_url, str | HasUrl):
@@ -294,8 +295,8 @@ class Downloads:
         self._hosts.check(link)
         return link
 
-    async def _trying(self, link: str, call_id: str, work: Callable[[Trial], Awaitable[T]]) -> T:
-        trial = Trial(link, self._retry, asyncio.get_running_loop().time)
+    async def _trying(self, link: str, call_id: str, work: Callable[[DownloadAttempts], Awaitable[T]]) -> T:
+        attempts = DownloadAttempts(link, self._retry, asyncio.get_running_loop().time)
 
         def tell(error: DownloadError) -> None:
             if self._emit.enabled:
@@ -303,42 +304,42 @@ class Downloads:
                     Retrying(
                         call_id=call_id,
                         operation=_OPERATION,
-                        attempt=trial.attempt,
-                        pause=trial.pause,
+                        attempt=attempts.attempt,
+                        pause=attempts.pause,
                         reason=str(error),
                     )
                 )
 
-        return await trying(trial, work, tell)
+        return await retry_download(attempts, work, tell)
 
-    async def _open(self, trial: Trial) -> ImageStream:
+    async def _open(self, attempts: DownloadAttempts) -> ImageStream:
         answer = await open_image(
             self._session(),
-            trial.link,
+            attempts.link,
             hosts=self._hosts,
             max_bytes=self._max_image_bytes,
-            seconds=trial.time_left(),
+            seconds=attempts.time_left(),
         )
-        if isinstance(answer, Refusal):
-            trial.retry_after = answer.retry_after
+        if isinstance(answer, HttpFailure):
+            attempts.retry_after = answer.retry_after
             raise answer.error
 
         return answer
 
-    async def _collect(self, trial: Trial) -> bytes:
-        with closing(await self._open(trial)) as stream:
+    async def _collect(self, attempts: DownloadAttempts) -> bytes:
+        with closing(await self._open(attempts)) as stream:
             image = bytearray()
             async for chunk in stream:
                 image += chunk
 
         return bytes(image)
 
-    async def _fill(self, part: PartFile, trial: Trial) -> tuple[Format, list[bytes]]:
+    async def _fill(self, part: PartFile, attempts: DownloadAttempts) -> tuple[Format, list[bytes]]:
         """Write the image into its part file, in few large blocks, and return the last: an image is one as a rule."""
-        if trial.attempt > 1:
+        if attempts.attempt > 1:
             await in_thread(part.restart)
 
-        with closing(await self._open(trial)) as stream:
+        with closing(await self._open(attempts)) as stream:
             block: list[bytes] = []
             size = 0
             async for chunk in stream:
@@ -359,7 +360,7 @@ class Downloads:
                 path=stored.path,
                 size=stored.size,
                 sha256=stored.sha256,
-                adopted=stored.adopted,
+                adopted=stored.already_present,
             )
             self._emit(event)
 

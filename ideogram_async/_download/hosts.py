@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from pathlib import PurePosixPath
@@ -168,10 +169,10 @@ def link_id(url: str) -> str:
     return hashlib.sha256(path.encode(errors="replace")).hexdigest()[:32]
 
 
-def expiry(url: str) -> float | None:
-    """Read when a link expires, in Unix seconds, from its `exp`. It only informs: clocks differ."""
-    found = re.search(r"[?&]exp=(\d{1,15})(?:[&#]|\Z)", url)
-    return float(found[1]) if found else None
+def is_expired(url: str) -> bool:
+    """Return whether the time in a link's `exp` has passed. Only a hint: clocks differ."""
+    match = re.search(r"[?&]exp=(\d{1,15})(?:[&#]|\Z)", url)
+    return match is not None and float(match[1]) < time.time()
 
 
 def _without_query(url: str) -> str:

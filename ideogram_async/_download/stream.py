@@ -12,7 +12,7 @@ from attrs import frozen
 from yarl import URL
 
 from ideogram_async._download.hosts import Hosts, scrub
-from ideogram_async._download.verify import Structure
+from ideogram_async._download.verify import ImageVerifier
 from ideogram_async._formats import Format
 from ideogram_async._wire.decode import retry_after_of
 from ideogram_async.errors import (
@@ -78,7 +78,7 @@ class ImageStream:
         return chunk
 
 
-class Opening:
+class StreamContext:
     """What `async with` opens, and closes by itself: no generator, which the end of a loop would have to unwind."""
 
     def __init__(self, opening: Callable[[], Awaitable[ImageStream]]) -> None:
@@ -102,12 +102,12 @@ class Body:
         self._link = link
         self._max_bytes = max_bytes
         self._received = 0
-        self._structure = Structure(link)
+        self._verifier = ImageVerifier(link)
 
     async def begin(self) -> tuple[bytes, Format]:
         """Read until the format is known."""
         first = b""
-        while (kind := self._structure.format) is None:
+        while (kind := self._verifier.format) is None:
             first += await self.next()
 
         return first, kind
@@ -120,9 +120,9 @@ class Body:
             raise too_large(self._link, self._max_bytes)
 
         if chunk:
-            self._structure.feed(chunk)
+            self._verifier.feed(chunk)
         else:
-            self._structure.finish()
+            self._verifier.finish()
 
         return chunk
 
@@ -165,7 +165,7 @@ _GONE = frozenset({403, 404, 410})
 
 
 @frozen
-class Refusal:
+class HttpFailure:
     """A status that is no success."""
 
     error: DownloadError
@@ -175,7 +175,7 @@ class Refusal:
 
 async def open_image(
     session: aiohttp.ClientSession, url: str, *, hosts: Hosts, max_bytes: int, seconds: float | None = None
-) -> ImageStream | Refusal:
+) -> ImageStream | HttpFailure:
     """Ask for an image, and read its first bytes. The stream has to be closed; a cancellation leaves nothing open.
 
     Args:
@@ -197,14 +197,14 @@ async def open_image(
     response = await _follow(session, url, hosts, timeout)
     hang_up = response.close
     try:
-        answer = await _answer(response, max_bytes, hang_up)
+        answer = await _to_stream(response, max_bytes, hang_up)
     except BaseException:
         hang_up()
         raise
     finally:
         del response
 
-    if isinstance(answer, Refusal):
+    if isinstance(answer, HttpFailure):
         hang_up()
 
     return answer
@@ -246,16 +246,16 @@ async def _get(session: aiohttp.ClientSession, link: URL, timeout: aiohttp.Clien
     raise error
 
 
-async def _answer(
+async def _to_stream(
     response: aiohttp.ClientResponse, max_bytes: int, hang_up: Callable[[], None]
-) -> ImageStream | Refusal:
+) -> ImageStream | HttpFailure:
     link, length, status = scrub(str(response.url)), response.content_length, response.status
     headers, reader = response.headers, response.content
     # So that no traceback holds it.
     del response
     error = _error_of(status, link)
     if error is not None:
-        return Refusal(error, retry_after_of(headers))
+        return HttpFailure(error, retry_after_of(headers))
 
     if length is not None and length > max_bytes:
         raise too_large(link, max_bytes)

@@ -2,7 +2,7 @@
 
 A connection that is cut can look like a regular end: a body without a declared length, or a compressed one, reads as
 complete. So the image itself has to say where it ends. PNG carries a checksum for each chunk, so every flipped bit
-shows; JPEG and WebP have only their structure.
+shows; JPEG and WebP have only their verifier.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from ideogram_async.errors import ImageTooLargeError, NotAnImageError, Truncated
 
 T = TypeVar("T")
 
-Walk: TypeAlias = Generator[None, bytes, T]
+Parser: TypeAlias = Generator[None, bytes, T]
 
 """A reader that asks for more with a bare `yield`, and is sent the next chunk."""
 
 
-class Chunks:
+class ByteCursor:
     """The bytes at hand. It keeps one chunk, and what a step needs beyond it."""
 
     def __init__(self) -> None:
@@ -49,20 +49,20 @@ class Chunks:
         """What was not taken yet."""
         return self._buffer[self._at :]
 
-    def peek(self, size: int) -> Walk[bytes]:
+    def peek(self, size: int) -> Parser[bytes]:
         """Return the next bytes, and leave them there."""
         while len(self._buffer) - self._at < size:
             yield from self._more()
 
         return self._buffer[self._at : self._at + size]
 
-    def take(self, size: int) -> Walk[bytes]:
+    def take(self, size: int) -> Parser[bytes]:
         """Return the next bytes."""
         taken = yield from self.peek(size)
         self._at += size
         return taken
 
-    def skip(self, size: int, checksum: int = 0) -> Walk[int]:
+    def skip(self, size: int, checksum: int = 0) -> Parser[int]:
         """Pass over so many bytes, and return their running checksum."""
         while True:
             passed = memoryview(self._buffer)[self._at : self._at + size]
@@ -74,7 +74,7 @@ class Chunks:
 
             yield from self._more()
 
-    def skip_to(self, pair: re.Pattern[bytes]) -> Walk[None]:
+    def skip_to(self, pair: re.Pattern[bytes]) -> Parser[None]:
         """Pass over everything before the first two bytes that match, which begin with FF."""
         while (found := pair.search(self._buffer, self._at)) is None:
             # An FF at the end may be the first half of the pair.
@@ -83,7 +83,7 @@ class Chunks:
 
         self._at = found.start()
 
-    def _more(self) -> Walk[None]:
+    def _more(self) -> Parser[None]:
         rest = self.at_hand
         self._buffer = rest + (yield)
         self._at = 0
@@ -103,7 +103,7 @@ _MISPLACED = frozenset({0x00, 0xD8})
 _MOST_PARTS = 100_000
 
 
-class Structure:
+class ImageVerifier:
     """Checks one image chunk by chunk, in constant memory.
 
     Bytes after the image's end are tolerated. The errors carry `link`.
@@ -111,12 +111,12 @@ class Structure:
 
     def __init__(self, link: str | None = None) -> None:
         self._link = link
-        self._chunks = Chunks()
+        self._cursor = ByteCursor()
         self._format: Format | None = None
         self._is_whole = False
         self._parts = 0
-        self._walk = self._image()
-        next(self._walk)
+        self._parser = self._image()
+        next(self._parser)
 
     @property
     def format(self) -> Format | None:
@@ -133,7 +133,7 @@ class Structure:
         """
         if not self._is_whole and chunk:
             try:
-                self._walk.send(chunk)
+                self._parser.send(chunk)
             except StopIteration:
                 self._is_whole = True
 
@@ -147,13 +147,13 @@ class Structure:
         if self._is_whole:
             return
 
-        if self._format is None and not _may_begin(self._chunks.at_hand):
+        if self._format is None and not _may_begin(self._cursor.at_hand):
             raise self._not_an_image()
 
         raise TruncatedImageError(f"the image ends early{self._source}", url=self._link)
 
-    def _image(self) -> Walk[None]:
-        head = yield from self._chunks.peek(12)
+    def _image(self) -> Parser[None]:
+        head = yield from self._cursor.peek(12)
         self._format = sniff(head)
         if self._format is None:
             raise self._not_an_image()
@@ -165,20 +165,20 @@ class Structure:
         else:
             yield from self._webp()
 
-    def _png(self) -> Walk[None]:
-        self._judge(png_size((yield from self._chunks.peek(24))))
-        yield from self._chunks.take(len(PNG_SIGNATURE))
+    def _png(self) -> Parser[None]:
+        self._judge(png_size((yield from self._cursor.peek(24))))
+        yield from self._cursor.take(len(PNG_SIGNATURE))
         kind = b""
         while kind != b"IEND":
             self._count()
-            head = yield from self._chunks.take(8)
+            head = yield from self._cursor.take(8)
             kind = head[4:]
-            checksum = yield from self._chunks.skip(int.from_bytes(head[:4], "big"), zlib.crc32(kind))
-            if checksum != int.from_bytes((yield from self._chunks.take(4)), "big"):
+            checksum = yield from self._cursor.skip(int.from_bytes(head[:4], "big"), zlib.crc32(kind))
+            if checksum != int.from_bytes((yield from self._cursor.take(4)), "big"):
                 raise self._damaged(f"the checksum of its {kind!r} chunk is wrong")
 
-    def _jpeg(self) -> Walk[None]:
-        yield from self._chunks.take(2)
+    def _jpeg(self) -> Parser[None]:
+        yield from self._cursor.take(2)
         has_scan = False
         while (marker := (yield from self._marker())) != JPEG_END:
             self._count()
@@ -188,35 +188,35 @@ class Structure:
             if marker in _MISPLACED:
                 raise self._damaged(f"marker {marker:#x} stands where it cannot")
 
-            length = int.from_bytes((yield from self._chunks.take(2)), "big") - 2
+            length = int.from_bytes((yield from self._cursor.take(2)), "big") - 2
             if length < (6 if marker in JPEG_FRAMES else 0):
                 raise self._damaged(f"segment {marker:#x} has an impossible length")
 
             if marker in JPEG_FRAMES:
-                self._judge(jpeg_size((yield from self._chunks.peek(5))))
+                self._judge(jpeg_size((yield from self._cursor.peek(5))))
 
-            yield from self._chunks.skip(length)
+            yield from self._cursor.skip(length)
             if marker == JPEG_SCAN:
                 has_scan = True
-                yield from self._chunks.skip_to(_MARKER_IN_SCAN)
+                yield from self._cursor.skip_to(_MARKER_IN_SCAN)
 
         if not has_scan:
             raise self._damaged("it holds no picture")
 
-    def _webp(self) -> Walk[None]:
-        head = yield from self._chunks.peek(12)
+    def _webp(self) -> Parser[None]:
+        head = yield from self._cursor.peek(12)
         # The length does not count itself and what stands before it.
         length = 8 + int.from_bytes(head[4:8], "little")
-        self._judge(webp_size((yield from self._chunks.peek(min(length, 30)))))
-        yield from self._chunks.skip(length)
+        self._judge(webp_size((yield from self._cursor.peek(min(length, 30)))))
+        yield from self._cursor.skip(length)
 
-    def _marker(self) -> Walk[int]:
-        if (yield from self._chunks.take(1)) != b"\xff":
+    def _marker(self) -> Parser[int]:
+        if (yield from self._cursor.take(1)) != b"\xff":
             raise self._damaged("a marker is missing")
 
         code = 0xFF
         while code == 0xFF:
-            code = (yield from self._chunks.take(1))[0]
+            code = (yield from self._cursor.take(1))[0]
 
         return code
 

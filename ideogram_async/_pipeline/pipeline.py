@@ -17,7 +17,7 @@ from yarl import URL
 from ideogram_async._download import hosts
 from ideogram_async._download.downloader import Downloads
 from ideogram_async._download.hosts import Hosts
-from ideogram_async._download.stream import ImageStream, Opening
+from ideogram_async._download.stream import ImageStream, StreamContext
 from ideogram_async._limiter.limiter import ImageLimiter, Limiter
 from ideogram_async._operations import Request
 from ideogram_async._pipeline.running_call import OnDone, RunningCall
@@ -107,7 +107,7 @@ class Pipeline:
             lambda: work(downloads), lambda: DownloadError("the client was closed during a download")
         )
 
-    def stream(self, image_or_url: str | HasUrl) -> Opening:
+    def stream(self, image_or_url: str | HasUrl) -> StreamContext:
         """Open an image for a block. Closing the client closes it."""
 
         async def opening() -> ImageStream:
@@ -115,7 +115,7 @@ class Pipeline:
             self._sessions.current().streams.add(stream)
             return stream
 
-        return Opening(opening)
+        return StreamContext(opening)
 
     @asynccontextmanager
     async def _encoded(self, request: Request[Any]) -> AsyncGenerator[Call]:

@@ -18,7 +18,7 @@ from ideogram_async.events import Event, Failed
 Fact: TypeAlias = str | int | float | bool
 
 
-def facts_of(event: Event, *, prompts: bool = False) -> dict[str, Fact]:
+def attributes_of(event: Event, *, prompts: bool = False) -> dict[str, Fact]:
     """Name the facts of an event, without those that are `None`.
 
     The prompt is among them only if `prompts` says so, and so is what the service wrote when it refused a call: it

@@ -18,7 +18,7 @@ from ideogram_async.events import (
     Retrying,
     Throttled,
 )
-from ideogram_async.integrations._attributes import facts_of
+from ideogram_async.integrations._attributes import attributes_of
 
 __all__ = ["EventLog"]
 
@@ -71,9 +71,9 @@ class EventLog:
         level, name = level_of(event), type(event).__name__
         logger = self._logger
         if not isinstance(logger, logging.Logger | logging.LoggerAdapter):
-            logger.log(level, name, **facts_of(event, prompts=self._prompts))
+            logger.log(level, name, **attributes_of(event, prompts=self._prompts))
         elif logger.isEnabledFor(level):
-            facts = facts_of(event, prompts=self._prompts)
+            facts = attributes_of(event, prompts=self._prompts)
             fields = {f"ideogram_{key}": fact for key, fact in facts.items()}
             logger.log(level, "%s %s", name, event.operation, extra=fields)
 

@@ -18,7 +18,7 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, TracerProvider
 from ideogram_async._version import __version__
 from ideogram_async.errors import Billed
 from ideogram_async.events import Answered, Event, Failed, Retrying, Sending, Throttled, Waiting
-from ideogram_async.integrations._attributes import Fact, facts_of
+from ideogram_async.integrations._attributes import Fact, attributes_of
 
 __all__ = ["Telemetry"]
 
@@ -31,7 +31,7 @@ COMMON = ("at", "call_id", "operation")
 
 
 @define(eq=False)
-class Open:
+class OpenSpan:
     """A call that has not ended."""
 
     span: Span
@@ -88,7 +88,7 @@ class Telemetry:
             "Time of a call, from asking for its places to its end.",
             explicit_bucket_boundaries_advisory=SECONDS,
         )
-        self._open: dict[str, Open] = {}
+        self._open: dict[str, OpenSpan] = {}
 
     def __call__(self, event: Event) -> None:
         """Record an event."""
@@ -103,7 +103,7 @@ class Telemetry:
             self._move(call, event)
             self._record(call, event)
 
-    def _begin(self, event: Event) -> Open:
+    def _begin(self, event: Event) -> OpenSpan:
         waiting = event if isinstance(event, Waiting) else None
         labels = _labels(event.operation, waiting)
         operation, model = labels["gen_ai.operation.name"], labels.get("gen_ai.request.model")
@@ -117,9 +117,9 @@ class Telemetry:
 
         name = f"{operation} {model}" if model else str(operation)
         span = self._tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
-        return Open(span, labels, waiting.images if waiting else 0, waiting.weight if waiting else 0)
+        return OpenSpan(span, labels, waiting.images if waiting else 0, waiting.weight if waiting else 0)
 
-    def _move(self, call: Open, event: Event) -> None:
+    def _move(self, call: OpenSpan, event: Event) -> None:
         """Count it where it now is: in line, in flight, or neither."""
         is_waiting, is_in_flight = isinstance(event, Waiting), isinstance(event, Sending)
         if is_waiting is not call.is_waiting:
@@ -129,7 +129,7 @@ class Telemetry:
 
         call.is_waiting, call.is_in_flight = is_waiting, is_in_flight
 
-    def _record(self, call: Open, event: Event) -> None:
+    def _record(self, call: OpenSpan, event: Event) -> None:
         match event:
             case Failed():
                 self._end(call, event)
@@ -147,11 +147,11 @@ class Telemetry:
             case _:
                 return
 
-        facts = facts_of(event, prompts=self._prompts)
+        facts = attributes_of(event, prompts=self._prompts)
         told = {f"ideogram.{name}": fact for name, fact in facts.items() if name not in (*COMMON, "prompt")}
         call.span.add_event(f"ideogram.{type(event).__name__.lower()}", told)
 
-    def _end(self, call: Open, event: Answered | Failed) -> None:
+    def _end(self, call: OpenSpan, event: Answered | Failed) -> None:
         del self._open[event.call_id]
         labels, span = call.labels, call.span
         billed = Billed.YES if call.weight else Billed.NO
@@ -160,7 +160,7 @@ class Telemetry:
             labels = {**labels, "error.type": event.error}
             span.set_attribute("error.type", event.error)
             span.set_attribute("ideogram.phase", event.phase.value)
-            span.set_status(StatusCode.ERROR, str(facts_of(event, prompts=self._prompts).get("message", "")))
+            span.set_status(StatusCode.ERROR, str(attributes_of(event, prompts=self._prompts).get("message", "")))
 
         span.set_attribute("ideogram.attempts", call.attempts)
         span.set_attribute("ideogram.billed", billed.value)

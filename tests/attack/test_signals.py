@@ -11,7 +11,7 @@ import pytest
 from support.pictures import picture
 from support.rawserver import RawServer, answer, say, stall, whole
 
-from ideogram_async._download.atomic import is_part
+from ideogram_async._download.atomic import remove_stale_files
 
 IMAGE = picture(length=300_000)
 PROGRAM = """
@@ -54,5 +54,8 @@ async def test_signal(number: signal.Signals, length: int, tmp_path: Path) -> No
 
     assert (-number if number == signal.SIGKILL else 130, []) == (process.returncode, lines)
     assert stored <= {IMAGE}
-    assert all(is_part(path.name) for path in left)
     assert number == signal.SIGKILL or not left
+
+    remove_stale_files(tmp_path)
+
+    assert not [path for path in left if path.exists()]

@@ -11,9 +11,9 @@ from support.kept import job, keep
 from ideogram_async import BatchLockedError, Ideogram
 from ideogram_async._batch.folder import Folder
 from ideogram_async._batch.journal.lock import FolderLock, is_taken
-from ideogram_async._download.atomic import clear_away, replacing
+from ideogram_async._download.atomic import atomic_write, remove_stale_files
 
-LEFT = ".jobs.csv.0123456789abcdef.new"
+LEFT = ".jobs.csv.0123456789abcdef.part"
 
 
 def listed(folder: Path) -> list[str]:
@@ -44,18 +44,18 @@ def test_the_next_gallery_clears_away_what_a_killed_one_left(tmp_path: Path):
 
 def test_what_still_grows_is_left_alone(tmp_path: Path):
     """A file that somebody is writing is locked, and so is what has another name: neither is cleared away."""
-    (tmp_path / ".mine.new").touch()
-    with replacing(tmp_path / "jobs.csv") as file:
-        clear_away(tmp_path)
+    (tmp_path / ".mine.part").touch()
+    with atomic_write(tmp_path / "jobs.csv") as file:
+        remove_stale_files(tmp_path)
         file.write(b"whole")
 
-    assert [".mine.new", "jobs.csv"] == listed(tmp_path)
+    assert [".mine.part", "jobs.csv"] == listed(tmp_path)
     assert b"whole" == (tmp_path / "jobs.csv").read_bytes()
 
 
 def test_an_error_names_the_file_that_was_asked_for(tmp_path: Path):
     """Where nothing can be written, the name that was given is told, not one that nobody has heard of."""
-    with pytest.raises(FileNotFoundError) as caught, replacing(tmp_path / "none" / "jobs.csv"):
+    with pytest.raises(FileNotFoundError) as caught, atomic_write(tmp_path / "none" / "jobs.csv"):
         pass
 
     assert str(tmp_path / "none" / "jobs.csv") == caught.value.filename
@@ -86,7 +86,7 @@ def test_who_only_looks_keeps_no_batch_out(tmp_path: Path, monkeypatch: pytest.M
 
 async def test_the_next_batch_clears_away_what_a_killed_one_left(tmp_path: Path):
     """A sidecar that grew until its process died is gone when a batch starts in the folder."""
-    (tmp_path / ".fox-0.png.json.0123456789abcdef.new").touch()
+    (tmp_path / ".fox-0.png.json.0123456789abcdef.part").touch()
     await Ideogram("k", base_url="http://127.0.0.1:9").run_batch([], tmp_path)
 
     assert [] == listed(tmp_path)

@@ -15,7 +15,7 @@ from attrs import frozen
 from download.conftest import MiB, Stop, Wired, names, serve
 from support.origin import Origin, chunk, ok, picture, png, status, unsized
 
-from ideogram_async._download.downloader import Downloads, Target
+from ideogram_async._download.downloader import Downloads, DownloadTarget
 from ideogram_async._download.hosts import Hosts
 from ideogram_async._transport.emitter import Emitter
 from ideogram_async._transport.policy import Retry
@@ -143,13 +143,13 @@ async def test_other_bytes(downloads: Downloads, origin: Origin, folder: Path) -
 async def test_store(downloads: Downloads, origin: Origin, folder: Path) -> None:
     """A runner is told the size and the hash, and chooses the name before the extension is known."""
     origin.answers = [ok(picture("WEBP"))]
-    stored = await downloads.store(origin.url(), Target(folder, "row-7-0"))
+    stored = await downloads.store(origin.url(), DownloadTarget(folder, "row-7-0"))
 
     assert (folder / "row-7-0.webp", len(picture("WEBP")), sha256(picture("WEBP")).hexdigest(), False) == (
         stored.path,
         stored.size,
         stored.sha256,
-        stored.adopted,
+        stored.already_present,
     )
 
 

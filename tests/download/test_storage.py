@@ -5,6 +5,7 @@ import fcntl
 import os
 import stat
 import threading
+from contextlib import nullcontext
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ from typing import Any
 import pytest
 from download.conftest import names
 
-from ideogram_async._download.atomic import PartFile, is_part
+from ideogram_async._batch.workspace import Office
+from ideogram_async._download.atomic import PartFile, atomic_write, remove_stale_files
 from ideogram_async._download.disk import make_folder
 from ideogram_async.errors import FileConflictError
+from ideogram_async.files import ImageFile
 
 DATA = b"an image"
 
@@ -50,7 +53,7 @@ def test_commit(folder: Path) -> None:
         stored.path,
         stored.size,
         stored.sha256,
-        stored.adopted,
+        stored.already_present,
     )
     assert DATA == stored.path.read_bytes()
     assert 1 == stored.path.stat().st_nlink
@@ -88,19 +91,20 @@ def test_restart(folder: Path) -> None:
     assert (DATA, sha256(DATA).hexdigest()) == (stored.path.read_bytes(), stored.sha256)
 
 
-def test_part_name(folder: Path) -> None:
-    """A part that was left behind is known by its name."""
+def test_stale_files(folder: Path) -> None:
+    """Only the unlocked part file of a dead process is removed."""
     part = stored_part(folder)
-    expected = [
-        (names(folder)[0], True),
-        ("fox.png", False),
-        (".fox.part", False),
-        ("fox.0123456789abcdef.part", False),
-    ]
+    kept = [*names(folder), "fox.png", ".fox.part", "fox.0123456789abcdef.part"]
+    for name in (*kept[1:], ".fox.0123456789abcdef.part"):
+        (folder / name).touch()
 
-    assert expected == [(name, is_part(name)) for name, _ in expected]
+    remove_stale_files(folder)
+
+    assert sorted(kept) == sorted(names(folder))
 
     part.discard()
+    for name in kept[1:]:
+        (folder / name).unlink()
 
 
 def test_discard(folder: Path) -> None:
@@ -176,12 +180,12 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_adopt(folder: Path, way: str) -> None:
-    """The same bytes at the target are adopted."""
+    """The same bytes at the target are already_present."""
     (folder / "fox.png").write_bytes(DATA)
     before = (folder / "fox.png").stat().st_ino
     stored = stored_part(folder).commit("fox.png")
 
-    assert stored.adopted
+    assert stored.already_present
     assert before == stored.path.stat().st_ino
     assert ["fox.png"] == names(folder)
 
@@ -190,7 +194,7 @@ def test_rename(folder: Path, way: str) -> None:
     """Without hard links a file is put in its place all the same."""
     stored = stored_part(folder).commit("fox.png")
 
-    assert not stored.adopted
+    assert not stored.already_present
     assert ["fox.png"] == names(folder)
 
 
@@ -242,7 +246,7 @@ def test_racing_commits(folder: Path, way: str) -> None:
     def commit(part: PartFile) -> None:
         begin.wait()
         try:
-            outcomes.append(part.commit("fox.png").adopted)
+            outcomes.append(part.commit("fox.png").already_present)
         except FileConflictError:
             outcomes.append(None)
             part.discard()
@@ -303,33 +307,57 @@ def test_link_fails(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [] == names(folder)
 
 
-def test_full_sync(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where fsync does not reach the platter, the stronger call is made."""
-    asked: list[int] = []
+@pytest.fixture
+def full_syncs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The commands given to `fcntl` on a system whose fsync stops at the drive's cache."""
+    commands: list[int] = []
     monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
-    monkeypatch.setattr(fcntl, "fcntl", lambda fd, command: asked.append(command))
+    monkeypatch.setattr(fcntl, "fcntl", lambda fd, command: commands.append(command))
+    return commands
+
+
+def test_full_sync_of_part(folder: Path, full_syncs: list[int]) -> None:
+    """A part file is committed with one full sync."""
     stored_part(folder).commit("fox.png")
 
-    assert [51] == asked
+    assert [51] == full_syncs
 
 
-@pytest.mark.parametrize("way", ["refused", "unknown"])
-def test_forgetting_is_no_condition(folder: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
-    """An image is stored where the system cannot drop it from its memory, or has no word for that."""
+def test_full_sync_of_atomic_write(folder: Path, full_syncs: list[int]) -> None:
+    """An atomic write makes one full sync."""
+    with atomic_write(folder / "fox.json") as file:
+        file.write(DATA)
 
-    def refuse(*_: object) -> None:
-        raise OSError(errno.ESPIPE, os.strerror(errno.ESPIPE))
+    assert [51] == full_syncs
 
-    if way == "refused":
-        monkeypatch.setattr(os, "posix_fadvise", refuse, raising=False)
-    else:
-        monkeypatch.delattr(os, "posix_fadvise", raising=False)
 
-    part = PartFile(folder, "fox")
-    part.write([b"fox"])
-    part.commit("fox.png")
+def test_full_sync_of_workspace(folder: Path, full_syncs: list[int]) -> None:
+    """A batch folder is probed, and a stored input written, with one full sync each."""
+    workspace = Office.open(folder / "out", origin="https://api.ideogram.ai")
+    workspace.inputs.keep(ImageFile(DATA))
+    workspace.close()
 
-    assert b"fox" == (folder / "fox.png").read_bytes()
+    assert [51, 51] == full_syncs
+
+
+@pytest.mark.parametrize(("code", "is_fatal"), [(errno.ENOTSUP, False), (errno.EIO, True)])
+def test_full_sync_unsupported(
+    folder: Path, full_syncs: list[int], monkeypatch: pytest.MonkeyPatch, code: int, is_fatal: bool
+) -> None:
+    """On a volume without full sync an ordinary one is made; any other error is raised."""
+
+    def refuse(fd: int, command: int) -> None:
+        full_syncs.append(command)
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "fcntl", refuse)
+    part = stored_part(folder)
+    with pytest.raises(OSError, match="Input/output") if is_fatal else nullcontext():
+        part.commit("fox.png")
+
+    part.discard()
+
+    assert ([51], not is_fatal) == (full_syncs, (folder / "fox.png").exists())
 
 
 def test_part_is_never_followed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

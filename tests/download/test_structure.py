@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from support.origin import chunk, picture, png
 
-from ideogram_async._download.verify import Structure
+from ideogram_async._download.verify import ImageVerifier
 from ideogram_async._formats import JPEG, PNG, WEBP
 from ideogram_async.errors import DownloadError, ImageTooLargeError, NotAnImageError, TruncatedImageError
 
@@ -41,14 +41,14 @@ IMAGES = {
 every_image = pytest.mark.parametrize("image", IMAGES.values(), ids=IMAGES.keys())
 
 
-def check(image: bytes, *, step: int = 4096) -> Structure:
+def check(image: bytes, *, step: int = 4096) -> ImageVerifier:
     """Pass an image through, in chunks."""
-    structure = Structure()
+    verifier = ImageVerifier()
     for start in range(0, len(image), step):
-        structure.feed(image[start : start + step])
+        verifier.feed(image[start : start + step])
 
-    structure.finish()
-    return structure
+    verifier.finish()
+    return verifier
 
 
 @every_image
@@ -167,16 +167,16 @@ def test_padding() -> None:
 
 def test_nothing_fed() -> None:
     """An empty chunk changes nothing."""
-    structure = Structure()
-    structure.feed(b"")
+    verifier = ImageVerifier()
+    verifier.feed(b"")
 
-    assert structure.format is None
+    assert verifier.format is None
 
 
 def test_link_in_errors() -> None:
     """An error names the link that was given."""
     with pytest.raises(NotAnImageError, match="https://h/x") as caught:
-        Structure("https://h/x").feed(b"<html></html>")
+        ImageVerifier("https://h/x").feed(b"<html></html>")
 
     assert "https://h/x" == caught.value.url
 
@@ -184,13 +184,13 @@ def test_link_in_errors() -> None:
 def test_constant_memory() -> None:
     """Fifty megabytes pass through less than one."""
     blocks = chunk(b"IDAT", bytes(1 << 20))
-    structure = Structure()
+    verifier = ImageVerifier()
     tracemalloc.start()
-    structure.feed(png()[:33])
+    verifier.feed(png()[:33])
     view = memoryview(blocks)
     for _ in range(50):
         for start in range(0, len(blocks), 65536):
-            structure.feed(bytes(view[start : start + 65536]))
+            verifier.feed(bytes(view[start : start + 65536]))
 
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ideogram_async._download.downloader import Trial, most_tries, pause_after
+from ideogram_async._download.downloader import DownloadAttempts, max_attempts_for, pause_after
 from ideogram_async._transport.policy import Retry
 from ideogram_async.errors import (
     DownloadError,
@@ -40,9 +40,9 @@ def status(code: int | None) -> DownloadError:
         (FileConflictError("", path=Path()), 1, 1),
     ],
 )
-def test_most_tries(error: DownloadError, expected: int, once_past: int) -> None:
+def test_max_attempts(error: DownloadError, expected: int, once_past: int) -> None:
     """Each kind of error has its number of tries, before and after the link's time."""
-    actual = [most_tries(error, attempts=7, is_past=is_past) for is_past in (False, True)]
+    actual = [max_attempts_for(error, attempts=7, is_past=is_past) for is_past in (False, True)]
 
     assert [expected, once_past] == actual
 
@@ -50,7 +50,7 @@ def test_most_tries(error: DownloadError, expected: int, once_past: int) -> None
 @pytest.mark.parametrize("error", [LinkExpiredError(""), NotAnImageError(""), status(500)])
 def test_attempts_is_the_most(error: DownloadError) -> None:
     """`attempts` bounds them all."""
-    assert 1 == most_tries(error, attempts=1, is_past=False)
+    assert 1 == max_attempts_for(error, attempts=1, is_past=False)
 
 
 @pytest.mark.parametrize("attempt", [1, 2, 3, 4])
@@ -88,45 +88,45 @@ class Clock:
 )
 def test_never_by_exclusion(error: BaseException) -> None:
     """Only errors of a download are tried again: no cancellation, no full disk, nothing unknown."""
-    trial = Trial(LIVE, Retry(), Clock())
-    trial.begin()
+    attempts = DownloadAttempts(LIVE, Retry(), Clock())
+    attempts.begin()
 
-    assert not trial.may_go_on(error)
+    assert not attempts.may_go_on(error)
 
 
 @pytest.mark.parametrize(("link", "expected"), [(LIVE, True), (DEAD, False), ("https://ideogram.ai/x", True)])
 def test_expiry_is_read(link: str, expected: bool) -> None:
     """A refused link whose own time is over is not tried again."""
-    trial = Trial(link, Retry(), Clock())
-    trial.begin()
+    attempts = DownloadAttempts(link, Retry(), Clock())
+    attempts.begin()
 
-    assert expected == trial.may_go_on(LinkExpiredError(""))
+    assert expected == attempts.may_go_on(LinkExpiredError(""))
 
 
 def test_deadline() -> None:
     """The deadline bounds all tries with their pauses."""
     clock = Clock()
-    trial = Trial(LIVE, Retry(deadline=10.0, base=0.0), clock)
-    trial.begin()
+    attempts = DownloadAttempts(LIVE, Retry(deadline=10.0, base=0.0), clock)
+    attempts.begin()
     clock.now += 9.0
 
-    assert 1.0 == trial.time_left()
-    assert trial.may_go_on(status(500))
-    trial.retry_after = 2.0
-    assert not trial.may_go_on(status(500))
-    trial.retry_after = None
+    assert 1.0 == attempts.time_left()
+    assert attempts.may_go_on(status(500))
+    attempts.retry_after = 2.0
+    assert not attempts.may_go_on(status(500))
+    attempts.retry_after = None
     clock.now += 1.0
-    assert not trial.may_go_on(status(500))
+    assert not attempts.may_go_on(status(500))
 
 
 def test_no_deadline() -> None:
     """Without a deadline there is always time."""
-    assert None is Trial(LIVE, Retry(), Clock()).time_left()
+    assert None is DownloadAttempts(LIVE, Retry(), Clock()).time_left()
 
 
 def test_begin_forgets() -> None:
     """A try does not inherit what the host asked for in the one before."""
-    trial = Trial(LIVE, Retry(), Clock(), retry_after=5.0)
-    trial.begin()
+    attempts = DownloadAttempts(LIVE, Retry(), Clock(), retry_after=5.0)
+    attempts.begin()
 
-    assert (1, None) == (trial.attempt, trial.retry_after)
+    assert (1, None) == (attempts.attempt, attempts.retry_after)

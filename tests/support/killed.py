@@ -18,7 +18,7 @@ from ideogram_async import Generate, Ideogram, Job, Report, Retry
 from ideogram_async._batch.journal.writer import Journal
 from ideogram_async._download import atomic
 
-STEPS = ((Journal, "_commit"), (atomic.PartFile, "open"), (atomic.PartFile, "write"), (atomic.PartFile, "_put"))
+STEPS = ((Journal, "_commit"), (atomic.PartFile, "open"), (atomic.PartFile, "write"), (atomic.PartFile, "_publish"))
 
 
 def jobs(count: int) -> list[Job]:

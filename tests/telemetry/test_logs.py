@@ -12,7 +12,7 @@ from support.clients import connected
 
 from ideogram_async.errors import Billed, Phase
 from ideogram_async.events import Failed, Retrying
-from ideogram_async.integrations._attributes import facts_of
+from ideogram_async.integrations._attributes import attributes_of
 from ideogram_async.integrations.logs import EventLog
 from ideogram_async.sandbox import Fault, Sandbox
 
@@ -112,7 +112,7 @@ async def test_structlog_itself():
 
 async def test_a_quiet_logger_costs_nothing(monkeypatch: pytest.MonkeyPatch):
     """Where a level is not asked for, no facts are gathered."""
-    monkeypatch.setattr("ideogram_async.integrations.logs.facts_of", None)
+    monkeypatch.setattr("ideogram_async.integrations.logs.attributes_of", None)
     logger = logging.getLogger("tests.quiet")
     logger.setLevel(logging.CRITICAL)
 
@@ -151,7 +151,7 @@ def test_links_are_scrubbed(text: str, scrubbed: str):
     """What would open a link, or a proxy, is not written down."""
     event = Retrying(call_id="x", operation="GET /x", attempt=1, pause=0.5, reason=text)
 
-    assert scrubbed == facts_of(event)["reason"]
+    assert scrubbed == attributes_of(event)["reason"]
 
 
 def test_our_own_words_stay():
@@ -159,4 +159,4 @@ def test_our_own_words_stay():
     facts = {"error": "NotSentError", "message": "nobody knows that host", "billed": Billed.NO}
     event = Failed(call_id="x", operation="POST /x", phase=Phase.CONNECTING, **facts)  # type: ignore[arg-type]
 
-    assert "nobody knows that host" == facts_of(event)["message"]
+    assert "nobody knows that host" == attributes_of(event)["message"]

@@ -53,7 +53,7 @@ from ideogram_async import (
 from ideogram_async._wire.decode import doubted
 from ideogram_async.errors import Phase
 from ideogram_async.integrations.fastapi import get_client, image_response, install_error_handlers, lifespan
-from ideogram_async.integrations.fastapi.problems import PROBLEMS, document, retry_after
+from ideogram_async.integrations.fastapi.problems import PROBLEMS, retry_after, to_problem
 from ideogram_async.sandbox import Fault, Sandbox
 
 Client = Annotated[Ideogram, Depends(get_client)]
@@ -163,7 +163,7 @@ def test_what_may_have_been_paid_for_is_never_asked_to_come_again() -> None:
     """No answer that leaves the bill open or paid says when to try again, or that it may be repeated."""
     costly = [error for error, _, _ in EVERY if error.billed is not Billed.NO]
 
-    assert [(None, False)] * len(costly) == [(retry_after(error), document(error)["retryable"]) for error in costly]
+    assert [(None, False)] * len(costly) == [(retry_after(error), to_problem(error)["retryable"]) for error in costly]
     assert {AmbiguousError, ServerError, DecodeError, RateLimitError} == {type(error) for error in costly}
 
 

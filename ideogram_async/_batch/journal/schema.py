@@ -114,11 +114,7 @@ def _make(path: Path, origin: str) -> None:
 
     database.close()
     growing.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        sync_folder(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)
 
 
 def _inspect(database: sqlite3.Connection, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a browser is told when a call fails: a problem document (RFC 9457).
+"""What a browser is told when a call fails: a problem to_problem (RFC 9457).
 
 The words are for whoever sits before the browser. They name neither the key, nor a header, nor a path of the server;
 what the operator has to know is in the log.
@@ -44,7 +44,7 @@ from ideogram_async.errors import (
     WithheldImageError,
 )
 
-__all__ = ["PROBLEMS", "Problem", "document", "install_error_handlers", "is_operators", "problem_of", "retry_after"]
+__all__ = ["PROBLEMS", "Problem", "install_error_handlers", "problem_of", "retry_after", "should_log", "to_problem"]
 
 UNREADABLE = "cannot be read"
 
@@ -117,7 +117,7 @@ def problem_of(error: IdeogramError) -> Problem:
     return next(PROBLEMS[kind] for kind in type(error).__mro__ if kind in PROBLEMS)
 
 
-def document(error: IdeogramError) -> dict[str, Any]:
+def to_problem(error: IdeogramError) -> dict[str, Any]:
     """Describe an error to a browser."""
     problem = problem_of(error)
     # Who may have paid is told that before anything else.
@@ -134,7 +134,7 @@ def document(error: IdeogramError) -> dict[str, Any]:
     return described | ({"problems": _by_field(error)} if isinstance(error, InvalidRequestError) else {})
 
 
-def is_operators(error: IdeogramError) -> bool:
+def should_log(error: IdeogramError) -> bool:
     """Say whether whoever runs the site has to know: it may cost money, or the fault is not the browser's."""
     problems = error.problems if isinstance(error, InvalidRequestError) else []
     is_hidden = any(_told(rule) != rule for _, rule in problems)
@@ -170,7 +170,7 @@ INTERNAL_ERROR = 1011
 
 
 def install_error_handlers(app: Starlette) -> None:
-    """Answer every `IdeogramError` of the app's handlers with a problem document (RFC 9457).
+    """Answer every `IdeogramError` of the app's handlers with a problem to_problem (RFC 9457).
 
     Each has `type`, `title`, `status`, `detail`, `billed`, `retryable` and `advice`; an `InvalidRequestError` also
     `problems`, by field. A web socket is closed. Errors that are not the browser's, and those that cost money, are
@@ -185,8 +185,8 @@ async def _answer(connection: HTTPConnection, error: Exception) -> Response | No
     if not isinstance(error, IdeogramError):
         raise error
 
-    described = document(error)
-    if is_operators(error):
+    described = to_problem(error)
+    if should_log(error):
         logger.error("%s answered with %d", type(error).__name__, described["status"], exc_info=error)
 
     if isinstance(connection, WebSocket):
