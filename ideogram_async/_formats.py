@@ -1,4 +1,4 @@
-"""What an image's first bytes say: its format and its size in pixels. Nothing here decodes an image."""
+"""Format and size in pixels of an image, read from its first bytes without decoding it."""
 
 from __future__ import annotations
 
@@ -7,31 +7,30 @@ from typing import BinaryIO, TypeAlias
 from attrs import frozen
 
 Size: TypeAlias = tuple[int, int]
-
 """Width and height in pixels."""
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
-# The colour types with a red, a green and a blue channel.
-PNG_COLOURED = frozenset({2, 6})
+# The color types with a red, a green and a blue channel.
+PNG_COLOR_TYPES = frozenset({2, 6})
 
 JPEG_SIGNATURE = b"\xff\xd8\xff"
 
 # C0 to CF begin a frame, except DHT, JPG and DAC.
 JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
-# Markers that stand alone, without a length: TEM, RST0 to RST7.
-JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD8)})
+# Markers without a length: TEM, RST0 to RST7.
+JPEG_STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
 
 JPEG_END, JPEG_SCAN = 0xD9, 0xDA
 
-# Real files have some hundred segments; the bound keeps a file made of empty ones from taking seconds.
-_MOST_SEGMENTS = 10_000
+# Real files have a few hundred segments. The bound keeps a file of empty segments from taking seconds.
+MAX_SEGMENTS = 10_000
 
 
 @frozen
 class Format:
-    """An image format that the service takes and gives."""
+    """An image format that the service accepts and returns."""
 
     name: str
     extension: str
@@ -46,7 +45,7 @@ WEBP = Format("WebP", "webp", "image/webp")
 
 
 def sniff(head: bytes) -> Format | None:
-    """Tell the format from a file's first 12 bytes, `None` for anything but PNG, JPEG and WebP."""
+    """Return the format of a file from its first 12 bytes; `None` if it is not PNG, JPEG or WebP."""
     if head.startswith(PNG_SIGNATURE):
         return PNG
 
@@ -59,13 +58,13 @@ def sniff(head: bytes) -> Format | None:
     return None
 
 
-def measure(file: BinaryIO) -> Size | None:
-    """Read width and height from the header of a PNG, JPEG or WebP file, `None` where it has none.
+def read_size(file: BinaryIO) -> Size | None:
+    """Return width and height from the header of a PNG, JPEG or WebP file; `None` if it contains none.
 
-    Reads from where the file stands, a few bytes at a time, and leaves it anywhere. It has to be seekable.
+    Reads a few bytes at a time from the current position, and leaves the position anywhere. The file must be seekable.
 
     Raises:
-        OSError: If the file cannot be read. What it holds never raises.
+        OSError: If the file cannot be read. No content raises.
     """
     head = file.read(30)
     match sniff(head):
@@ -80,13 +79,13 @@ def measure(file: BinaryIO) -> Size | None:
             return None
 
 
-def is_coloured(head: bytes) -> bool:
-    """Tell from its first 26 bytes whether a PNG file has colour channels. Of other formats nothing is said."""
-    return sniff(head) is PNG and len(head) > 25 and head[25] in PNG_COLOURED
+def has_color_channels(head: bytes) -> bool:
+    """Return whether a PNG file has color channels, from its first 26 bytes; `False` for other formats."""
+    return sniff(head) is PNG and len(head) > 25 and head[25] in PNG_COLOR_TYPES
 
 
 def png_size(head: bytes) -> Size | None:
-    """Read the size from a PNG file's first 24 bytes."""
+    """Return the size from a PNG file's first 24 bytes."""
     if len(head) < 24 or head[12:16] != b"IHDR":
         return None
 
@@ -94,12 +93,12 @@ def png_size(head: bytes) -> Size | None:
 
 
 def jpeg_size(frame: bytes) -> Size | None:
-    """Read the size from the first five bytes of a JPEG frame header, after its length."""
+    """Return the size from the first five bytes of a JPEG frame header, after its length."""
     return _size(int.from_bytes(frame[3:5], "big"), int.from_bytes(frame[1:3], "big"))
 
 
 def webp_size(head: bytes) -> Size | None:
-    """Read the size from a WebP file's first 30 bytes, or 25 where it is lossless."""
+    """Return the size from a WebP file's first 30 bytes, or 25 if it is lossless."""
     if len(head) >= 30 and head[12:16] == b"VP8X":
         return _size(1 + int.from_bytes(head[24:27], "little"), 1 + int.from_bytes(head[27:30], "little"))
 
@@ -108,7 +107,7 @@ def webp_size(head: bytes) -> Size | None:
         return _size(1 + (packed & 0x3FFF), 1 + (packed >> 14 & 0x3FFF))
 
     if len(head) >= 30 and head[12:16] == b"VP8 " and head[23:26] == b"\x9d\x01\x2a":
-        # The upper two bits of each ask for scaling.
+        # The upper two bits of each are the scale.
         width, height = int.from_bytes(head[26:28], "little"), int.from_bytes(head[28:30], "little")
         return _size(width & 0x3FFF, height & 0x3FFF)
 
@@ -116,13 +115,13 @@ def webp_size(head: bytes) -> Size | None:
 
 
 def _search_jpeg(file: BinaryIO) -> Size | None:
-    """Walk the segments after the first marker up to the frame header, which may come late."""
-    for _ in range(_MOST_SEGMENTS):
+    """Read the segments after the first marker up to the frame header, which may come late."""
+    for _ in range(MAX_SEGMENTS):
         marker = _next_marker(file)
         if marker is None or marker in (JPEG_END, JPEG_SCAN):
             return None
 
-        if marker in JPEG_BARE:
+        if marker in JPEG_STANDALONE:
             continue
 
         length = int.from_bytes(file.read(2), "big")
@@ -138,11 +137,11 @@ def _search_jpeg(file: BinaryIO) -> Size | None:
 
 
 def _next_marker(file: BinaryIO) -> int | None:
-    """Read a marker; any number of FF bytes may stand before its code."""
+    """Read a marker. Any number of FF bytes may precede its code."""
     if file.read(1) != b"\xff":
         return None
 
-    for _ in range(_MOST_SEGMENTS):
+    for _ in range(MAX_SEGMENTS):
         code = file.read(1)
         if code != b"\xff":
             return code[0] if code else None

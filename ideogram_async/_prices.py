@@ -1,4 +1,4 @@
-"""What a request will cost, by a dated table that a caller can override. What is not known stays unknown."""
+"""Cost estimates from a dated price table that callers can override. An unknown price stays unknown."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ FREE = Price(usd=Decimal(0), per_image=Decimal(0), as_of=None, source=None)
 
 V3 = "/v1/ideogram-v3/"
 
-# Charged by the call, however many images it makes.
-BY_INPUT = {
+# Charged per call, regardless of the number of images.
+PER_CALL = {
     "/describe": "describe",
     "/upscale": "upscale",
     "/v1/ideogram-v3/layerize-text": "layerize-text",
@@ -35,28 +35,28 @@ class PriceTable:
     """Prices in USD by rate, such as `v3.TURBO`.
 
     Args:
-        overrides: Rates of your own, `{"v3.TURBO": "0.025"}`; the rest is the shipped table.
+        overrides: Your own rates, `{"v3.TURBO": "0.025"}`. They replace those of the bundled price table.
 
     Raises:
-        ValueError: If an override names no rate of the table, or is no price.
+        ValueError: If an override names an unknown rate, or its price is not an amount in USD.
     """
 
     def __init__(self, overrides: Mapping[str, Decimal | str | float] | None = None) -> None:
         self._rates = dict(bundled_prices())
         for name, usd in (overrides or {}).items():
             if name not in self._rates:
-                raise ValueError(f"prices: no rate is called {name!r}; there are {', '.join(sorted(self._rates))}")
+                raise ValueError(f"prices: unknown rate {name!r}; expected one of {', '.join(sorted(self._rates))}")
 
             self._rates[name] = _price(parse_usd(f"prices: {name}", usd), as_of=None, source="caller")
 
     def estimate(self, request: Request[Any]) -> Price:
-        """Say what a request will cost if all its images are made."""
+        """Return the price of a request if the service makes all its images."""
         path = request.endpoint.path
         if not request.endpoint.charged:
             return FREE
 
-        price = self._rates.get(_rate_of(path, request), UNKNOWN)
-        if price.per_image is None or path in BY_INPUT:
+        price = self._rates.get(_rate_name(path, request), UNKNOWN)
+        if price.per_image is None or path in PER_CALL:
             return price
 
         images = getattr(request, "num_images", None)
@@ -70,9 +70,26 @@ class PriceTable:
         return Price(usd=price.per_image * images, per_image=price.per_image, as_of=price.as_of, source=price.source)
 
 
-def _rate_of(path: str, request: Any) -> str:
-    if path in BY_INPUT:
-        return BY_INPUT[path]
+def parse_usd(name: str, value: Decimal | str | float) -> Decimal:
+    """Return an amount of money as a decimal. A float counts as it prints: `0.1` is ten cents.
+
+    Raises:
+        ValueError: If the value is not a finite number, or below zero. The message begins with `name`.
+    """
+    try:
+        usd = Decimal(str(value))
+    except ArithmeticError:
+        usd = Decimal("NaN")
+
+    if not usd.is_finite() or usd < 0:
+        raise ValueError(f"{name} must be an amount in USD, not {value!r}")
+
+    return usd
+
+
+def _rate_name(path: str, request: Any) -> str:
+    if path in PER_CALL:
+        return PER_CALL[path]
 
     if path == "/v1/edit":
         return "edit"
@@ -83,15 +100,15 @@ def _rate_of(path: str, request: Any) -> str:
     if not path.startswith(V3):
         return ""
 
-    return f"{_family(path, request)}.{request.rendering_speed or 'DEFAULT'}"
+    return f"{_rate_family(path, request)}.{request.rendering_speed or 'DEFAULT'}"
 
 
-def _family(path: str, request: Any) -> str:
+def _rate_family(path: str, request: Any) -> str:
     if path.endswith("/generate-transparent"):
         return f"transparent-{request.upscale_factor or 'X1'}"
 
     if getattr(request, "custom_model_uri", None):
-        # A custom model that keeps a character has no price of its own in any source.
+        # No source lists a price for a custom model with a character reference.
         return "v3-custom" if not request.character_reference_images else ""
 
     return "v3-character" if getattr(request, "character_reference_images", None) else "v3"
@@ -110,20 +127,3 @@ def bundled_prices() -> dict[str, Price]:
 
 def _price(usd: Decimal, *, as_of: date | None, source: str) -> Price:
     return Price(usd=usd, per_image=usd, as_of=as_of, source=source)
-
-
-def parse_usd(name: str, value: Decimal | str | float) -> Decimal:
-    """Convert a value to an amount of money; errors start with `name`.
-
-    Raises:
-        ValueError: If the value is not a finite amount of at least zero.
-    """
-    try:
-        usd = Decimal(str(value))
-    except ArithmeticError:
-        usd = Decimal("NaN")
-
-    if not usd.is_finite() or usd < 0:
-        raise ValueError(f"{name} must be an amount in USD, not {value!r}")
-
-    return usd

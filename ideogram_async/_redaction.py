@@ -1,8 +1,8 @@
-"""A key that hides itself, and words that do.
+"""Strings that print as `***`: the API key, and text such as a prompt.
 
-Two classes, because two readers must be kept apart. People and their tools read `repr`, `str`, pickles and the
-locals of a traceback: they see `***`. aiohttp must read the characters, and keeps them in frames of its own: it gets
-a string whose `repr` hides them.
+The key needs two classes because it has two kinds of readers. `repr`, `str`, pickles and the locals in a traceback
+show `***` of a `Secret`. aiohttp needs the characters and keeps them in its own frames, so it gets a `HeaderSecret`: a
+string whose `repr` hides them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ MASK = "***"
 
 
 class HeaderSecret(str):
-    """A string for an HTTP library: its characters are the key's, its `repr` is `***`."""
+    """The API key as a string for an HTTP library. Its `repr` is `***`."""
 
     __slots__ = ()
 
@@ -26,11 +26,11 @@ class HeaderSecret(str):
 
 
 class Secret:
-    """The key at rest. Nothing but `reveal` gives it away.
+    """The API key. Only `reveal` returns its characters.
 
     Raises:
-        ValueError: If the key has control characters, or letters beyond ASCII: it could write headers of its own.
-        TypeError: If it is no string.
+        ValueError: If the key contains control characters or is not ASCII: it could add headers of its own.
+        TypeError: If the key is not a string.
     """
 
     __slots__ = ("_key",)
@@ -43,7 +43,7 @@ class Secret:
             raise TypeError(f"the API key must be a string, not {kind}")
 
         if not re.fullmatch(r"[\x21-\x7e]*", key):
-            raise ValueError("the API key has characters that no header may carry")
+            raise ValueError("the API key contains characters that are not allowed in an HTTP header")
 
         self._key = key
 
@@ -62,33 +62,33 @@ class Secret:
 
 
 class RedactedStr(str):
-    """Words that are nobody's business, a prompt say: `reveal` gives them away, and everybody else reads `***`.
+    """A string that prints as `***`. `reveal()` returns the text.
 
-    A string, so that whatever writes strings down writes the mask.
+    It is a string so that code that writes strings writes the mask.
     """
 
-    __slots__ = ("_words",)
-    _words: str
+    __slots__ = ("_text",)
+    _text: str
 
-    def __new__(cls, words: str) -> Self:
-        """Hide the words."""
-        made = super().__new__(cls, MASK)
-        made._words = words
-        return made
+    def __new__(cls, text: str) -> Self:
+        """Redact a text."""
+        redacted = super().__new__(cls, MASK)
+        redacted._text = text
+        return redacted
 
     def reveal(self) -> str:
-        """Return the words."""
-        return self._words
+        """Return the text."""
+        return self._text
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, RedactedStr) and self._words == other._words
+        return isinstance(other, RedactedStr) and self._text == other._text
 
     def __ne__(self, other: object) -> bool:
-        # A string has one of its own, which would compare the masks.
+        # `str` defines its own, which would compare the masks.
         return not self == other
 
     def __hash__(self) -> int:
-        return hash(self._words)
+        return hash(self._text)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return RedactedStr, (MASK,)

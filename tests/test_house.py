@@ -147,8 +147,8 @@ def test_help_shows_the_fields_and_their_words():
     words = inspect.getdoc(ideogram_async.Ideogram("key").generate)
 
     assert words.startswith("Draw images from a prompt.")
-    assert "prompt: What to draw." in words
-    assert "num_images: How many images to make, from 1 to 8" in words
+    assert "prompt: Description of the image to draw." in words
+    assert "num_images: Number of images, from 1 to 8" in words
     assert "A cancellation ends the wait at once" in words
 
 

@@ -14,11 +14,11 @@ from typing import TypeAlias, TypeVar
 
 from ideogram_async._formats import (
     JPEG,
-    JPEG_BARE,
     JPEG_END,
     JPEG_FRAMES,
     JPEG_SCAN,
     JPEG_SIGNATURE,
+    JPEG_STANDALONE,
     PNG,
     PNG_SIGNATURE,
     Format,
@@ -182,7 +182,7 @@ class ImageVerifier:
         has_scan = False
         while (marker := (yield from self._marker())) != JPEG_END:
             self._count()
-            if marker in JPEG_BARE:
+            if marker in JPEG_STANDALONE:
                 continue
 
             if marker in _MISPLACED:

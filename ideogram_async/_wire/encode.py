@@ -19,7 +19,7 @@ from ideogram_async._wire.call import Call, Part
 from ideogram_async.errors import InvalidRequestError
 from ideogram_async.files import ImageFile
 from ideogram_async.requests._palette import ColorPaletteMember, Palette
-from ideogram_async.requests._rules import encoding_error, kind
+from ideogram_async.requests._rules import encoding_error, type_name
 
 JSON = "application/json"
 
@@ -202,7 +202,7 @@ def _head_problems(method: str, path: str, weight: int) -> Iterator[tuple[str, s
 
 def _body_problems(json: Any, form: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
     if json is not None and form is not None:
-        yield "fields", "cannot be given together with json"
+        yield "fields", "cannot be combined with json"
 
     given = [("json", json)] + [(name, item) for name, value in (form or {}).items() for item in _listed(value)]
     yield from ((name, problem) for name, item in given if (problem := _item_problem(item)))
@@ -218,7 +218,7 @@ def _item_problem(value: Any) -> str | None:
 
     if isinstance(value, ImageFile):
         # Nothing copies what can be read once only; a request with a file field does.
-        words = f"must be text, a number, a dict, a path, bytes or a (name, bytes) pair, not {kind(value.source)}"
+        words = f"must be text, a number, a dict, a path, bytes or a (name, bytes) pair, not {type_name(value.source)}"
         return None if value.is_reopenable else words
 
     try:

@@ -16,7 +16,7 @@ from ideogram_async._client import Ideogram
 from ideogram_async._namespaces import Datasets, Legacy, Models
 from ideogram_async._operations import Operation
 from ideogram_async.enums import Unchecked
-from ideogram_async.requests._file_rules import Picture, Pictures
+from ideogram_async.requests._file_rules import ImageRule, ImagesRule
 from ideogram_async.requests._palette import PaletteRule
 from ideogram_async.requests._rules import Choice, Flag, Integer, Texts
 
@@ -48,9 +48,9 @@ def kind_of(field: Field) -> Kind:
             return Kind.NUMBER
         case Flag():
             return Kind.FLAG
-        case Picture():
+        case ImageRule():
             return Kind.FILE
-        case Pictures():
+        case ImagesRule():
             return Kind.FILES
         case PaletteRule():
             return Kind.PALETTE
@@ -72,7 +72,7 @@ def word(rule: Any, text: str) -> str:
     if bare.casefold().startswith(PREFIX):
         return Unchecked(bare[len(PREFIX) :])
 
-    words = {each.casefold(): str(each) for each in rule.words}
+    words = {each.casefold(): str(each) for each in rule.enum}
     return words.get(bare.casefold(), text)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 from attrs import field, frozen
 
-__all__ = ["Answer", "Item", "LimiterStatistics", "Price", "Reply", "Value"]
+__all__ = ["Answer", "Item", "LimiterStatistics", "Price", "Reply", "_ValueObject"]
 
 
 @frozen(kw_only=True)
@@ -54,7 +54,7 @@ class Reply:
 
 
 @attrs.frozen(slots=False, eq=False, repr=False)
-class Value:
+class _ValueObject:
     """The base of requests and answers. Fields declared with `eq=False` or `repr=False` are left out."""
 
     def __repr__(self) -> str:
@@ -75,7 +75,7 @@ class Value:
 
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
-class Item(Value):
+class Item(_ValueObject):
     """An object inside an answer."""
 
     extra: dict[str, Any] = field(factory=dict, eq=False, repr=False)

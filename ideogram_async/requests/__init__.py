@@ -1,4 +1,4 @@
-"""What goes out: one frozen value for each operation of the contract."""
+"""Requests: one frozen class for each operation of the API."""
 
 from __future__ import annotations
 

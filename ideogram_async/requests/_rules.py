@@ -1,205 +1,207 @@
-"""What a field may hold. Rules are values in a field's metadata; `problems` asks them, construction never does.
+"""Rules for the values of fields, and the base class of requests.
 
-A rule tells two things apart: what the field's type is, which always holds, and what the service accepts, which
-`validate=False` skips.
+A rule is kept in the metadata of its field. `problems` checks it; construction never does. A rule has two parts: the
+type of the value, which is always checked, and what the service accepts, which `validate=False` skips.
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations`: attrs copies the types of a converter into `__init__`, and they must be
+# readable there by `typing.get_type_hints`. The same holds for the other modules of requests and answers.
 
 import re
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from functools import cache
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import attrs
 from attrs import frozen
 
 from ideogram_async.enums import Unchecked
-from ideogram_async.models.base import Value
+from ideogram_async.models.base import _ValueObject
+
+T = TypeVar("T")
 
 
 @frozen(kw_only=True, eq=False, repr=False)
 class Limits:
-    """What the client adds to the rules of the service."""
+    """Limits that the client adds to the rules of the service."""
 
     max_upload_bytes: int = 10 * 2**20
     loopback: bool = False
-    """Whether links to this machine are accepted, as a sandbox gives them."""
+    """Whether links to this machine are accepted, as a sandbox returns them."""
 
 
 @frozen(eq=False, repr=False)
-class Rule:
-    """What a field's value has to be."""
+class Rule(Generic[T]):
+    """A rule for the value of one field; `T` is the type of a value without a type error."""
 
     def type_error(self, value: Any) -> str | None:
-        """Say what is wrong with the value's type, `None` if nothing is."""
+        """Return a message if the value has the wrong type, `None` otherwise."""
         raise NotImplementedError
 
-    def violations(self, value: Any, limits: Limits) -> Iterator[str]:
-        """Say which rules of the service a value of the right type breaks."""
+    def violations(self, value: T, limits: Limits) -> Iterator[str]:
+        """Yield a message for each rule of the service that the value breaks."""
         return iter(())
 
 
 @frozen(eq=False, repr=False)
-class Text(Rule):
+class Text(Rule[str]):
     """A string."""
 
     pattern: str | None = None
-    says: str = ""
-    """The pattern in words."""
+    message: str = ""
+    """The message if the string does not match `pattern`."""
     may_be_empty: bool = True
 
-    def type_error(self, value: Any) -> str | None:
-        return encoding_error(value) if isinstance(value, str) else f"must be a string, not {kind(value)}"
+    def type_error(self, value: object) -> str | None:
+        return encoding_error(value) if isinstance(value, str) else f"must be a string, not {type_name(value)}"
 
     def violations(self, value: str, limits: Limits) -> Iterator[str]:
         if not self.may_be_empty and not value.strip():
             yield "must not be empty"
         elif self.pattern and not re.fullmatch(self.pattern, value):
-            yield self.says
+            yield self.message
 
 
 @frozen(eq=False, repr=False)
-class Texts(Rule):
-    """Several strings."""
+class Choice(Rule[str]):
+    """A value of a closed list, or an `Unchecked` one."""
 
-    each: Text | Choice
-    most: int | None = None
+    enum: type[StrEnum]
+    excluded: tuple[str, ...] = ()
+    """Values of the list that this operation does not accept."""
 
-    def type_error(self, value: Any) -> str | None:
-        if not isinstance(value, tuple):
-            return f"must be a list of strings, not {kind(value)}"
-
-        told = (f"[{n}] {problem}" for n, item in enumerate(value) if (problem := self.each.type_error(item)))
-        return next(told, None)
-
-    def violations(self, value: tuple[str, ...], limits: Limits) -> Iterator[str]:
-        if self.most is not None and len(value) > self.most:
-            yield f"takes {self.most} at most, not {len(value)}"
-
-        for n, item in enumerate(value):
-            for problem in self.each.violations(item, limits):
-                yield f"[{n}] {problem}"
-
-
-@frozen(eq=False, repr=False)
-class Integer(Rule):
-    """A whole number within bounds, both included."""
-
-    least: int
-    most: int
-
-    def type_error(self, value: Any) -> str | None:
-        is_whole = isinstance(value, int) and not isinstance(value, bool)
-        return None if is_whole else f"must be a whole number, not {kind(value)}"
-
-    def violations(self, value: int, limits: Limits) -> Iterator[str]:
-        if not self.least <= value <= self.most:
-            yield f"must be from {self.least} to {self.most}, not {value}"
-
-
-@frozen(eq=False, repr=False)
-class Flag(Rule):
-    """Yes or no."""
-
-    def type_error(self, value: Any) -> str | None:
-        return None if isinstance(value, bool) else f"must be True or False, not {kind(value)}"
-
-
-@frozen(eq=False, repr=False)
-class Choice(Rule):
-    """One word of a closed list, or an `Unchecked` one."""
-
-    words: type[StrEnum]
-    refused: tuple[str, ...] = ()
-    """Words of the list that this operation does not take."""
-
-    def type_error(self, value: Any) -> str | None:
+    def type_error(self, value: object) -> str | None:
         if isinstance(value, str):
             return encoding_error(value)
 
-        return f"must be a value of {self.words.__name__} or its string, not {kind(value)}"
+        return f"must be a value of {self.enum.__name__} or its string, not {type_name(value)}"
 
     def violations(self, value: str, limits: Limits) -> Iterator[str]:
-        if isinstance(value, Unchecked):
+        accepted = [str(member) for member in self.enum if member not in self.excluded]
+        if isinstance(value, Unchecked) or value in accepted:
             return
 
-        taken = [str(word) for word in self.words if word not in self.refused]
-        if value not in taken:
-            listed = ", ".join(taken) if len(taken) <= 16 else f"the {len(taken)} {self.words.__name__} values"
-            yield f"{str(value)!r} is not one of {listed}; a newer value is written Unchecked({str(value)!r})"
+        listed = ", ".join(accepted) if len(accepted) <= 16 else f"the {len(accepted)} {self.enum.__name__} values"
+        yield f"{str(value)!r} is not one of {listed}; a newer value is written Unchecked({str(value)!r})"
 
 
-def field_rule(given: Rule, *, wire: str | None = None) -> dict[str, Any]:
-    """Make a field's metadata: its rule, and its name on the wire where that differs."""
-    return {"rule": given} if wire is None else {"rule": given, "wire": wire}
+@frozen(eq=False, repr=False)
+class Texts(Rule[tuple[str, ...]]):
+    """Several strings."""
+
+    each: Rule[str]
+    maximum: int | None = None
+
+    def type_error(self, value: object) -> str | None:
+        if not isinstance(value, tuple):
+            return f"must be a list of strings, not {type_name(value)}"
+
+        errors = (f"[{n}] {error}" for n, item in enumerate(value) if (error := self.each.type_error(item)))
+        return next(errors, None)
+
+    def violations(self, value: tuple[str, ...], limits: Limits) -> Iterator[str]:
+        if self.maximum is not None and len(value) > self.maximum:
+            yield f"accepts at most {self.maximum}, not {len(value)}"
+
+        for n, item in enumerate(value):
+            for violation in self.each.violations(item, limits):
+                yield f"[{n}] {violation}"
+
+
+@frozen(eq=False, repr=False)
+class Integer(Rule[int]):
+    """A whole number between two bounds, both included."""
+
+    minimum: int
+    maximum: int
+
+    def type_error(self, value: object) -> str | None:
+        is_whole = isinstance(value, int) and not isinstance(value, bool)
+        return None if is_whole else f"must be a whole number, not {type_name(value)}"
+
+    def violations(self, value: int, limits: Limits) -> Iterator[str]:
+        if not self.minimum <= value <= self.maximum:
+            yield f"must be from {self.minimum} to {self.maximum}, not {value}"
+
+
+@frozen(eq=False, repr=False)
+class Flag(Rule[bool]):
+    """A boolean."""
+
+    def type_error(self, value: object) -> str | None:
+        return None if isinstance(value, bool) else f"must be True or False, not {type_name(value)}"
+
+
+def field_rule(rule: Rule[Any], *, wire: str | None = None) -> dict[str, object]:
+    """Return a field's metadata: its rule, and its name on the wire if that differs."""
+    return {"rule": rule} if wire is None else {"rule": rule, "wire": wire}
 
 
 def encoding_error(text: str) -> str | None:
-    """Say why a text cannot travel: half a character, as undecodable input leaves behind, has no bytes in UTF-8."""
+    """Return a message if a text cannot be encoded, `None` otherwise. Undecodable input becomes unpaired surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        return f"cannot be sent: {text[error.start]!a} at {error.start} is half a character"
+        return f"cannot be encoded in UTF-8: {text[error.start]!a} at {error.start} is an unpaired surrogate"
 
     return None
 
 
-def kind(value: object) -> str:
-    """Name a value's type, for people."""
+def type_name(value: object) -> str:
+    """Return the name of a value's type for a message."""
     return "None" if value is None else type(value).__name__
 
 
+def as_texts(value: Iterable[str] | None) -> Iterable[str] | None:
+    """Convert a list of strings to a tuple. Any other value stays, and the field's rule reports it."""
+    return tuple(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes) else value
+
+
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
-class RequestBase(Value):
-    """A request. `None` is not sent, and nothing is refused before sending."""
+class RequestBase(_ValueObject):
+    """A request. `None` is not sent, and no value is refused before sending."""
 
     def problems(
         self, *, max_upload_bytes: int = 10 * 2**20, loopback: bool = False, validate: bool = True
     ) -> list[tuple[str, str]]:
-        """List every fault at once, as `(field, rule)`; an empty list means that it may be sent.
+        """Return every problem as `(field, rule)`. An empty list means that the request can be sent.
 
-        Reads the first bytes of files, so it blocks for a moment.
+        Reads the first bytes of files, so it blocks briefly.
 
         Args:
-            max_upload_bytes: What one image, or one group of references, may weigh.
+            max_upload_bytes: Maximum size of one image, or of one group of references.
             loopback: Whether links to this machine are accepted.
-            validate: `False` judges types only, not the rules of the service.
+            validate: `False` checks types only, not the rules of the service.
         """
         limits = Limits(max_upload_bytes=max_upload_bytes, loopback=loopback)
         problems: list[tuple[str, str]] = []
-        wrong: set[str] = set()
+        mistyped: set[str] = set()
         kind: Any = type(self)
         for name, rule, is_optional in _rules_of(kind):
             value = getattr(self, name)
             if value is None and is_optional:
                 continue
 
-            if problem := rule.type_error(value):
-                wrong.add(name)
-                problems.append((name, problem))
+            if error := rule.type_error(value):
+                mistyped.add(name)
+                problems.append((name, error))
             elif validate:
-                problems += [(name, broken) for broken in rule.violations(value, limits)]
+                problems += [(name, violation) for violation in rule.violations(value, limits)]
 
         if validate:
-            # A rule between fields presumes that each of them has the right type.
-            problems += [(name, broken) for name, broken in self._conflicts() if name not in wrong]
+            # A rule between fields assumes that each of them has the right type.
+            problems += [(name, conflict) for name, conflict in self._conflicts() if name not in mistyped]
 
         return problems
 
     def _conflicts(self) -> Iterator[tuple[str, str]]:
-        """List the rules between fields that are broken. Each mixin adds its own."""
+        """Yield the broken rules between fields. Each mixin adds its own."""
         return iter(())
 
 
 @cache
-def _rules_of(kind: type[RequestBase]) -> tuple[tuple[str, Rule, bool], ...]:
-    """List the fields that have a rule, and whether each may be left out. Looked up once a class."""
-    ruled = [field for field in attrs.fields(kind) if "rule" in field.metadata]
-    return tuple((field.name, field.metadata["rule"], field.default is None) for field in ruled)
-
-
-def as_texts(value: Iterable[str] | None) -> Any:
-    """Freeze a list of strings; anything else stays as it is, for the rule to judge."""
-    return tuple(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes) else value
+def _rules_of(kind: type[Any]) -> tuple[tuple[str, Rule[Any], bool], ...]:
+    """Return the fields of a class that have a rule, and whether each is optional."""
+    fields = [field for field in attrs.fields(kind) if "rule" in field.metadata]
+    return tuple((field.name, field.metadata["rule"], field.default is None) for field in fields)

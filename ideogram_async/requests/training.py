@@ -1,8 +1,7 @@
-"""Data sets, and the models that are trained on them."""
-
-from __future__ import annotations
+"""Requests for datasets and custom models."""
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 from attrs import field, frozen
 
@@ -18,15 +17,17 @@ from ideogram_async.models.training import (
     TrainDatasetModelResponse,
     UploadDatasetAssetsResponse,
 )
-from ideogram_async.requests._file_rules import Asset, Assets
+from ideogram_async.requests._file_rules import AssetRule, AssetsRule
 from ideogram_async.requests._rules import Choice, RequestBase, Text, Texts, as_texts, field_rule
 
 __all__ = ["CreateDataset", "GetDataset", "GetModel", "ListDatasets", "ListModels", "TrainModel", "UploadDatasetAssets"]
 
 NOT_EMPTY = field_rule(Text(may_be_empty=False))
 
-# An id is a step in a path: these two would lead to another operation.
+# An id is a path segment; these two would lead to another operation.
 ID = field_rule(Text(r"(?s)(?!\.\.?\Z).+", "cannot be . or ..", may_be_empty=False))
+
+FILES = field_rule(AssetsRule(each=AssetRule(), may_be_empty=False))
 
 MODEL_NAME = field_rule(
     Text(r"[A-Za-z0-9 \-]{5,30}", "must have 5 to 30 characters: letters, digits, spaces and hyphens")
@@ -35,102 +36,108 @@ MODEL_NAME = field_rule(
 
 @frozen(slots=False, eq=False, repr=False)
 class ListDatasets(RequestBase):
-    """List the account's data sets.
+    """List the account's datasets.
 
     Source: https://developer.ideogram.ai/api-reference/custom-model-training/list-datasets
     """
 
-    endpoint = Endpoint("GET", "/datasets", Body.QUERY, ListDatasetsResponse)
+    endpoint: ClassVar[Endpoint[ListDatasetsResponse]] = Endpoint("GET", "/datasets", Body.QUERY, ListDatasetsResponse)
 
 
 @frozen(slots=False, eq=False, repr=False)
 class CreateDataset(RequestBase):
-    """Create an empty data set. Sent twice, it creates two.
+    """Create an empty dataset. Each call creates one, even with the same name.
 
     Source: https://developer.ideogram.ai/api-reference/custom-model-training/create-dataset
     """
 
-    endpoint = Endpoint("POST", "/datasets", Body.JSON, Dataset)
+    endpoint: ClassVar[Endpoint[Dataset]] = Endpoint("POST", "/datasets", Body.JSON, Dataset)
 
     name: str = field(metadata=NOT_EMPTY)
-    """What to call it."""
+    """Name of the dataset."""
 
 
 @frozen(slots=False, eq=False, repr=False)
 class GetDataset(RequestBase):
-    """Look at a data set and the names of its files.
+    """Return a dataset and the names of its files.
 
     Source: https://developer.ideogram.ai/api-reference/custom-model-training/get-dataset
     """
 
-    endpoint = Endpoint("GET", "/datasets/{dataset_id}", Body.QUERY, GetDatasetResponse)
+    endpoint: ClassVar[Endpoint[GetDatasetResponse]] = Endpoint(
+        "GET", "/datasets/{dataset_id}", Body.QUERY, GetDatasetResponse
+    )
 
     dataset_id: str = field(metadata=ID)
-    """Which one."""
+    """Id of the dataset."""
 
 
 @frozen(slots=False, eq=False, repr=False)
 class UploadDatasetAssets(RequestBase):
-    """Add files to a data set: images, captions, archives of both.
+    """Add files to a dataset: images, captions, and archives of both.
 
-    A caption is a `.txt` file with the stem of its image's name: file names are kept. A data set holds 100 images at
-    most. The answer tells each file's fate; some may have failed where others were taken.
+    A caption is a `.txt` file with the same stem as its image; file names are kept. A dataset contains at most 100
+    images. The answer lists the files that were accepted and those that were rejected.
 
     Source: https://developer.ideogram.ai/api-reference/custom-model-training/upload-dataset-assets
     """
 
-    endpoint = Endpoint("POST", "/datasets/{dataset_id}/upload_assets", Body.FORM, UploadDatasetAssetsResponse)
+    endpoint: ClassVar[Endpoint[UploadDatasetAssetsResponse]] = Endpoint(
+        "POST", "/datasets/{dataset_id}/upload_assets", Body.FORM, UploadDatasetAssetsResponse
+    )
 
     dataset_id: str = field(metadata=ID)
-    """Which one."""
-    files: Iterable[ImageSource] = field(converter=as_images, metadata=field_rule(Assets(each=Asset(), least=1)))
-    """PNG, JPEG, WebP, `.txt` or `.zip` files, 10 MiB each; 100 images at most."""
+    """Id of the dataset."""
+    files: Iterable[ImageSource] = field(converter=as_images, metadata=FILES)
+    """PNG, JPEG, WebP, `.txt` or `.zip` files, at most 10 MiB each; at most 100 images."""
 
 
 @frozen(slots=False, eq=False, repr=False)
 class TrainModel(RequestBase):
-    """Train a model on a data set of 15 to 100 images. A run costs about 40 USD.
+    """Train a model on a dataset of 15 to 100 images. A run costs about 40 USD.
 
-    The answer comes at once; `client.models.wait` waits for the end of the training.
+    The call returns immediately; `client.models.wait` waits until the training ends.
 
     Source: https://developer.ideogram.ai/api-reference/custom-model-training/train-model
     """
 
-    endpoint = Endpoint("POST", "/v1/ideogram-v3/train-model", Body.JSON, TrainDatasetModelResponse)
+    endpoint: ClassVar[Endpoint[TrainDatasetModelResponse]] = Endpoint(
+        "POST", "/v1/ideogram-v3/train-model", Body.JSON, TrainDatasetModelResponse
+    )
 
     dataset_id: str = field(metadata=ID)
-    """What to train on."""
+    """Id of the dataset to train on."""
     model_name: str = field(metadata=MODEL_NAME)
-    """What to call the model: 5 to 30 letters, digits, spaces and hyphens."""
+    """Name of the model: 5 to 30 letters, digits, spaces and hyphens."""
 
 
 @frozen(slots=False, eq=False, repr=False)
 class ListModels(RequestBase):
-    """List custom models: your own and those shared with you.
+    """List custom models: your own, and those shared with you.
 
     Source: https://developer.ideogram.ai/api-reference/custom-model-training/list-models
     """
 
-    endpoint = Endpoint("GET", "/models", Body.QUERY, ListModelsResponse)
+    endpoint: ClassVar[Endpoint[ListModelsResponse]] = Endpoint("GET", "/models", Body.QUERY, ListModelsResponse)
 
     scope: ModelsGetParametersScope | str | None = field(
         default=None, kw_only=True, metadata=field_rule(Choice(ModelsGetParametersScope))
     )
-    """`owned` or `shared`; both if not given."""
+    """`owned` or `shared`; default both."""
     status: Iterable[ModelStatus | str] | None = field(
         default=None, kw_only=True, converter=as_texts, metadata=field_rule(Texts(Choice(ModelStatus)))
     )
-    """Only your own models that stand here, such as `["TRAINING", "COMPLETED"]`."""
+    """Only your own models with one of these statuses, such as `["TRAINING", "COMPLETED"]`."""
 
 
 @frozen(slots=False, eq=False, repr=False)
 class GetModel(RequestBase):
-    """Look at one custom model.
+    """Return one custom model.
 
     Source: https://developer.ideogram.ai/api-reference/custom-model-training/get-model
     """
 
-    endpoint = Endpoint("GET", "/models/{model_id}", Body.QUERY, GetModelResponse)
+    endpoint: ClassVar[Endpoint[GetModelResponse]] = Endpoint("GET", "/models/{model_id}", Body.QUERY, GetModelResponse)
 
     model_id: str = field(metadata=ID)
-    """Which one."""
+    """Id of the model."""

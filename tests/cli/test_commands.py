@@ -235,7 +235,7 @@ def test_help_speaks_of_commands_and_options(say):
     pages = [say(*named.group.split(), named.name, "--help").out for named in operations()]
     text = " ".join(" ".join(pages).split())
 
-    assert "Not together with --aspect-ratio." in text
+    assert "Cannot be combined with --aspect-ratio." in text
     assert "inpaint is its successor." in text
     assert [] == [word for word in ("client.", "ColorPaletteMember", "aspect_ratio", "Inpaint") if word in text]
 

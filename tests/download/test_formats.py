@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from support.origin import picture, png
 
-from ideogram_async._formats import JPEG, PNG, WEBP, Format, is_coloured, measure, sniff
+from ideogram_async._formats import JPEG, PNG, WEBP, Format, has_color_channels, read_size, sniff
 
 KINDS = {"PNG": PNG, "JPEG": JPEG, "WEBP": WEBP}
 
@@ -41,7 +41,7 @@ def drawn_extended(size: tuple[int, int]) -> bytes:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (640, 480), (5000, 3)])
-def test_measure(size: tuple[int, int]) -> None:
+def test_read_size(size: tuple[int, int]) -> None:
     """Width and height are read from every kind of header."""
     images = [
         drawn("PNG", size),
@@ -52,23 +52,23 @@ def test_measure(size: tuple[int, int]) -> None:
         drawn_extended(size),
     ]
 
-    assert [size] * 6 == [measure(BytesIO(image)) for image in images]
+    assert [size] * 6 == [read_size(BytesIO(image)) for image in images]
 
 
-def test_measure_late_frame() -> None:
+def test_read_size_late_frame() -> None:
     """A JPEG's frame header may follow megabytes of profiles, thumbnails and padding."""
     whole = picture("JPEG")
     segment = b"\xff\xe2\xff\xff" + whole.ljust(65533, b"\xff")[:65533]
 
-    assert (96, 96) == measure(BytesIO(whole[:2] + segment * 40 + b"\xff\x01\xff\xff" + whole[2:]))
+    assert (96, 96) == read_size(BytesIO(whole[:2] + segment * 40 + b"\xff\x01\xff\xff" + whole[2:]))
 
 
-def test_measure_in_the_middle() -> None:
+def test_read_size_in_the_middle() -> None:
     """Reading begins where the file stands."""
     file = BytesIO(b"header" + picture("JPEG"))
     file.seek(6)
 
-    assert (96, 96) == measure(file)
+    assert (96, 96) == read_size(file)
 
 
 GARBAGE = {
@@ -93,17 +93,17 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize("image", GARBAGE.values(), ids=GARBAGE.keys())
-def test_measure_garbage(image: bytes) -> None:
+def test_read_size_garbage(image: bytes) -> None:
     """Garbage has no size."""
-    assert None is measure(BytesIO(image))
+    assert None is read_size(BytesIO(image))
 
 
 @given(
     head=st.sampled_from([b"", picture("PNG")[:16], b"\xff\xd8\xff", b"RIFF1234WEBPVP8"]), rest=st.binary(max_size=300)
 )
-def test_measure_never_raises(head: bytes, rest: bytes) -> None:
+def test_read_size_never_raises(head: bytes, rest: bytes) -> None:
     """No bytes make it raise."""
-    size = measure(BytesIO(head + rest))
+    size = read_size(BytesIO(head + rest))
 
     assert size is None or min(size) > 0
 
@@ -111,18 +111,18 @@ def test_measure_never_raises(head: bytes, rest: bytes) -> None:
 @pytest.mark.parametrize(
     ("mode", "expected"), [("RGB", True), ("RGBA", True), ("L", False), ("LA", False), ("1", False)]
 )
-def test_is_coloured(mode: str, expected: bool) -> None:
+def test_has_color_channels(mode: str, expected: bool) -> None:
     """A PNG's header tells whether it has colours."""
     file = BytesIO()
     Image.new(mode, (2, 2)).save(file, "PNG")
 
-    assert expected == is_coloured(file.getvalue()[:26])
+    assert expected == has_color_channels(file.getvalue()[:26])
 
 
 @pytest.mark.parametrize("head", [b"", png()[:25], picture("JPEG")[:26]])
-def test_is_coloured_unknown(head: bytes) -> None:
+def test_has_color_channels_unknown(head: bytes) -> None:
     """Of anything else nothing is said."""
-    assert not is_coloured(head)
+    assert not has_color_channels(head)
 
 
 def test_formats() -> None:

@@ -104,8 +104,8 @@ async def test_size_is_judged_after_copying(client: Ideogram, box: Sandbox) -> N
         (closed(), "cannot be read: I/O operation on closed file."),
         (Broken(), "cannot be read: [Errno 5] Input/output error"),
         (BytesIO(b""), "is empty"),
-        (BytesIO(b"GIF89a"), "is no PNG, JPEG or WebP file"),
-        (Upload(b"text", "x.png"), "is no PNG, JPEG or WebP file"),
+        (BytesIO(b"GIF89a"), "is not a PNG, JPEG or WebP file"),
+        (Upload(b"text", "x.png"), "is not a PNG, JPEG or WebP file"),
     ],
     ids=["text", "text mode", "closed", "broken", "empty", "gif", "async text"],
 )
@@ -132,7 +132,7 @@ async def test_withheld_image(client: Ideogram, box: Sandbox) -> None:
 
         told += caught.value.problems
 
-    assert ("image", "is an image without a link: it was withheld") == told[0]
+    assert ("image", "is an image without a link: the service withheld it") == told[0]
     assert told[1][1].startswith("cannot be read: ")
     assert sent == len(box.requests)
 

@@ -179,7 +179,7 @@ def test_no_price(usd: Any) -> None:
 @pytest.mark.parametrize("name", ["v3.turbo", "v3.BALANCED", "AUTO", ""])
 def test_no_rate(name: str) -> None:
     """So is a rate that the table does not have; those that it has are listed."""
-    with pytest.raises(ValueError, match=f"no rate is called '{name}'; there are V_1, V_1_TURBO,"):
+    with pytest.raises(ValueError, match=f"unknown rate '{name}'; expected one of V_1, V_1_TURBO,"):
         Ideogram("key", prices={name: "1"})
 
 

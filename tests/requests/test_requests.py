@@ -154,7 +154,7 @@ def test_links_of_a_sandbox(link: str) -> None:
     request = Edit("x", image_urls=[link])
 
     assert [] == request.problems(loopback=True)
-    assert [("image_urls", "[0] must be the link of an Ideogram image")] == request.problems()
+    assert [("image_urls", "[0] must be a link to an Ideogram image")] == request.problems()
 
 
 # ---- nothing is sent
@@ -187,12 +187,12 @@ async def refused(client: Ideogram, request: Request[Any]) -> InvalidRequestErro
         (Generate("x", num_images=9), "num_images: must be from 1 to 8, not 9"),
         (
             Generate("x", resolution="1024x1024", aspect_ratio="1x1"),
-            "aspect_ratio: cannot be given together with resolution",
+            "aspect_ratio: cannot be combined with resolution",
         ),
-        (RemoveBackground(b"just a text"), "image: is no PNG, JPEG or WebP file"),
+        (RemoveBackground(b"just a text"), "image: is not a PNG, JPEG or WebP file"),
         (
             RemoveBackground(picture(length=TOO_LARGE)),
-            "image: has 10485761 bytes, and 10485760 are allowed (max_upload_bytes)",
+            "image: has 10485761 bytes; at most 10485760 are allowed (max_upload_bytes)",
         ),
         (RemoveBackground("/nowhere/fox.png"), "image: cannot be read: No such file or directory: /nowhere/fox.png"),
         (
@@ -234,12 +234,12 @@ async def test_everything_at_once(client: Ideogram, box: Sandbox) -> None:
 
     assert {
         "image": "cannot be read: No such file or directory: /nowhere.png",
-        "mask": "is no PNG, JPEG or WebP file",
+        "mask": "is not a PNG, JPEG or WebP file",
         "prompt": "must not be empty",
         "num_images": "must be from 1 to 8, not 9",
         "seed": "must be from 0 to 2147483647, not -1",
         "rendering_speed": "must be a value of RenderingSpeed or its string, not int",
-        "style_codes": "cannot be given together with style_type",
+        "style_codes": "cannot be combined with style_type",
     } == dict(error.problems)
     assert ("style_codes", "[0] must be 8 hexadecimal digits") in error.problems
     assert 8 == len(error.problems)
@@ -261,7 +261,7 @@ async def test_empty_list_of_files(client: Ideogram, box: Sandbox) -> None:
     """A required list must hold something."""
     error = await refused(client, UploadDatasetAssets("d", []))
 
-    assert [("files", "needs 1 at least")] == list(error.problems)
+    assert [("files", "must not be empty")] == list(error.problems)
     assert [] == box.requests
 
 
@@ -285,5 +285,5 @@ async def test_dataset_name(client: Ideogram, box: Sandbox) -> None:
     """A name that is no text at all is refused like any other."""
     error = await refused(client, CreateDataset("\ud800"))
 
-    assert [("name", "cannot be sent: '\\ud800' at 0 is half a character")] == list(error.problems)
+    assert [("name", "cannot be encoded in UTF-8: '\\ud800' at 0 is an unpaired surrogate")] == list(error.problems)
     assert [] == box.requests

@@ -58,31 +58,35 @@ REFUSED: list[tuple[Any, str, str]] = [
         for code in ("0a1B2c3", "0a1B2c3D4", "0a1B2c3G", "", "0a1B2c3D\n")
     ],
     *[
-        (Generate("x", color_palette=["#000", (colour, 1.0)]), "color_palette", "[1] must be a colour like #RGB")
+        (Generate("x", color_palette=["#000", (colour, 1.0)]), "color_palette", "[1] must be a color such as #RGB")
         for colour in ("red", "#12", "#1234", "#1234567", "#ggg", "#123\n")
     ],
     *[
         (Reframe(PNG, "1024x1024", color_palette=[("#000", weight)]), "color_palette", f"0.05 to 1.0, not {weight}")
         for weight in (0.049, 1.01, 0, -1, float("nan"))
     ],
-    (LegacyGenerate("x", color_palette=["#000"] * 9), "color_palette", "from 1 to 8 members, not 9"),
+    (LegacyGenerate("x", color_palette=["#000"] * 9), "color_palette", "1 to 8 members, not 9"),
     (Generate("x", color_palette="NEON"), "color_palette", "'NEON' is not one of EMBER"),
     (Generate("x", color_palette=""), "color_palette", "'' is not one of EMBER"),
     *[
-        (kind("x", resolution="1024x1024", aspect_ratio="1x1"), "aspect_ratio", "together with resolution")
+        (kind("x", resolution="1024x1024", aspect_ratio="1x1"), "aspect_ratio", "combined with resolution")
         for kind in (Generate, lambda *args, **fields: Remix(PNG, *args, **fields))
     ],
-    (Edit("x", images=[PNG], resolution="1024x1024", aspect_ratio="1x1"), "aspect_ratio", "together"),
-    (LegacyGenerate("x", resolution=SIZE, aspect_ratio="ASPECT_1_1"), "aspect_ratio", "together with resolution"),
-    (LegacyRemix(PNG, "x", resolution=SIZE, aspect_ratio="ASPECT_1_1"), "aspect_ratio", "together with resolution"),
+    (Edit("x", images=[PNG], resolution="1024x1024", aspect_ratio="1x1"), "aspect_ratio", "combined"),
+    (LegacyGenerate("x", resolution=SIZE, aspect_ratio="ASPECT_1_1"), "aspect_ratio", "combined with resolution"),
+    (LegacyRemix(PNG, "x", resolution=SIZE, aspect_ratio="ASPECT_1_1"), "aspect_ratio", "combined with resolution"),
     (
         ReplaceBackground(PNG, "x", style_codes=["0a1B2c3D"], style_reference_images=[PNG]),
         "style_codes",
-        "together with style_reference_images",
+        "combined with style_reference_images",
     ),
-    (Generate("x", style_codes=["0a1B2c3D"], style_type="AUTO"), "style_codes", "together with style_type"),
+    (Generate("x", style_codes=["0a1B2c3D"], style_type="AUTO"), "style_codes", "combined with style_type"),
     (GenerateTransparent("x", rendering_speed="FLASH"), "rendering_speed", "'FLASH' is not one of TURBO,"),
-    (Generate("x", character_reference_images=[PNG] * 2), "character_reference_images", "takes 1 at most, not 2"),
+    (
+        Generate("x", character_reference_images=[PNG] * 2),
+        "character_reference_images",
+        "accepts at most 1, not 2",
+    ),
     *[
         (
             Generate("x", character_reference_images=images, character_reference_images_mask=masks),
@@ -102,22 +106,22 @@ REFUSED: list[tuple[Any, str, str]] = [
     ],
     (Edit("x", images=[PNG, picture(length=TOO_LARGE)]), "images", "[1] has 10485761 bytes"),
     *[
-        (Generate("x", **{name: [HALF, HALF]}), name, "have 10485762 bytes together")
+        (Generate("x", **{name: [HALF, HALF]}), name, "have 10485762 bytes in total")
         for name in ("style_reference_images",)
     ],
-    (RemoveBackground(b"GIF89a" + bytes(99)), "image", "is no PNG, JPEG or WebP file"),
+    (RemoveBackground(b"GIF89a" + bytes(99)), "image", "is not a PNG, JPEG or WebP file"),
     (RemoveBackground(b""), "image", "is empty"),
     (RemoveBackground("nul\0.png"), "image", "embedded null"),
     (RemoveBackground("/"), "image", "cannot be read: Is a directory: /"),
     *[(kind(PNG, OTHER, "x"), "mask", "64x48 pixels, not 32x32") for kind in (Inpaint, LegacyEditV3)],
     (LegacyEdit(PNG, OTHER, "x", model="V_2"), "mask", "64x48 pixels, not 32x32"),
-    (Edit("x", images=[PNG] * 11), "images", "takes 10 at most, not 11"),
-    (Edit("x", image_urls=[LINK] * 11), "image_urls", "takes 10 at most, not 11"),
-    (Edit("x", images=[PNG], image_urls=[LINK]), "image_urls", "together with images"),
-    (Edit("x"), "images", "here or in image_urls"),
-    (Edit("x", images=[], image_urls=[]), "images", "here or in image_urls"),
+    (Edit("x", images=[PNG] * 11), "images", "accepts at most 10, not 11"),
+    (Edit("x", image_urls=[LINK] * 11), "image_urls", "accepts at most 10, not 11"),
+    (Edit("x", images=[PNG], image_urls=[LINK]), "image_urls", "combined with images"),
+    (Edit("x"), "images", "unless image_urls is set"),
+    (Edit("x", images=[], image_urls=[]), "images", "unless image_urls is set"),
     *[
-        (Edit("x", image_urls=[link]), "image_urls", "[0] must be the link of an Ideogram image")
+        (Edit("x", image_urls=[link]), "image_urls", "[0] must be a link to an Ideogram image")
         for link in (
             "http://ideogram.ai/x",
             "https://ideogram.ai.evil.com/x",
@@ -134,41 +138,45 @@ REFUSED: list[tuple[Any, str, str]] = [
         for model in ("V_1", "V_1_TURBO", "V_2A", "V_2A_TURBO", "AUTO")
     ],
     *[
-        (LegacyGenerate("x", negative_prompt="y", model=model), "negative_prompt", f"only, not for {model}")
+        (LegacyGenerate("x", negative_prompt="y", model=model), "negative_prompt", f"only, not by {model}")
         for model in ("V_2A", "V_2A_TURBO", "AUTO")
     ],
     *[
-        (LegacyRemix(PNG, "x", color_palette="EMBER", model=model), "color_palette", f"not known to the model {model}")
+        (
+            LegacyRemix(PNG, "x", color_palette="EMBER", model=model),
+            "color_palette",
+            f"not supported by the model {model}",
+        )
         for model in ("V_1", "V_1_TURBO", "V_2A", "V_2A_TURBO")
     ],
     *[
-        (LegacyGenerate("x", style_type="ANIME", model=model), "style_type", f"not known to the model {model}")
+        (LegacyGenerate("x", style_type="ANIME", model=model), "style_type", f"not supported by the model {model}")
         for model in ("V_1", "V_1_TURBO")
     ],
     *[
         (
             LegacyGenerate("x", resolution=SIZE, model=model),
             "resolution",
-            f"is for V_2 and V_2_TURBO only, not for {model}",
+            f"is supported by V_2 and V_2_TURBO only, not by {model}",
         )
         for model in ("V_1", "V_2A", "AUTO")
     ],
-    (LegacyReframe(PNG, SIZE, model="V_2A"), "resolution", "is for V_2 and V_2_TURBO only, not for V_2A"),
+    (LegacyReframe(PNG, SIZE, model="V_2A"), "resolution", "is supported by V_2 and V_2_TURBO only, not by V_2A"),
     *[
         (TrainModel("d", name), "model_name", "5 to 30 characters")
         for name in ("", "1234", "x" * 31, "Füchse", "red_foxes", "red foxes\n", "red\tfoxes")
     ],
     *[
-        (Generate("x", custom_model_uri=uri), "custom_model_uri", "must be like model/<name>/version/<version>")
+        (Generate("x", custom_model_uri=uri), "custom_model_uri", "must have the form model/<name>/version/<version>")
         for uri in ("", "model//version/", "model/a/b/version/c", "model/a/version/", f"{URI}\n", f"{URI:1<513}")
     ],
     (CreateDataset(""), "name", "empty"),
     (GetDataset(""), "dataset_id", "empty"),
     (GetModel(".."), "model_id", "cannot be . or .."),
-    (UploadDatasetAssets("d", []), "files", "needs 1 at least"),
-    (UploadDatasetAssets("d", [PNG, ("a.gif", b"GIF89a")]), "files", "[1] is no PNG, JPEG or WebP file, no .txt"),
-    (UploadDatasetAssets("d", [PNG] * 101), "files", "takes 100 images at most, not 101"),
-    (UploadDatasetAssets("d", [("a.zip", b"no zip")]), "files", "[0] is no PNG"),
+    (UploadDatasetAssets("d", []), "files", "must not be empty"),
+    (UploadDatasetAssets("d", [PNG, ("a.gif", b"GIF89a")]), "files", "[1] is not a PNG, JPEG or WebP file, a .txt"),
+    (UploadDatasetAssets("d", [PNG] * 101), "files", "accepts at most 100 images, not 101"),
+    (UploadDatasetAssets("d", [("a.zip", b"no zip")]), "files", "[0] is not a PNG"),
     (UploadDatasetAssets("d", [("a.zip", b"")]), "files", "[0] is empty"),
     (ListModels(scope="mine"), "scope", "'mine' is not one of owned, shared"),
     (ListModels(status=["TRAINING", "x"]), "status", "[1] 'x' is not one of CREATING"),
@@ -215,17 +223,22 @@ ALLOWED: list[Any] = [
 ]
 
 FILE = "must be a path, bytes, a (name, bytes) pair, an open binary file or an image, not"
+SURROGATE = "cannot be encoded in UTF-8: {} is an unpaired surrogate"
 MEMBER = "must be a hex string, a (hex, weight) pair or a ColorPaletteMember, not"
 
 WRONG_TYPES: list[tuple[Any, str, str]] = [
     (Generate(None), "prompt", "must be a string, not None"),
     (Generate(b"x"), "prompt", "must be a string, not bytes"),
-    (Generate("\udc80"), "prompt", "cannot be sent: '\\udc80' at 0 is half a character"),
+    (Generate("\udc80"), "prompt", SURROGATE.format(r"'\udc80' at 0")),
     (Generate("x", seed=1.0), "seed", "must be a whole number, not float"),
     (Generate("x", seed=True), "seed", "must be a whole number, not bool"),
     (Generate("x", num_images="2"), "num_images", "must be a whole number, not str"),
     (Generate("x", magic_prompt=True), "magic_prompt", "must be a value of MagicPromptOption or its string, not bool"),
-    (Generate("x", style_preset="a\ud800"), "style_preset", "cannot be sent: '\\ud800' at 1 is half a character"),
+    (
+        Generate("x", style_preset="a\ud800"),
+        "style_preset",
+        SURROGATE.format(r"'\ud800' at 1"),
+    ),
     (Generate("x", style_codes="0a1B2c3D"), "style_codes", "must be a list of strings, not str"),
     (Generate("x", style_codes=["0a1B2c3D", 5]), "style_codes", "[1] must be a string, not int"),
     (Generate("x", color_palette=5), "color_palette", f"[0] {MEMBER} int"),
@@ -234,7 +247,11 @@ WRONG_TYPES: list[tuple[Any, str, str]] = [
     (Generate("x", color_palette=["#000", "#fff", 5]), "color_palette", f"[2] {MEMBER} int"),
     (Generate("x", color_palette=[("#000", True)]), "color_palette", f"[0] {MEMBER} tuple"),
     (Generate("x", color_palette=[ColorPaletteMember(5)]), "color_palette", f"[0] {MEMBER} ColorPaletteMember"),
-    (Generate("x", color_palette="\ud800"), "color_palette", "cannot be sent: '\\ud800' at 0 is half a character"),
+    (
+        Generate("x", color_palette="\ud800"),
+        "color_palette",
+        SURROGATE.format(r"'\ud800' at 0"),
+    ),
     (Edit("x", images=[PNG], transparent_background=1), "transparent_background", "must be True or False, not int"),
     (Edit("x", images=5), "images", f"[0] {FILE} int"),
     (Edit("x", images=[PNG, None]), "images", f"[1] {FILE} None"),
@@ -246,7 +263,7 @@ WRONG_TYPES: list[tuple[Any, str, str]] = [
     (
         RemoveBackground(RemoveBackgroundImageObject(is_image_safe=False)),
         "image",
-        "is an image without a link: it was withheld",
+        "is an image without a link: the service withheld it",
     ),
     (UploadDatasetAssets("d", None), "files", f"[0] {FILE} None"),
     (GetModel(5), "model_id", "must be a string, not int"),

@@ -15,7 +15,7 @@ import ideogram_async.sandbox
 from ideogram_async import enums, models, requests
 from ideogram_async._operations import Body
 from ideogram_async.models.base import Item
-from ideogram_async.requests._file_rules import Picture, Pictures
+from ideogram_async.requests._file_rules import ImageRule, ImagesRule
 from ideogram_async.requests._palette import PaletteRule
 from ideogram_async.requests._rules import Choice, Flag, Integer, Rule, Text, Texts
 
@@ -155,11 +155,11 @@ def _schema_kind(operation: str, name: str, schema: dict[str, Any]) -> Any:
 def _rule_kind(rule: Rule) -> Any:
     match rule:
         case Choice():
-            return rule.words.__name__, {str(word) for word in rule.words} - {*rule.refused}
-        case Texts() | Pictures():
+            return rule.enum.__name__, {str(word) for word in rule.enum} - {*rule.excluded}
+        case Texts() | ImagesRule():
             return "many", _rule_kind(rule.each)
 
-    kinds = {Picture: "binary", PaletteRule: "palette", Integer: "integer", Flag: "boolean", Text: "string"}
+    kinds = {ImageRule: "binary", PaletteRule: "palette", Integer: "integer", Flag: "boolean", Text: "string"}
     return next(told for kind, told in kinds.items() if isinstance(rule, kind))
 
 

@@ -246,7 +246,7 @@ def test_raw_path(path: str) -> None:
 
 def test_raw_bodies_exclude_each_other() -> None:
     """A call has one body."""
-    with pytest.raises(InvalidRequestError, match="fields: cannot be given together with json"):
+    with pytest.raises(InvalidRequestError, match="fields: cannot be combined with json"):
         encode_raw("POST", "/x", json=1, fields={})
 
 
@@ -272,7 +272,7 @@ def test_raw_tuples() -> None:
         ({"weight": "2"}, ("weight", "must be a whole number of images, not '2'")),
         ({"weight": -1}, ("weight", "must be a whole number of images, not -1")),
         ({"fields": {"f": [b"1", io.BytesIO(b"1")]}}, ("f", "bytes or a (name, bytes) pair, not BytesIO")),
-        ({"fields": {"t": "\ud800"}}, ("t", "cannot be sent: '\\ud800' at 0 is half a character")),
+        ({"fields": {"t": "\ud800"}}, ("t", "cannot be encoded in UTF-8: '\\ud800' at 0 is an unpaired surrogate")),
         ({"fields": {"o": {"a": math.nan}}}, ("o", "cannot be sent: Out of range")),
         ({"json": [math.inf]}, ("json", "cannot be sent: Out of range")),
         ({"json": {"a": "\ud800"}}, ("json", "cannot be sent: 'utf-8' codec")),
