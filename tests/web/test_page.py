@@ -1,10 +1,8 @@
-"""What the page on web apps shows runs as it stands there."""
+"""The code of the page on web apps, run as printed."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +16,6 @@ from support.serving import serving
 from ideogram_async.sandbox import Sandbox
 
 PAGE = ROOT / "docs" / "web.md"
-PRELUDE = """
-import asyncio
-import os
-from collections.abc import Coroutine
-from contextlib import asynccontextmanager
-from functools import partial
-from typing import Any, TypeVar
-
-from fastapi import Form, HTTPException, Request, UploadFile
-
-from ideogram_async import RunningCall, Generate, Ideogram, ImageGenerationResponseV3, Timeout
-
-T = TypeVar("T")
-"""
-
-
-@asynccontextmanager
-async def database() -> AsyncGenerator[str]:
-    yield "rows"
 
 
 @pytest.fixture
@@ -46,8 +25,7 @@ def shown(box: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict
     monkeypatch.setenv("IDEOGRAM_BASE_URL", box.url)
     monkeypatch.setenv("WEB_CONCURRENCY", "4")
     monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {"database": database}
-    exec(PRELUDE, names)
+    names: dict[str, Any] = {"__name__": "page"}
     apps = []
     for block in re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE):
         exec(block, names)
@@ -58,7 +36,7 @@ def shown(box: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict
 
 
 async def test_the_app_of_the_page(shown: dict[str, Any], box: Sandbox, tmp_path: Path) -> None:
-    """An image, an upload, a detached call whose images are kept, and a preview: all as printed."""
+    """An image, an upload, a started call whose images are downloaded, and a preview work as printed."""
     upload = aiohttp.FormData({"prompt": "a blue fox"})
     upload.add_field("image", picture(), filename="fox.png")
     async with serving(shown["app"]) as url, aiohttp.ClientSession(url) as http:
@@ -76,15 +54,15 @@ async def test_the_app_of_the_page(shown: dict[str, Any], box: Sandbox, tmp_path
 
     assert ("image/png", 1, 1, 200) == (image, len(remixed), len(drawn), previewed)
     assert 4 == box.ledger.billed_images
-    # The end of the app has waited for the images of the detached call.
+    # The shutdown of the app has waited for the images of the started call.
     assert 1 == len(list((tmp_path / "images").iterdir()))
 
 
 async def test_the_lifespans_of_the_page(shown: dict[str, Any]) -> None:
-    """Each way to begin gives the app its client, with the options that are shown."""
+    """Each lifespan of the page gives the app a client with the options that it shows."""
     limits = []
     for app in shown["apps"]:
         async with app.router.lifespan_context(app):
             limits.append(app.state.ideogram.limiter.statistics().limit)
 
-    assert [10, 5, 5, 2] == limits
+    assert [10, 5, 5, 10, 2] == limits
