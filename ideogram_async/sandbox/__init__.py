@@ -1,10 +1,10 @@
 """A local server that behaves like the service, bills like it and fails on demand.
 
 ```python
-async with Sandbox() as box:
-    box.fail("generate", fault=Fault.html_502)
-    ...  # any client, with `box.url` as its base
-    print(box.ledger.billed_usd)
+async with Sandbox() as sandbox:
+    sandbox.fail("generate", fault=Fault.html_502)
+    ...  # any client, with `sandbox.url` as its base URL
+    print(sandbox.ledger.billed_usd)
 ```
 
 Needs Pillow: `pip install "ideogram-async[sandbox]"`.
@@ -23,10 +23,4 @@ if TYPE_CHECKING:
 __all__ = ["Fault", "Sandbox"]
 
 # Every run of pytest imports this package for its plugin, so nothing is loaded before it is used.
-__getattr__, __dir__ = lazy_exports(
-    __name__,
-    {
-        "faults": "Fault",
-        "sandbox": "Sandbox",
-    },
-)
+__getattr__, __dir__ = lazy_exports(__name__, {"faults": "Fault", "sandbox": "Sandbox"})

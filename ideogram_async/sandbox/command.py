@@ -1,4 +1,4 @@
-"""The command that serves a box until it is interrupted."""
+"""The command that serves a sandbox until it is interrupted."""
 
 from __future__ import annotations
 
@@ -7,37 +7,29 @@ import asyncio
 import signal
 import sys
 from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
+from ideogram_async._prices import parse_usd
+from ideogram_async.sandbox.rules import IMAGE_FORMATS
 from ideogram_async.sandbox.sandbox import Sandbox
 
 __all__ = ["main"]
 
-_KEY = "sandbox"
-
 
 def main(argv: Sequence[str] | None = None, *, prog: str = "python -m ideogram_async sandbox") -> int:
-    """Serve a box until SIGINT or SIGTERM, then say what was billed.
+    """Serve a sandbox until SIGINT or SIGTERM, then print what was billed.
 
     Args:
-        argv: The arguments, without the name of the program; `None` takes those of the process.
-        prog: What help calls the program.
+        argv: The arguments without the program's name; `None` uses those of the process.
+        prog: The program's name in the help.
 
     Returns:
-        The exit code: 0, or 1 when the port is taken or Pillow is missing. Wrong arguments exit with 2.
+        The exit code: 0, or 1 if the port is in use or Pillow is missing. Invalid arguments exit with 2.
     """
-    options = _parser(prog).parse_args(argv)
-    box = Sandbox(
-        port=options.port,
-        max_in_flight=options.max_in_flight,
-        latency=options.latency,
-        balance_usd=options.balance_usd,
-        image_format=options.image_format,
-        seed=options.seed,
-    )
+    sandbox = Sandbox(**vars(_parser(prog).parse_args(argv)))
 
     try:
-        asyncio.run(_serve(box))
+        asyncio.run(_serve(sandbox))
     except (ImportError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -48,18 +40,16 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "python -m ideogram_a
 def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="Serve a local stand-in for the Ideogram API: it behaves and bills alike, and costs nothing.",
+        description="Serve a local replacement of the Ideogram API: same behavior and billing, without the cost.",
     )
-    parser.add_argument("--port", type=int, default=0, help="the port to listen on (default: a free one)")
-    parser.add_argument("--max-in-flight", type=int, default=10, help="images in the making at once (default: 10)")
+    parser.add_argument("--port", type=int, default=0, help="port to listen on (default: a free one)")
+    parser.add_argument("--max-in-flight", type=int, default=10, help="images in progress at once (default: 10)")
     parser.add_argument(
-        "--latency", type=_latency, default=0.0, help="seconds a generation takes, or a range such as 2-8"
+        "--latency", type=_latency, default=0.0, help="seconds that a charged call takes, or a range such as 2-8"
     )
-    parser.add_argument("--balance-usd", type=_money, help="what may be billed before the answer is 402")
-    parser.add_argument(
-        "--image-format", type=str.upper, choices=("PNG", "JPEG", "WEBP"), default="PNG", help="default: PNG"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="what seeds and latencies are drawn from (default: 0)")
+    parser.add_argument("--balance-usd", type=_usd, help="amount in USD that can be billed before the reply is 402")
+    parser.add_argument("--image-format", type=str.upper, choices=IMAGE_FORMATS, default="PNG", help="default: PNG")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the seeds and latencies (default: 0)")
     return parser
 
 
@@ -68,32 +58,32 @@ def _latency(text: str) -> float | tuple[float, float]:
     return (float(low), float(high)) if dash else float(low)
 
 
-def _money(text: str) -> Decimal:
+def _usd(text: str) -> Decimal:
     try:
-        return Decimal(text)
-    except InvalidOperation:
-        raise argparse.ArgumentTypeError(f"{text!r} is no amount of money") from None
+        return parse_usd("the balance", text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
-async def _serve(box: Sandbox) -> None:
+async def _serve(sandbox: Sandbox) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
 
-    async with box:
-        _say(
-            f"Sandbox at {box.url}; stop it with Ctrl-C.",
-            f"export IDEOGRAM_BASE_URL={box.url}",
-            f"export IDEOGRAM_API_KEY={_KEY}",
+    async with sandbox:
+        _print(
+            f"Sandbox at {sandbox.url}; stop it with Ctrl-C.",
+            f"export IDEOGRAM_BASE_URL={sandbox.url}",
+            "export IDEOGRAM_API_KEY=sandbox",
         )
         await stopped.wait()
 
-    ledger = box.ledger
-    _say(f"Billed {len(ledger.entries)} calls, {ledger.billed_images} images, {ledger.billed_usd} USD.")
+    ledger = sandbox.ledger
+    _print(f"Billed {len(ledger.entries)} calls, {ledger.billed_images} images, {ledger.billed_usd} USD.")
 
 
-def _say(*lines: str) -> None:
+def _print(*lines: str) -> None:
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()

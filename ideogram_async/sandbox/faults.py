@@ -1,4 +1,4 @@
-"""What can be told to go wrong, as values."""
+"""Faults that a test can inject, and the schedule by which they meet requests."""
 
 from __future__ import annotations
 
@@ -9,27 +9,26 @@ from typing import ClassVar
 from attrs import define, evolve, field, frozen
 
 from ideogram_async.sandbox.contract import routes
-from ideogram_async.sandbox.records import Answer
+from ideogram_async.sandbox.records import Reply
 
-__all__ = ["IMAGES", "Fault", "Schedule", "instead", "spoiled"]
+# Stands for every image link where an operation is named.
+IMAGES = "images"
+IMAGE_FAULTS = ("cut", "not_an_image", "expired", "endless")
+REPLACING_FAULTS = ("redirect", "status")
 
-_HTML = {"Content-Type": "text/html; charset=utf-8"}
-
-_BAD_GATEWAY = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>\n"
-
-_CAPTIVE = b"<!doctype html><title>Welcome</title><h1>Sign in to use this network</h1>\n"
-
-_NOT_RUN = ("redirect", "status")
+HTML = {"Content-Type": "text/html; charset=utf-8"}
+GATEWAY_PAGE = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>\n"
+LOGIN_PAGE = b"<!doctype html><title>Welcome</title><h1>Sign in to use this network</h1>\n"
 
 
 @frozen
 class Fault:
-    """One way in which a call or an image goes wrong.
+    """One way in which a call or an image fails.
 
-    Work that was accepted is done and billed before its answer goes wrong, except with `redirect` and `status`, which
-    come instead of the work, and `refuse`, where the request never arrives. Image faults (`cut`, `not_an_image`,
-    `expired`, `endless`) concern image links; the others concern API calls, or image links when the operation is
-    `"images"`: `box.fail("images", fault=Fault.status(503))`.
+    An accepted call runs and is billed before its reply fails, except with `redirect` and `status`, which replace the
+    work, and with `refuse`, where the request never arrives. Image faults (`cut`, `not_an_image`, `expired`, `endless`)
+    affect image links. The others affect API calls, or image links if the operation is `"images"`:
+    `sandbox.fail("images", fault=Fault.status(503))`.
     """
 
     kind: str
@@ -42,120 +41,106 @@ class Fault:
     count: int = 0
 
     refuse: ClassVar[Fault]
-    """The port is really closed, so that the system refuses connections, until `box.release()` or `box.reset()`.
+    """The port is closed, so that the system refuses connections, until `sandbox.release()` or `sandbox.reset()`.
 
-    With `after=n` it closes when n more matching calls have arrived; those are still answered. `times` has no meaning.
+    With `after=n` it closes when n more matching calls have arrived; those are still answered. `times` has no effect.
     """
     reset_before_headers: ClassVar[Fault]
-    """The connection is reset when the request has been read; there is no answer."""
+    """The connection is reset after the request was read, without a reply."""
     reset_after_headers: ClassVar[Fault]
-    """The connection is reset when the head of the answer has been sent."""
+    """The connection is reset after the headers of the reply were sent."""
     close_after_body: ClassVar[Fault]
-    """The connection is closed in good order when the request has been read; there is no answer."""
+    """The connection is closed after the request was read, without a reply."""
     hang: ClassVar[Fault]
-    """There is no answer until `box.release()`; then it comes after all."""
+    """The reply is delayed until `sandbox.release()`."""
     cut_with_length: ClassVar[Fault]
-    """Half of the body comes, though the head announced all of it."""
+    """The reply is truncated to half of its announced length."""
     cut_without_length: ClassVar[Fault]
-    """Half of the body comes, and its length was not announced, so only the content can tell."""
+    """The reply is truncated to half, and its length was not announced, so only the content shows it."""
     garbage_json: ClassVar[Fault]
-    """The body announces JSON and is none."""
+    """The body is announced as JSON but is not valid JSON."""
     html_502: ClassVar[Fault]
-    """A gateway answers 502 with a page, though the work was done."""
+    """A gateway answers 502 with an HTML page, although the work was done."""
     wrong_type: ClassVar[Fault]
-    """Somebody else answers: status 200 and the page of a captive network."""
+    """Status 200 with the HTML login page of a captive portal."""
     cut: ClassVar[Fault]
-    """Half of an image comes, though the head announced all of it."""
+    """The image is truncated to half of its announced length."""
     not_an_image: ClassVar[Fault]
-    """A page comes under the type of an image."""
+    """An HTML page with the content type of an image."""
     expired: ClassVar[Fault]
     """The link has expired: 403."""
     endless: ClassVar[Fault]
-    """Bytes without end, of no announced length, until the client leaves."""
+    """Bytes without end and without an announced length, until the client disconnects."""
 
     @classmethod
     def drip(cls, interval: float = 0.001) -> Fault:
-        """Send the answer byte by byte, with a pause of so many seconds after each."""
+        """Send the reply byte by byte, with a pause of `interval` seconds after each."""
         return cls("drip", interval=interval)
 
     @classmethod
     def redirect(cls, url: str | None = None, status: int = 307) -> Fault:
-        """Send the client elsewhere instead of doing the work; without a URL, to the origin of the images."""
+        """Redirect to `url` instead of doing the work; without a URL, to the origin of the images."""
         return cls("redirect", url=url, code=status)
 
     @classmethod
     def status(cls, code: int, body: bytes | str = b"", headers: Mapping[str, str] | None = None) -> Fault:
-        """Answer with this status, body and headers instead of doing the work."""
+        """Reply with this status, body and headers instead of doing the work."""
         raw = body.encode() if isinstance(body, str) else body
         return cls("status", code=code, body=raw, headers=dict(headers or {}))
 
     @classmethod
     def unsafe(cls, count: int = 1) -> Fault:
-        """Withhold the first images of an answer, their links null, empty or absent in turn; they are billed."""
+        """Withhold the first `count` images, which are billed; their links are null, empty or absent in turn."""
         return cls("unsafe", count=count)
 
     @property
     def runs(self) -> bool:
-        """Say whether the work is done, and billed, all the same."""
-        return self.kind not in _NOT_RUN
+        """Whether the work is done and billed all the same."""
+        return self.kind not in REPLACING_FAULTS
 
 
 for _kind in (
-    "refuse",
-    "reset_before_headers",
-    "reset_after_headers",
-    "close_after_body",
-    "hang",
-    "cut_with_length",
-    "cut_without_length",
-    "garbage_json",
-    "html_502",
-    "wrong_type",
+    *("refuse", "reset_before_headers", "reset_after_headers", "close_after_body", "hang"),
+    *("cut_with_length", "cut_without_length", "garbage_json", "html_502", "wrong_type"),
+    *IMAGE_FAULTS,
 ):
-    setattr(Fault, _kind, Fault(_kind))
-
-for _kind in ("cut", "not_an_image", "expired", "endless"):
-    setattr(Fault, _kind, Fault(_kind, on_images=True))
+    setattr(Fault, _kind, Fault(_kind, on_images=_kind in IMAGE_FAULTS))
 
 
-def instead(fault: Fault, elsewhere: str) -> Answer:
-    """Give the answer that comes instead of the work."""
+def replacement(fault: Fault, image_url: str) -> Reply:
+    """Return the reply of a fault that replaces the work."""
     if fault.kind == "redirect":
-        return Answer(fault.code, headers={"Location": fault.url or elsewhere})
+        return Reply(fault.code, headers={"Location": fault.url or f"{image_url}/elsewhere"})
 
     headers = fault.headers if fault.headers or not fault.body else {"Content-Type": "application/json"}
-    return Answer(fault.code, fault.body, headers)
+    return Reply(fault.code, fault.body, headers)
 
 
-def spoiled(answer: Answer, fault: Fault) -> Answer:
-    """Put something else in the place of an answer, for the faults that do; others leave it as it is."""
-    if fault.kind == "garbage_json":
-        return evolve(answer, body=b'{"created": "2026-' + b"\xff\x00}{" * 8)
-    if fault.kind == "html_502":
-        return Answer(502, _BAD_GATEWAY, _HTML)
-    if fault.kind == "wrong_type":
-        return Answer(200, _CAPTIVE, _HTML)
-    if fault.kind == "not_an_image":
-        return evolve(answer, body=_CAPTIVE)
-    if fault.kind == "expired":
-        return Answer(403, b"This link has expired.\n", {"Content-Type": "text/plain"})
-
-    return answer
-
-
-IMAGES = "images"
-
-"""Stands for every image link, where an operation is asked for."""
+def corrupted(reply: Reply, fault: Fault) -> Reply:
+    """Return the reply as the fault changes its content; most faults leave it as it is."""
+    match fault.kind:
+        case "garbage_json":
+            return evolve(reply, body=b'{"created": "2026-' + b"\xff\x00}{" * 8)
+        case "html_502":
+            return Reply(502, GATEWAY_PAGE, HTML)
+        case "wrong_type":
+            return Reply(200, LOGIN_PAGE, HTML)
+        case "not_an_image":
+            return evolve(reply, body=LOGIN_PAGE)
+        case "expired":
+            return Reply(403, b"This link has expired.\n", {"Content-Type": "text/plain"})
+        case _:
+            return reply
 
 
 @define
-class _Plan:
+class _PlannedFault:
     fault: Fault
     operations: frozenset[str] | None
     after: int
     times: int
 
-    def concerns(self, operation: str) -> bool:
+    def matches(self, operation: str) -> bool:
         return operation != IMAGES if self.operations is None else operation in self.operations
 
     @property
@@ -163,59 +148,60 @@ class _Plan:
         return self.fault.kind == "refuse"
 
 
-class Schedule:
-    """Faults that wait for their calls; safe from any thread."""
+class FaultSchedule:
+    """Planned faults, in the order in which they were added; safe from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._plans: list[_Plan] = []
+        self._planned: list[_PlannedFault] = []
 
     def add(self, fault: Fault, operation: str | None, *, times: int, after: int) -> None:
-        """Plan a fault for `times` matching calls, after `after` matching calls have passed.
+        """Plan a fault for `times` matching calls, after the next `after` matching calls.
 
         Raises:
             ValueError: If no operation of the contract has that name.
         """
-        plan = _Plan(fault, _named(fault, operation), after, times)
+        planned = _PlannedFault(fault, _operations_of(fault, operation), after, times)
 
         with self._lock:
-            self._plans.append(plan)
+            self._planned.append(planned)
 
-    def take(self, operation: str) -> Fault | None:
-        """Count a call and give the fault that it meets; the earliest planned comes first."""
+    def pop(self, operation: str) -> Fault | None:
+        """Count a call, and return the first fault that is due for it."""
         with self._lock:
-            plans = [plan for plan in self._plans if plan.concerns(operation)]
-            met = next((plan for plan in plans if plan.after == 0 and not plan.is_refusal), None)
+            matching = [planned for planned in self._planned if planned.matches(operation)]
+            due = next((planned for planned in matching if planned.after == 0 and not planned.is_refusal), None)
 
-            for plan in plans:
-                plan.after = max(plan.after - 1, 0)
-            if met is None:
+            for planned in matching:
+                planned.after = max(planned.after - 1, 0)
+            if due is None:
                 return None
 
-            met.times -= 1
-            self._plans = [plan for plan in self._plans if plan.times > 0]
-            return met.fault
+            due.times -= 1
+            self._planned = [planned for planned in self._planned if planned.times > 0]
+            return due.fault
 
-    def due_refusals(self) -> set[bool]:
-        """Take out the plans to refuse connections that are due: `True` for the images' port, `False` for the API's."""
+    def pop_refusals(self) -> set[bool]:
+        """Return which ports have to refuse connections now: `True` for the images' port, `False` for the API's."""
         with self._lock:
-            due = [plan for plan in self._plans if plan.is_refusal and plan.after == 0]
-            self._plans = [plan for plan in self._plans if plan not in due]
+            due = [planned for planned in self._planned if planned.is_refusal and planned.after == 0]
+            self._planned = [planned for planned in self._planned if planned not in due]
 
-        return {plan.concerns(IMAGES) for plan in due}
+        return {planned.matches(IMAGES) for planned in due}
 
 
-def _named(fault: Fault, operation: str | None) -> frozenset[str] | None:
-    if fault.on_images or operation == IMAGES:
+def _operations_of(fault: Fault, name: str | None) -> frozenset[str] | None:
+    """Return the operations that a name stands for, or `None` for every API operation."""
+    if fault.on_images or name == IMAGES:
         return frozenset((IMAGES,))
-    if operation is None:
+    if name is None:
         return None
 
-    known = {route.operation: route.path for route in routes()}
-    exact = {name for name, path in known.items() if operation in (name, path)}
-    names = exact or {name for name in known if name.endswith("/" + operation.lstrip("/"))}
+    paths = {route.operation: route.path for route in routes()}
+    exact = {operation for operation, path in paths.items() if name in (operation, path)}
+    operations = exact or {operation for operation in paths if operation.endswith("/" + name.lstrip("/"))}
 
-    if not names:
-        raise ValueError(f"no operation is named {operation!r}")
+    if not operations:
+        raise ValueError(f"unknown operation {name!r}; expected a path such as '/v1/ideogram-v3/generate', or its end")
 
-    return frozenset(names)
+    return frozenset(operations)

@@ -1,4 +1,4 @@
-"""What was billed, and what was billed twice."""
+"""Billing: what was billed, the price of each request, and the concurrency slots."""
 
 from __future__ import annotations
 
@@ -6,36 +6,42 @@ import hashlib
 import json
 from collections import Counter
 from decimal import Decimal
-from functools import lru_cache
-from pathlib import Path
-from typing import Any
 
 from attrs import field, frozen
 
-from ideogram_async.sandbox.contract import Route
-from ideogram_async.sandbox.records import Arrival
+from ideogram_async._prices import bundled_prices
+from ideogram_async.sandbox.contract import Fields, Route
+from ideogram_async.sandbox.records import RecordedRequest
 
-__all__ = ["Entry", "Ledger", "Places", "fingerprint", "image_count", "price"]
+# Operations with one price for each call, however many images it makes.
+FLAT_RATES = {
+    "POST /v1/remove-background": "remove-background",
+    "POST /v1/ideogram-v3/layerize-text": "layerize-text",
+    "POST /describe": "describe",
+    "POST /upscale": "upscale",
+    "POST /v1/ideogram-v3/train-model": "train-model",
+}
+WITHOUT_IMAGES = ("POST /describe", "POST /v1/ideogram-v3/train-model")
 
 
 @frozen
 class Entry:
-    """One piece of work that was done and billed."""
+    """One call that ran and was billed."""
 
     operation: str
     """Method and path template of the contract."""
     fingerprint: str = field(repr=False)
     """Equal for requests with the same operation and the same content."""
     images: int
-    """How many images were made, withheld ones included."""
+    """The number of images that were made, withheld ones included."""
     usd: Decimal | None
     """The price, or `None` where no price is published (nothing is taken from the balance then)."""
     at: float
-    """The moment on the box's clock, in Unix seconds."""
+    """The time on the sandbox's clock, in Unix seconds."""
 
 
 class Ledger:
-    """Everything a box has billed since its start or last reset."""
+    """Everything that a sandbox has billed since its start or last reset."""
 
     def __init__(self, balance_usd: Decimal | None = None) -> None:
         self._balance_usd = balance_usd
@@ -44,130 +50,115 @@ class Ledger:
         self._entries: list[Entry] = []
 
     def __repr__(self) -> str:
-        return f"<Ledger entries={len(self.entries)} images={self.billed_images} usd={self.billed_usd}>"
+        return f"<Ledger entries={len(self._entries)} images={self.billed_images} usd={self.billed_usd}>"
 
     @property
     def entries(self) -> tuple[Entry, ...]:
-        """Give what was billed, in order."""
+        """The billed calls, in order."""
         return tuple(self._entries)
 
     @property
     def billed_images(self) -> int:
-        """Count the images that were billed."""
-        return sum(entry.images for entry in self.entries)
+        """The number of billed images."""
+        return sum(entry.images for entry in self._entries)
 
     @property
     def billed_usd(self) -> Decimal:
-        """Sum up the prices; an entry without a price counts as nothing."""
+        """The sum of the prices; an entry without a price counts as zero."""
         return self._billed_usd
 
     @property
     def duplicates(self) -> list[str]:
-        """Give each fingerprint that was billed more than once."""
-        counts = Counter(entry.fingerprint for entry in self.entries)
+        """Each fingerprint that was billed more than once."""
+        counts = Counter(entry.fingerprint for entry in self._entries)
         return [content for content, count in counts.items() if count > 1]
 
     def reserve(self, usd: Decimal | None) -> bool:
-        """Set money aside for work that begins, or say that the balance does not suffice."""
-        wanted = usd or Decimal(0)
+        """Reserve money for a call that begins; return whether the balance suffices."""
+        needed = self._billed_usd + self._reserved_usd + (usd or 0)
 
-        if self._balance_usd is not None and self._billed_usd + self._reserved_usd + wanted > self._balance_usd:
+        if self._balance_usd is not None and needed > self._balance_usd:
             return False
 
-        self._reserved_usd += wanted
+        self._reserved_usd += usd or 0
         return True
 
     def release(self, usd: Decimal | None) -> None:
-        """Free the money that was set aside."""
-        self._reserved_usd -= usd or Decimal(0)
+        """Release reserved money."""
+        self._reserved_usd -= usd or 0
 
     def bill(self, entry: Entry) -> None:
-        """Write down work that was done."""
-        self._billed_usd += entry.usd or Decimal(0)
+        """Record a call that ran."""
+        self._billed_usd += entry.usd or 0
         self._entries.append(entry)
 
 
-def fingerprint(arrival: Arrival) -> str:
-    """Hash the operation and the content of a request, whatever the order of its parts."""
-    digest = hashlib.sha256(arrival.operation.encode())
+class Slots:
+    """Concurrency slots, one for each image in progress; a call acquires all that it needs, or none."""
 
-    for part in sorted(arrival.parts, key=lambda part: part.name):
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.in_flight = 0
+        self.peak = 0
+
+    def acquire(self, weight: int) -> bool:
+        """Acquire slots; return whether they were available."""
+        if weight and self.in_flight + weight > self.limit:
+            return False
+
+        self.in_flight += weight
+        self.peak = max(self.peak, self.in_flight)
+        return True
+
+    def release(self, weight: int) -> None:
+        """Release slots."""
+        self.in_flight -= weight
+
+
+def fingerprint(request: RecordedRequest) -> str:
+    """Hash the operation and the content of a request, independently of the order of its parts."""
+    digest = hashlib.sha256(request.operation.encode())
+
+    for part in sorted(request.parts, key=lambda part: part.name):
         for piece in (part.name.encode(), part.body):
             digest.update(len(piece).to_bytes(8, "big") + piece)
 
-    if arrival.json is not None:
-        digest.update(json.dumps(arrival.json, sort_keys=True).encode())
+    if request.json is not None:
+        digest.update(json.dumps(request.json, sort_keys=True).encode())
 
     return digest.hexdigest()
 
 
-class Places:
-    """Places for images in progress; a request takes all it needs, or none."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.taken = 0
-        self.peak = 0
-
-    def take(self, weight: int) -> bool:
-        """Take places, or say that they are not free."""
-        if weight and self.taken + weight > self.limit:
-            return False
-
-        self.taken += weight
-        self.peak = max(self.peak, self.taken)
-        return True
-
-    def leave(self, weight: int) -> None:
-        """Give places back."""
-        self.taken -= weight
-
-
-_PRICES = Path(__file__).parents[1] / "prices.json"
-
-_FLAT = {
-    "POST /v1/remove-background": "remove-background",
-    "POST /v1/ideogram-v3/layerize-text": "layerize-text",
-    "POST /describe": "describe",
-    "POST /upscale": "upscale",
-    "POST /v1/ideogram-v3/train-model": "train-model",
-}
-
-_WITHOUT_IMAGES = ("POST /describe", "POST /v1/ideogram-v3/train-model")
-
-Fields = dict[str, Any]
-
-
-@lru_cache(maxsize=1)
-def _rates() -> dict[str, Decimal]:
-    tables = json.loads(_PRICES.read_text(encoding="utf-8"))
-    return {key: Decimal(usd) for table in tables for key, usd in table["rates"].items()}
-
-
 def image_count(route: Route, fields: Fields) -> int:
-    """Say how many images a request makes."""
-    return 0 if route.operation in _WITHOUT_IMAGES else int(fields.get("num_images", 1))
+    """Return the number of images that a request makes."""
+    return 0 if route.operation in WITHOUT_IMAGES else int(fields.get("num_images", 1))
 
 
-def price(route: Route, fields: Fields) -> Decimal | None:
-    """Give the price of a request in USD, or `None` where no price is published."""
-    if route.operation in _FLAT:
-        return _rates().get(_FLAT[route.operation])
+def price_of(route: Route, fields: Fields) -> Decimal | None:
+    """Return the price of a request in USD, or `None` where no price is published.
 
-    each = _rates().get(_key(route, fields))
-    return None if each is None else each * image_count(route, fields)
+    The client's own estimate has no part in this, so that the two can be compared.
+    """
+    price = bundled_prices().get(_rate_of(route, fields))
+
+    if price is None or price.usd is None:
+        return None
+
+    return price.usd if route.operation in FLAT_RATES else price.usd * image_count(route, fields)
 
 
-def _key(route: Route, fields: Fields) -> str:
+def _rate_of(route: Route, fields: Fields) -> str:
+    if route.operation in FLAT_RATES:
+        return FLAT_RATES[route.operation]
     if route.operation == "POST /v1/edit":
         return "edit"
     if not route.path.startswith("/v1/"):
         return str(fields.get("model", "V_2"))
 
-    return f"{_family(route, fields)}.{fields.get('rendering_speed', 'DEFAULT')}"
+    return f"{_family_of(route, fields)}.{fields.get('rendering_speed', 'DEFAULT')}"
 
 
-def _family(route: Route, fields: Fields) -> str:
+def _family_of(route: Route, fields: Fields) -> str:
     if route.path.endswith("/generate-transparent"):
         return f"transparent-{fields.get('upscale_factor', 'X1')}"
     if fields.get("character_reference_images"):

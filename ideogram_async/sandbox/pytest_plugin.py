@@ -1,4 +1,4 @@
-"""Fixtures of the sandbox; pytest finds them by itself."""
+"""Pytest fixtures of the sandbox, registered by the package's entry point."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ __all__ = ["ideogram_client", "ideogram_sandbox"]
 def ideogram_sandbox() -> Iterator[Sandbox]:
     """Run a local server that behaves like Ideogram, bills like it and fails on demand.
 
-    It has a thread of its own, so that tests of any kind can use it, and is new for each test. Its `url` is the base
-    URL for a client; `requests`, `ledger` and `leaked_keys` tell what happened; `fail`, `hold` and `advance` direct it.
+    It runs in a thread of its own, so that synchronous and asynchronous tests can use it, and is new for each test. Its
+    `url` is the base URL for a client. `requests`, `ledger` and `leaked_keys` are its records; `fail`, `hold` and
+    `advance` control it.
     """
     from ideogram_async.sandbox.sandbox import Sandbox
     from ideogram_async.sandbox.thread import running_in_thread
 
-    with running_in_thread(Sandbox()) as box:
-        yield box
+    with running_in_thread(Sandbox()) as sandbox:
+        yield sandbox
 
 
 @pytest.fixture
 def ideogram_client(ideogram_sandbox: Sandbox) -> Ideogram:
-    """Give a client of the `ideogram_sandbox`; it opens its connections in the event loop that uses it."""
+    """Return a client of the `ideogram_sandbox`; it opens its connections in the event loop that uses it."""
     from ideogram_async import Ideogram
 
     return Ideogram("sandbox", base_url=ideogram_sandbox.url)

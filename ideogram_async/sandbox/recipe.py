@@ -1,65 +1,61 @@
-"""An image that was made, as the recipe to draw it."""
+"""Recipes of images: the few values from which an image is drawn."""
 
 from __future__ import annotations
 
 import math
 import re
 from functools import lru_cache
-from typing import Any
+from typing import TypeAlias
 
 from attrs import field, frozen
 
-from ideogram_async.sandbox.contract import enumerated
+from ideogram_async.sandbox.contract import Fields, enum_values
 
-__all__ = ["Size", "Sketch", "asked_size", "named", "nearest"]
-
-Size = tuple[int, int]
-
-_SQUARE = (1024, 1024)
-
-
-def _pair(name: str) -> Size:
-    """Read two numbers: `16x9`, `ASPECT_16_9`, `1024x1024`, `RESOLUTION_1024_1024`."""
-    width, height = re.findall(r"\d+", name)
-    return int(width), int(height)
-
-
-def named(size: Size) -> str:
-    """Write a size as the answers do."""
-    return f"{size[0]}x{size[1]}"
-
-
-@lru_cache(maxsize=128)
-def nearest(shape: Size) -> Size:
-    """Give the largest resolution of the contract among those whose shape comes nearest."""
-    ratio = math.log(shape[0] / shape[1])
-    sizes = [_pair(name) for name in enumerated("ResolutionV3")]
-    return min(sizes, key=lambda size: (round(abs(math.log(size[0] / size[1]) - ratio), 3), -size[0] * size[1]))
-
-
-def asked_size(fields: dict[str, Any], source: Size | None) -> Size:
-    """Give the size of the images that a request makes: as it says, or after its input image."""
-    if "resolution" in fields:
-        return _pair(fields["resolution"])
-    if "aspect_ratio" in fields:
-        return nearest(_pair(fields["aspect_ratio"]))
-
-    return nearest(source) if source else _SQUARE
+Size: TypeAlias = tuple[int, int]
 
 
 @frozen
-class Sketch:
-    """All that the drawing of an image depends on.
+class Recipe:
+    """The values that determine an image.
 
-    A box keeps recipes and draws on demand, so that thousands of images take little memory.
+    A sandbox stores recipes and draws on demand, so that thousands of images take little memory.
     """
 
-    verb: str
-    """What was done, such as `generate` or `remix`."""
+    action: str
+    """How the image was made, such as `generate` or `remix`."""
     prompt: str
     seed: int
     size: Size
-    source: bytes | Sketch | None = field(default=None, repr=False)
-    """The input image: uploaded, or made earlier by the same box."""
+    source: bytes | Recipe | None = field(default=None, repr=False)
+    """The input image: uploaded, or made earlier by the same sandbox."""
     mask: bytes | None = field(default=None, repr=False)
     is_transparent: bool = False
+
+
+def requested_size(fields: Fields, source: Size | None) -> Size:
+    """Return the size of the images that a request makes: as requested, or close to the shape of its input image."""
+    if "resolution" in fields:
+        return _parse_pair(fields["resolution"])
+    if "aspect_ratio" in fields:
+        return nearest_resolution(_parse_pair(fields["aspect_ratio"]))
+
+    return nearest_resolution(source or (1, 1))
+
+
+@lru_cache(maxsize=128)
+def nearest_resolution(shape: Size) -> Size:
+    """Return the largest resolution of the contract among those with the nearest aspect ratio."""
+    ratio = math.log(shape[0] / shape[1])
+    sizes = map(_parse_pair, enum_values("ResolutionV3"))
+    return min(sizes, key=lambda size: (round(abs(math.log(size[0] / size[1]) - ratio), 3), -size[0] * size[1]))
+
+
+def _parse_pair(text: str) -> Size:
+    """Parse two numbers: `16x9`, `ASPECT_16_9`, `1024x1024`, `RESOLUTION_1024_1024`."""
+    width, height = re.findall(r"\d+", text)
+    return int(width), int(height)
+
+
+def format_size(size: Size) -> str:
+    """Format a size as the replies do."""
+    return f"{size[0]}x{size[1]}"

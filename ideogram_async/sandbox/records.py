@@ -1,19 +1,19 @@
-"""What the sandbox remembers of each request."""
+"""Recorded requests, and the replies to them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from attrs import field, frozen
 
-__all__ = ["Answer", "Arrival", "ImageArrival", "Part", "RefusalError", "refusal"]
+JsonObject: TypeAlias = dict[str, object]
 
 
 @frozen
 class Part:
-    """One part of a multipart body, exactly as it came."""
+    """One part of a multipart body, byte for byte."""
 
     name: str
     filename: str | None
@@ -22,21 +22,21 @@ class Part:
 
     @property
     def text(self) -> str:
-        """Decode the body as UTF-8."""
+        """The body, decoded as UTF-8."""
         return self.body.decode("utf-8", "replace")
 
 
 @frozen
-class Arrival:
-    """An API request that arrived whole, whether it was answered or refused."""
+class RecordedRequest:
+    """An API request that was received completely, whether it was accepted or refused."""
 
     operation: str
-    """Method and path template of the contract, or method and path when the contract knows no such operation."""
+    """Method and path template of the contract, or method and path if the contract has no such operation."""
     method: str
     path: str
-    """The path as sent, decoded."""
+    """The decoded path."""
     headers: Mapping[str, str] = field(repr=False)
-    """The headers; names may be asked in any case."""
+    """The headers; names are case-insensitive."""
     parts: tuple[Part, ...] = ()
     """The parts of a multipart body, in order."""
     json: Any = None
@@ -44,20 +44,20 @@ class Arrival:
     query: list[tuple[str, str]] = field(factory=list[tuple[str, str]])
     """The query as name and value pairs, in order."""
     status: int | None = None
-    """The status that was decided, or `None` while the work goes on."""
+    """The status of the reply, or `None` while the request is processed."""
 
 
 @frozen
-class ImageArrival:
-    """A request that the image origin saw."""
+class RecordedImageRequest:
+    """A request that the image origin received."""
 
     path: str
     headers: Mapping[str, str] = field(repr=False)
-    """The headers; names may be asked in any case."""
+    """The headers; names are case-insensitive."""
 
 
 @frozen
-class Answer:
+class Reply:
     """A status, headers and a body."""
 
     status: int
@@ -65,20 +65,20 @@ class Answer:
     headers: Mapping[str, str] = field(factory=dict[str, str])
 
     @classmethod
-    def of_json(cls, value: Any, *, status: int = 200) -> Answer:
-        """Answer with JSON."""
+    def of_json(cls, value: object, *, status: int = 200) -> Reply:
+        """Return a reply with a JSON body."""
         body = json.dumps(value, ensure_ascii=False).encode()
         return cls(status, body, {"Content-Type": "application/json"})
 
 
 class RefusalError(Exception):
-    """A request is refused; nothing ran and nothing is billed."""
+    """A request was refused; nothing ran and nothing is billed."""
 
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(answer.status)
-        self.answer = answer
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply.status)
+        self.reply = reply
 
 
-def refusal(status: int, error: str, **more: Any) -> RefusalError:
-    """Refuse with the service's form of an error."""
-    return RefusalError(Answer.of_json({"error": error, **more}, status=status))
+def refusal(status: int, error: str, **details: object) -> RefusalError:
+    """Return a refusal in the service's error format."""
+    return RefusalError(Reply.of_json({"error": error, **details}, status=status))

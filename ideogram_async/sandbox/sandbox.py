@@ -1,4 +1,4 @@
-"""The sandbox, as people use it."""
+"""The sandbox: settings, lifecycle, records and fault injection."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from importlib.util import find_spec
 from types import TracebackType
 from typing import Self
 
-from ideogram_async.sandbox.api import Service
+from ideogram_async._prices import parse_usd
+from ideogram_async.sandbox.api import ApiOrigin
 from ideogram_async.sandbox.faults import Fault
-from ideogram_async.sandbox.images import Gallery
+from ideogram_async.sandbox.images import ImageOrigin
 from ideogram_async.sandbox.ledger import Ledger
-from ideogram_async.sandbox.records import Arrival, ImageArrival
-from ideogram_async.sandbox.server import Port
-from ideogram_async.sandbox.state import Latency, Options, State, Watch, call_in
+from ideogram_async.sandbox.records import RecordedImageRequest, RecordedRequest
+from ideogram_async.sandbox.rules import IMAGE_FORMATS
+from ideogram_async.sandbox.server import Listener
+from ideogram_async.sandbox.state import Condition, Latency, Options, State, call_in
 
 __all__ = ["Sandbox"]
-
-_FORMATS = ("JPEG", "PNG", "WEBP")
 
 
 class Sandbox:
     """A local server that behaves like the service, bills like it and fails on demand.
 
-    It listens on two loopback ports, one for the API and one for images, in the event loop that starts it. What is no
-    coroutine may be called from any thread; `arrived` and `settled` may be awaited in any event loop.
+    It listens on two loopback ports, one for the API and one for images, in the event loop that starts it. Methods that
+    are not coroutines are safe from any thread. `wait_for_requests` and `wait_idle` can be awaited in any event loop.
 
     Args:
-        max_in_flight: How many images may be in the making at once, over the whole box; more is answered with 429.
-        latency: How many seconds a generation takes: a number, a `(low, high)` range or a function. Tests want zero.
-        seed: What the box draws seeds and latencies from; the same number gives the same draws.
-        balance_usd: How much may be billed before the answer is 402; `None` is without end.
-        link_lifetime: After how many seconds a link to an image expires, by the box's clock.
-        image_format: `PNG`, `JPEG` or `WEBP`. Transparent images are PNG where JPEG is asked for.
-        port: The port of the API; 0 takes a free one.
+        max_in_flight: The number of images that may be in progress at once; a call beyond it is answered with 429.
+        latency: How many seconds a charged call takes: a number, a `(low, high)` range or a function. Tests want zero.
+        seed: The seed of the seeds and latencies that the sandbox draws; the same number gives the same draws.
+        balance_usd: The amount in USD that can be billed before the reply is 402; `None` is unlimited.
+        link_lifetime: Seconds until a link to an image expires, by the sandbox's clock.
+        image_format: `PNG`, `JPEG` or `WEBP`. Transparent images are PNG instead of JPEG.
+        port: The port of the API; 0 selects a free one.
 
     Raises:
-        ValueError: If the image format is none of the three.
+        ValueError: If the image format or the balance is invalid.
     """
 
     def __init__(
@@ -52,35 +52,35 @@ class Sandbox:
         image_format: str = "PNG",
         port: int = 0,
     ) -> None:
-        if image_format.upper() not in _FORMATS:
-            raise ValueError(f"image_format must be one of {', '.join(_FORMATS)}, not {image_format!r}")
+        if image_format.upper() not in IMAGE_FORMATS:
+            raise ValueError(f"image_format must be one of {', '.join(IMAGE_FORMATS)}, not {image_format!r}")
 
         self._options = Options(
             max_in_flight=max_in_flight,
             latency=latency,
             seed=seed,
-            balance_usd=None if balance_usd is None else Decimal(str(balance_usd)),
+            balance_usd=None if balance_usd is None else parse_usd("balance_usd", balance_usd),
             link_lifetime=link_lifetime,
             image_format=image_format.upper(),
             port=port,
         )
-        self._watch = Watch()
-        self._state = State(self._options)
-        self._gallery: Gallery | None = None
+        self._condition = Condition()
+        self._state = State(self._options, self._condition)
+        self._image_origin: ImageOrigin | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        # The port of the API, then the port of the images.
-        self._ports: tuple[Port, ...] = ()
+        # The API's, then the images'.
+        self._listeners: tuple[Listener, ...] = ()
 
     def __repr__(self) -> str:
-        where = self.url if self._ports else "closed"
-        return f"<Sandbox {where} in_flight={self._state.places.taken} {self.ledger!r}>"
+        address = self.url if self._listeners else "closed"
+        return f"<Sandbox {address} in_flight={self._state.slots.in_flight} {self.ledger!r}>"
 
     async def start(self) -> None:
-        """Begin to serve, in this event loop.
+        """Start serving in the running event loop.
 
         Raises:
             ImportError: If Pillow is not installed.
-            OSError: If the port is taken.
+            OSError: If the port is in use.
         """
         if find_spec("PIL") is None:
             raise ImportError('the sandbox draws with Pillow: pip install "ideogram-async[sandbox]"')
@@ -88,22 +88,22 @@ class Sandbox:
         def state() -> State:
             return self._state
 
-        api = Port(Service(state, self._watch, self._obey_refusals), self._options.port)
-        self._gallery = Gallery(state, self._watch, self._obey_refusals)
-        self._ports = (api, Port(self._gallery))
+        api = Listener(ApiOrigin(state, self._apply_refusals), self._options.port)
+        self._image_origin = ImageOrigin(state, self._apply_refusals)
+        self._listeners = (api, Listener(self._image_origin))
         self._loop = asyncio.get_running_loop()
         self._state.image_url = self.image_url
-        self._obey_refusals()
+        self._apply_refusals()
 
     async def aclose(self) -> None:
-        """Stop serving and end every connection, also those that wait or hang; twice is fine."""
-        ports, self._ports = self._ports, ()
-        gallery, self._gallery = self._gallery, None
+        """Stop serving and end every connection, including held and hanging ones. Closing twice is harmless."""
+        listeners, self._listeners = self._listeners, ()
+        image_origin, self._image_origin = self._image_origin, None
 
-        for port in ports:
-            await port.aclose()
-        if gallery is not None:
-            gallery.close()
+        for listener in listeners:
+            await listener.aclose()
+        if image_origin is not None:
+            image_origin.close()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -116,38 +116,38 @@ class Sandbox:
 
     @property
     def url(self) -> str:
-        """Give the origin of the API; a client takes it as its base URL."""
-        return self._port(0).url
+        """The origin of the API: the base URL for a client."""
+        return self._listener(0).url
 
     @property
     def image_url(self) -> str:
-        """Give the origin of the images."""
-        return self._port(1).url
+        """The origin of the images."""
+        return self._listener(1).url
 
     @property
     def ledger(self) -> Ledger:
-        """Give what was billed."""
+        """The billed calls."""
         return self._state.ledger
 
     @property
-    def requests(self) -> list[Arrival]:
-        """Give every API request that arrived whole, refused ones included, in order."""
+    def requests(self) -> list[RecordedRequest]:
+        """Every API request that was received completely, in order, including refused ones."""
         return list(self._state.requests)
 
     @property
-    def image_requests(self) -> list[ImageArrival]:
-        """Give every request that the image origin saw, in order."""
+    def image_requests(self) -> list[RecordedImageRequest]:
+        """Every request that the image origin received, in order."""
         return list(self._state.image_requests)
 
     @property
     def leaked_keys(self) -> list[tuple[str, str]]:
-        """Give the path and value wherever the image origin saw an `Api-Key` or `Authorization` header."""
+        """Path and value of each `Api-Key` or `Authorization` header that the image origin received."""
         return list(self._state.leaked_keys)
 
     @property
     def peak_in_flight(self) -> int:
-        """Give the largest number of images that were in the making at once."""
-        return self._state.places.peak
+        """The largest number of images that were in progress at once."""
+        return self._state.slots.peak
 
     def fail(
         self,
@@ -157,76 +157,70 @@ class Sandbox:
         times: int = 1,
         after: int = 0,
     ) -> None:
-        """Let something go wrong.
+        """Inject a fault.
 
         Args:
-            operation: Which calls: `"POST /v1/ideogram-v3/generate"`, its path, or the end of the path; `"images"`
-                for links to images; `None` for any API call, or any link with an image fault.
-            fault: What goes wrong.
-            times: How many matching calls meet it.
-            after: How many matching calls pass before.
+            operation: The calls that match: `"POST /v1/ideogram-v3/generate"`, its path, or the end of the path;
+                `"images"` for links to images; `None` for any API call, or any link with an image fault.
+            fault: The fault.
+            times: The number of matching calls that it affects.
+            after: The number of matching calls that succeed first.
 
         Raises:
             ValueError: If no operation has that name.
         """
         planned = fault if isinstance(fault, Fault) else fault()
         self._state.schedule.add(planned, operation, times=times, after=after)
-        self._in_loop(self._obey_refusals)
+        self._in_loop(self._apply_refusals)
 
     def hold(self) -> None:
-        """Let generations wait before they are done; they keep their places until `release`."""
+        """Keep charged calls in progress, with their slots, until `release`."""
         self._state.is_held = True
 
     def release(self) -> None:
-        """Let held generations go on, answer what hangs, and listen again where connections are refused."""
+        """Finish held calls, send hanging replies, and accept connections where they are refused."""
         self._release(self._state)
 
     def reset(self) -> None:
-        """Forget everything: requests, bills, faults, data sets, models, images, passed time and drawn seeds.
+        """Clear the state: requests, bills, faults, datasets, models, images, clock and random numbers.
 
-        Work under way is released and still answered, but leaves no trace here.
+        Calls in flight are released and answered, but are not recorded in the new state.
         """
-        former, self._state = self._state, State(self._options)
-        self._state.image_url = former.image_url
+        former, self._state = self._state, State(self._options, self._condition, self._state.image_url)
         self._release(former)
 
     def advance(self, seconds: float) -> None:
-        """Let the box's clock go on: links expire and models are trained."""
+        """Move the sandbox's clock forward, so that links expire and models are trained."""
         self._state.advance(seconds)
 
     async def wait_for_requests(self, count: int) -> None:
-        """Wait until so many API requests have arrived whole since the start or the last reset."""
-        await self._watch.until(lambda: len(self._state.requests) >= count)
+        """Wait until `count` API requests have been received completely since the start or the last reset."""
+        await self._condition.wait_for(lambda: len(self._state.requests) >= count)
 
     async def wait_idle(self) -> None:
-        """Wait until no API request is being worked on, so that everything that will be billed is billed."""
-        await self._watch.until(lambda: self._state.busy == 0)
+        """Wait until no API request is being processed, so that everything that will be billed is billed."""
+        await self._condition.wait_for(lambda: self._state.busy == 0)
 
-    def _port(self, index: int) -> Port:
-        if not self._ports:
+    def _listener(self, index: int) -> Listener:
+        if not self._listeners:
             raise RuntimeError("the sandbox is not running")
 
-        return self._ports[index]
+        return self._listeners[index]
 
     def _release(self, state: State) -> None:
-        state.is_held = False
-        state.releases += 1
-        self._watch.notify()
-        self._in_loop(self._accept)
+        state.release()
+        self._in_loop(self._listen)
 
-    def _accept(self) -> None:
-        for port in self._ports:
-            port.accept()
+    def _listen(self) -> None:
+        for listener in self._listeners:
+            listener.listen()
 
-    def _obey_refusals(self) -> None:
-        if not self._ports:
-            return
-
-        for is_images in self._state.schedule.due_refusals():
-            self._ports[int(is_images)].refuse()
+    def _apply_refusals(self) -> None:
+        """Close the ports for which a planned refusal is due."""
+        if self._listeners:
+            for is_images in self._state.schedule.pop_refusals():
+                self._listeners[int(is_images)].refuse()
 
     def _in_loop(self, action: Callable[[], None]) -> None:
-        if self._loop is None or not self._ports:
-            return
-
-        call_in(self._loop, action)
+        if self._loop is not None and self._listeners:
+            call_in(self._loop, action)

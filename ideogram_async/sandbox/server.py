@@ -1,4 +1,4 @@
-"""A loopback port that serves, and can really refuse connections."""
+"""Loopback server that can refuse connections, reading of requests, and delivery of intact and faulty replies."""
 
 from __future__ import annotations
 
@@ -7,65 +7,64 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
-from ideogram_async.sandbox.contract import boundary_of, match, parse_json, parse_parts
-from ideogram_async.sandbox.faults import Fault, spoiled
-from ideogram_async.sandbox.records import Answer, Arrival
+from ideogram_async.sandbox.contract import match, parse_json, parse_parts
+from ideogram_async.sandbox.faults import Fault, corrupted
+from ideogram_async.sandbox.records import RecordedRequest, Reply
 
 if TYPE_CHECKING:
     from aiohttp.web import BaseRequest, RequestHandler, Server, StreamResponse
 
-__all__ = ["Port", "Wire", "deliver", "receive"]
+HOST = "127.0.0.1"
+BACKLOG = 512
+SHUTDOWN_TIMEOUT = 1.0  # seconds
+ENDLESS_CHUNK = bytes(64 * 1024)
 
-_HOST = "127.0.0.1"
-
-_BACKLOG = 512
-
-_SHUTDOWN_SECONDS = 1.0
-
-Handler = Callable[["BaseRequest"], Awaitable["StreamResponse"]]
+Handler: TypeAlias = "Callable[[BaseRequest], Awaitable[StreamResponse]]"
 
 
-class Port:
-    """Listens on one port of the loopback interface.
+class Listener:
+    """A server on one port of the loopback interface.
 
-    While it refuses, the port stays bound without anybody listening, so that nobody else can take it. Opening and
-    refusing take effect at once, which `asyncio.Server` does not offer, so connections are accepted here.
+    While it refuses connections, the port stays bound without listening, so that no other program can take it.
+    Listening and refusing take effect at once. `asyncio.Server` cannot do that, so connections are accepted here.
     """
 
-    def __init__(self, handler: Handler, number: int = 0) -> None:
+    def __init__(self, handler: Handler, port: int = 0) -> None:
+        from aiohttp.web import Server
+
         self._handler = handler
-        self._number = number
-        self._is_accepting = False
-        self._accepted: set[asyncio.Task[Any]] = set()
-        self._answering: dict[asyncio.Task[Any], RequestHandler | None] = {}
+        self._port = port
+        self._is_listening = False
+        self._accepting: set[asyncio.Task[object]] = set()
+        self._answering: dict[asyncio.Task[object], RequestHandler | None] = {}
         self._loop = asyncio.get_running_loop()
-        self._socket = self._bound()
-        self._server = self._new_server()
-        self.accept()
+        self._socket = self._bind()
+        self._server: Server = Server(self._handle, access_log=None)
+        self.listen()
 
     @property
     def url(self) -> str:
-        """Give the origin."""
-        return f"http://{_HOST}:{self._number}"
+        """The origin."""
+        return f"http://{HOST}:{self._port}"
 
-    def accept(self) -> None:
-        """Listen, if the port does not do so already."""
-        if self._is_accepting:
+    def listen(self) -> None:
+        """Accept connections; does nothing if it does so already."""
+        if self._is_listening:
             return
 
-        self._is_accepting = True
-        self._socket.listen(_BACKLOG)
-        self._loop.add_reader(self._socket, self._take_connections)
+        self._is_listening = True
+        self._socket.listen(BACKLOG)
+        self._loop.add_reader(self._socket, self._accept)
 
     def refuse(self) -> None:
-        """Stop listening, so that the system refuses connections; idle ones are closed."""
-        if not self._is_accepting:
+        """Stop listening, so that the system refuses connections, and close idle ones."""
+        if not self._is_listening:
             return
 
         self._stop()
-        self._socket = self._bound()
+        self._socket = self._bind()
         answering = set(self._answering.values())
 
         for connection in self._server.connections:
@@ -73,9 +72,9 @@ class Port:
                 connection.force_close()
 
     async def aclose(self) -> None:
-        """Stop listening and end every connection, whatever it waits for."""
+        """Stop listening and end every connection, including those that wait."""
         self._stop()
-        await asyncio.gather(*self._accepted, return_exceptions=True)
+        await asyncio.gather(*self._accepting, return_exceptions=True)
         answering = list(self._answering)
 
         for task in answering:
@@ -84,53 +83,49 @@ class Port:
         await asyncio.gather(*answering, return_exceptions=True)
         self._abort_writing()
         self._server.pre_shutdown()
-        await self._server.shutdown(_SHUTDOWN_SECONDS)
-        # Transports close their sockets in the turn after they are told to.
+        await self._server.shutdown(SHUTDOWN_TIMEOUT)
+        # A transport closes its socket in the loop's iteration after `close`, and that of an aborted one follows.
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 
-    def _bound(self) -> socket.socket:
+    def _bind(self) -> socket.socket:
         bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.setblocking(False)
 
         try:
-            bound.bind((_HOST, self._number))
+            bound.bind((HOST, self._port))
         except OSError:
             bound.close()
             raise
 
-        self._number = bound.getsockname()[1]
+        self._port = bound.getsockname()[1]
         return bound
 
-    def _new_server(self) -> Server:
-        from aiohttp.web import Server
-
-        return Server(self._tracked, access_log=None)
-
     def _stop(self) -> None:
-        if self._is_accepting:
+        if self._is_listening:
             self._loop.remove_reader(self._socket)
 
-        self._is_accepting = False
+        self._is_listening = False
         self._socket.close()
 
-    def _take_connections(self) -> None:
+    def _accept(self) -> None:
         while True:
             try:
                 connection, _ = self._socket.accept()
             except OSError:
-                # Nobody is waiting any more, or the one who was has left.
+                # No connection is waiting, or the one that was has been closed.
                 return
 
             connection.setblocking(False)
-            task = self._loop.create_task(self._loop.connect_accepted_socket(self._server, connection))
-            self._accepted.add(task)
-            task.add_done_callback(self._accepted.discard)
+            task: asyncio.Task[object] = self._loop.create_task(
+                self._loop.connect_accepted_socket(self._server, connection)
+            )
+            self._accepting.add(task)
+            task.add_done_callback(self._accepting.discard)
 
-    async def _tracked(self, request: BaseRequest) -> StreamResponse:
-        """Answer a request, known to `aclose` and `refuse` as long as it takes."""
-        task = cast("asyncio.Task[Any]", asyncio.current_task())
+    async def _handle(self, request: BaseRequest) -> StreamResponse:
+        task = cast("asyncio.Task[object]", asyncio.current_task())
         self._answering[task] = request.protocol
 
         try:
@@ -139,7 +134,7 @@ class Port:
             del self._answering[task]
 
     def _abort_writing(self) -> None:
-        """Give up what a client does not read, for a transport closes only when it has written everything."""
+        """Abort connections whose client does not read, since a transport closes only after writing everything."""
         for connection in self._server.connections:
             transport = connection.transport
 
@@ -147,148 +142,8 @@ class Port:
                 transport.abort()
 
 
-class Wire:
-    """The connection of a request."""
-
-    def __init__(self, request: BaseRequest) -> None:
-        self._transport: Any = request.transport
-
-    @property
-    def is_closed(self) -> bool:
-        """Say whether the client has gone, or we have."""
-        return self._transport is None or self._transport.is_closing()
-
-    def write(self, data: bytes) -> None:
-        """Send bytes as they are."""
-        if not self.is_closed:
-            self._transport.write(data)
-
-    def write_head(self, answer: Answer, *, length: int | None) -> None:
-        """Send the head of an answer, with any length or none; the connection ends after the body."""
-        announced = {} if length is None else {"Content-Length": str(length)}
-        lines = [
-            f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}",
-            *(f"{name}: {value}" for name, value in {**answer.headers, **announced, "Connection": "close"}.items()),
-        ]
-        self.write("\r\n".join([*lines, "", ""]).encode())
-
-    def close(self) -> None:
-        """End the connection in good order: what was written arrives, then the end."""
-        if not self.is_closed:
-            self._transport.close()
-
-    async def reset(self) -> None:
-        """End the connection at once, so that the client sees a reset."""
-        if self.is_closed:
-            return
-
-        # With a linger time of zero the system sends RST instead of FIN.
-        connection = self._transport.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._transport.abort()
-        # The socket is closed in the next turn of the loop.
-        await asyncio.sleep(0)
-
-
-_ENDLESS_CHUNK = bytes(64 * 1024)
-
-Broken = Callable[[Wire, Answer, Fault], Awaitable[None]]
-
-
-async def deliver(
-    request: BaseRequest, answer: Answer, fault: Fault | None, released: Callable[[], Awaitable[None]]
-) -> StreamResponse:
-    """Send an answer, or what a fault makes of it.
-
-    Args:
-        request: The request to answer.
-        answer: What would be sent if nothing went wrong.
-        fault: What goes wrong, if anything does.
-        released: Waits for the box to release what hangs.
-    """
-    from aiohttp.web import Response
-
-    if fault is not None:
-        answer = spoiled(answer, fault)
-
-        if fault.kind == "hang":
-            await released()
-        elif fault.kind == "endless":
-            return await _endless(request, answer)
-        elif fault.kind in _BROKEN:
-            # The connection is over after this, and aiohttp notices that when it gets to the response.
-            await _BROKEN[fault.kind](Wire(request), answer, fault)
-
-    return Response(status=answer.status, body=answer.body, headers=answer.headers)
-
-
-async def _endless(request: BaseRequest, answer: Answer) -> StreamResponse:
-    from aiohttp.web import StreamResponse
-
-    response = StreamResponse(status=answer.status, headers=answer.headers)
-
-    try:
-        await response.prepare(request)
-        await response.write(answer.body)
-        while True:
-            await response.write(_ENDLESS_CHUNK)
-            # Writing to a fast reader never pauses, and others want their turn.
-            await asyncio.sleep(0)
-    except ConnectionError:
-        return response
-
-
-async def _reset_before_headers(wire: Wire, _answer: Answer, _fault: Fault) -> None:
-    await wire.reset()
-
-
-async def _reset_after_headers(wire: Wire, answer: Answer, _fault: Fault) -> None:
-    wire.write_head(answer, length=len(answer.body))
-    await wire.reset()
-
-
-async def _close_after_body(wire: Wire, _answer: Answer, _fault: Fault) -> None:
-    wire.close()
-
-
-async def _cut_with_length(wire: Wire, answer: Answer, _fault: Fault) -> None:
-    wire.write_head(answer, length=len(answer.body))
-    wire.write(answer.body[: len(answer.body) // 2])
-    wire.close()
-
-
-async def _cut_without_length(wire: Wire, answer: Answer, _fault: Fault) -> None:
-    wire.write_head(answer, length=None)
-    wire.write(answer.body[: len(answer.body) // 2])
-    wire.close()
-
-
-async def _drip(wire: Wire, answer: Answer, fault: Fault) -> None:
-    wire.write_head(answer, length=len(answer.body))
-
-    for byte in answer.body:
-        if wire.is_closed:
-            break
-
-        wire.write(bytes((byte,)))
-        await asyncio.sleep(fault.interval)
-
-    wire.close()
-
-
-_BROKEN: dict[str, Broken] = {
-    "reset_before_headers": _reset_before_headers,
-    "reset_after_headers": _reset_after_headers,
-    "close_after_body": _close_after_body,
-    "cut_with_length": _cut_with_length,
-    "cut": _cut_with_length,
-    "cut_without_length": _cut_without_length,
-    "drip": _drip,
-}
-
-
-async def receive(request: BaseRequest) -> Arrival | None:
-    """Read a request to its end, or give `None` when its client leaves before that."""
+async def receive(request: BaseRequest) -> RecordedRequest | None:
+    """Read a request completely; return `None` if its client disconnects before that."""
     from aiohttp.web import RequestPayloadError
 
     if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
@@ -299,23 +154,134 @@ async def receive(request: BaseRequest) -> Arrival | None:
     except (ConnectionError, RequestPayloadError):
         return None
 
-    found = match(request.method, request.path)
-    return Arrival(
-        operation=found[0].operation if found else f"{request.method} {request.path}",
+    content_type = request.headers.get("Content-Type", "")
+    is_multipart = content_type.lower().startswith("multipart/")
+    matched = match(request.method, request.path)
+    return RecordedRequest(
+        operation=matched[0].operation if matched else f"{request.method} {request.path}",
         method=request.method,
         path=request.path,
         headers=request.headers,
+        parts=parse_parts(body, content_type) if is_multipart else (),
+        json=parse_json(body) if body and not is_multipart else None,
         query=list(request.query.items()),
-        **_content(request.headers.get("Content-Type", ""), body),
     )
 
 
-def _content(content_type: str, body: bytes) -> dict[str, Any]:
-    if not content_type.lower().startswith("multipart/"):
-        return {"json": parse_json(body) if body else None}
+async def deliver(
+    request: BaseRequest, reply: Reply, fault: Fault | None, released: Callable[[], Awaitable[None]]
+) -> StreamResponse:
+    """Send a reply, as the fault changes it.
+
+    Args:
+        request: The request to answer.
+        reply: The reply without the fault.
+        fault: The fault, if any.
+        released: Waits until the sandbox releases hanging replies.
+    """
+    from aiohttp.web import Response
+
+    if fault is not None:
+        reply = corrupted(reply, fault)
+
+        if fault.kind == "hang":
+            await released()
+        elif fault.kind == "endless":
+            return await _send_endless(request, reply)
+        else:
+            # Some faults end the connection here; aiohttp notices that when it gets to the response.
+            await RawConnection(request).break_off(reply, fault)
+
+    return Response(status=reply.status, body=reply.body, headers=reply.headers)
+
+
+async def _send_endless(request: BaseRequest, reply: Reply) -> StreamResponse:
+    from aiohttp.web import StreamResponse
+
+    response = StreamResponse(status=reply.status, headers=reply.headers)
 
     try:
-        return {"parts": parse_parts(body, boundary_of(content_type) or "")}
-    except ValueError:
-        # The contract will find every required field missing.
-        return {}
+        await response.prepare(request)
+        await response.write(reply.body)
+        while True:
+            await response.write(ENDLESS_CHUNK)
+            # Writing to a fast reader never suspends, so let other tasks run.
+            await asyncio.sleep(0)
+    except ConnectionError:
+        return response
+
+
+class RawConnection:
+    """The connection of a request, for replies that aiohttp would not send."""
+
+    def __init__(self, request: BaseRequest) -> None:
+        self._transport = request.transport
+
+    async def break_off(self, reply: Reply, fault: Fault) -> None:
+        """Send the part of a reply that a fault lets through, and end the connection; other faults change nothing."""
+        half = reply.body[: len(reply.body) // 2]
+
+        match fault.kind:
+            case "reset_before_headers":
+                await self._reset()
+            case "reset_after_headers":
+                self._write_head(reply, length=len(reply.body))
+                await self._reset()
+            case "close_after_body":
+                self._close()
+            case "cut_with_length" | "cut":
+                self._write_head(reply, length=len(reply.body))
+                self._write(half)
+                self._close()
+            case "cut_without_length":
+                self._write_head(reply, length=None)
+                self._write(half)
+                self._close()
+            case "drip":
+                await self._drip(reply, fault.interval)
+            case _:
+                pass
+
+    @property
+    def _is_closed(self) -> bool:
+        return self._transport is None or self._transport.is_closing()
+
+    def _write_head(self, reply: Reply, *, length: int | None) -> None:
+        announced = {} if length is None else {"Content-Length": str(length)}
+        headers = {**reply.headers, **announced, "Connection": "close"}
+        lines = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        self._write("\r\n".join([*lines, "", ""]).encode())
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None and not self._is_closed:
+            self._transport.write(data)
+
+    async def _drip(self, reply: Reply, interval: float) -> None:
+        self._write_head(reply, length=len(reply.body))
+
+        for byte in reply.body:
+            if self._is_closed:
+                break
+
+            self._write(bytes((byte,)))
+            await asyncio.sleep(interval)
+
+        self._close()
+
+    def _close(self) -> None:
+        """Close the connection after everything was sent."""
+        if self._transport is not None:
+            self._transport.close()
+
+    async def _reset(self) -> None:
+        """Close the connection at once, so that the client receives a reset."""
+        if self._transport is None or self._is_closed:
+            return
+
+        # With a linger time of zero the system sends RST instead of FIN.
+        connection = self._transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._transport.abort()
+        # The socket is closed in the next iteration of the loop.
+        await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""All that a box knows, from one reset to the next."""
+"""State of a sandbox between two resets, and the condition that tasks wait on."""
 
 from __future__ import annotations
 
@@ -6,50 +6,53 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from decimal import Decimal
+from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import evolve, frozen
 
 from ideogram_async.sandbox.drawing import suffix_of
-from ideogram_async.sandbox.faults import Schedule
-from ideogram_async.sandbox.ledger import Ledger, Places
+from ideogram_async.sandbox.faults import FaultSchedule
+from ideogram_async.sandbox.ledger import Ledger, Slots
 from ideogram_async.sandbox.links import Links
-from ideogram_async.sandbox.recipe import Sketch
-from ideogram_async.sandbox.records import Arrival, ImageArrival
-from ideogram_async.sandbox.training import StoredDataset, StoredModel, stamp
+from ideogram_async.sandbox.recipe import Recipe
+from ideogram_async.sandbox.records import RecordedImageRequest, RecordedRequest
 
-__all__ = ["Latency", "Options", "State", "Watch", "call_in"]
+if TYPE_CHECKING:
+    from ideogram_async.sandbox.training import StoredDataset, StoredModel
 
-Latency = float | tuple[float, float] | Callable[[], float]
+Latency: TypeAlias = float | tuple[float, float] | Callable[[], float]
 
 
 @frozen
 class Options:
-    """How a box was asked to behave."""
+    """The arguments of a sandbox."""
 
-    max_in_flight: int = 10
-    latency: Latency = 0.0
-    seed: int = 0
-    balance_usd: Decimal | None = None
-    link_lifetime: float = 86400.0
-    image_format: str = "PNG"
-    port: int = 0
+    max_in_flight: int
+    latency: Latency
+    seed: int
+    balance_usd: Decimal | None
+    link_lifetime: float
+    image_format: str
+    port: int
 
 
 class State:
-    """What a box remembers; `reset` replaces it, and work that is under way goes on with the old one."""
+    """Everything that `reset` replaces; calls in flight finish with the state in which they began."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, condition: Condition, image_url: str = "") -> None:
         self.options = options
-        self.image_url = ""
+        self.condition = condition
+        self.image_url = image_url
         self.ledger = Ledger(options.balance_usd)
-        self.places = Places(options.max_in_flight)
-        self.schedule = Schedule()
+        self.slots = Slots(options.max_in_flight)
+        self.schedule = FaultSchedule()
         self.links = Links()
-        self.requests: list[Arrival] = []
-        self.image_requests: list[ImageArrival] = []
+        self.requests: list[RecordedRequest] = []
+        self.image_requests: list[RecordedImageRequest] = []
         self.leaked_keys: list[tuple[str, str]] = []
         self.datasets: dict[str, StoredDataset] = {}
         self.models: dict[str, StoredModel] = {}
@@ -58,29 +61,29 @@ class State:
         self.busy = 0
         self._advanced = 0.0
         self._seeds = random.Random(options.seed)
-        # Latencies have numbers of their own, so that they do not change the seeds.
+        # Separate from the seeds, so that latencies do not change them.
         self._latencies = random.Random(options.seed)
 
     @property
     def now(self) -> float:
-        """Give the box's time: the machine's, plus what was advanced."""
+        """The sandbox's time: the machine's, plus the seconds that were advanced."""
         return time.time() + self._advanced
 
     @property
     def created(self) -> str:
-        """Write the box's time as the answers do."""
-        return stamp(self.now)
+        """The sandbox's time, in the format of the replies."""
+        return format_time(self.now)
 
     def advance(self, seconds: float) -> None:
-        """Let time pass."""
+        """Move the clock forward."""
         self._advanced += seconds
 
     def new_seed(self) -> int:
-        """Draw a seed for a request that brought none."""
+        """Return a seed for a request without one."""
         return self._seeds.randrange(2**31)
 
     def new_latency(self) -> float:
-        """Say how many seconds the next work takes."""
+        """Return how many seconds the next call takes."""
         latency = self.options.latency
 
         if callable(latency):
@@ -88,40 +91,51 @@ class State:
 
         return self._latencies.uniform(*latency) if isinstance(latency, tuple) else latency
 
-    def link(self, sketch: Sketch) -> str:
-        """Keep an image and give its link."""
+    def link(self, recipe: Recipe) -> str:
+        """Register an image and return its link."""
         return self.links.add(
-            sketch,
+            recipe,
             origin=self.image_url,
-            suffix=suffix_of(sketch, self.options.image_format),
+            suffix=suffix_of(recipe, self.options.image_format),
             expires_at=int(self.now + self.options.link_lifetime),
         )
 
-    def record(self, arrival: Arrival) -> int:
-        """Write a request down and give its number."""
-        self.requests.append(arrival)
+    def record(self, request: RecordedRequest) -> int:
+        """Append a request to the record and return its number."""
+        self.requests.append(request)
         return len(self.requests) - 1
 
-    def conclude(self, number: int, status: int) -> None:
-        """Add to a request how it was answered."""
+    def record_status(self, number: int, status: int) -> None:
+        """Add the status of the reply to a recorded request."""
         self.requests[number] = evolve(self.requests[number], status=status)
 
+    def release(self) -> None:
+        """Let held calls finish and hanging replies go out."""
+        self.is_held = False
+        self.releases += 1
+        self.condition.notify()
 
-class Watch:
-    """Conditions that tasks wait for; `notify` looks which of them hold now."""
+    def next_release(self) -> Callable[[], Awaitable[None]]:
+        """Return a function that waits for a release later than this moment."""
+        releases = self.releases
+        return lambda: self.condition.wait_for(lambda: self.releases > releases)
+
+
+class Condition:
+    """A condition variable for tasks of any event loop; `notify` wakes those whose predicate holds."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: dict[asyncio.Future[None], Callable[[], bool]] = {}
 
-    async def until(self, condition: Callable[[], bool]) -> None:
-        """Return when the condition holds; at once if it holds already."""
+    async def wait_for(self, predicate: Callable[[], bool]) -> None:
+        """Wait until the predicate holds; return at once if it holds already."""
         with self._lock:
-            if condition():
+            if predicate():
                 return
 
             future = asyncio.get_running_loop().create_future()
-            self._waiting[future] = condition
+            self._waiting[future] = predicate
 
         try:
             await future
@@ -130,15 +144,15 @@ class Watch:
                 self._waiting.pop(future, None)
 
     def notify(self) -> None:
-        """Wake whoever waits for something that is true now; safe from any thread."""
+        """Wake every task whose predicate holds; safe from any thread."""
         with self._lock:
-            due = [future for future, condition in self._waiting.items() if condition()]
+            due = [future for future, predicate in self._waiting.items() if predicate()]
 
             for future in due:
                 del self._waiting[future]
 
         for future in due:
-            # A loop that was closed meanwhile has nobody left to wake.
+            # The loop may have been closed in the meantime.
             with suppress(RuntimeError):
                 future.get_loop().call_soon_threadsafe(_finish, future)
 
@@ -149,16 +163,16 @@ def _finish(future: asyncio.Future[None]) -> None:
 
 
 def call_in(loop: asyncio.AbstractEventLoop, action: Callable[[], None]) -> None:
-    """Call a function where a loop runs, and return when that is done."""
-    # A loop that stands still is waited for by nobody but the caller.
-    if not loop.is_running() or _is_running_here(loop):
-        action()
-        return
+    """Call a function in the thread of a loop and wait until it returns."""
 
     async def act() -> None:
         action()
 
-    asyncio.run_coroutine_threadsafe(act(), loop).result()
+    # A loop that is not running executes nothing but what the caller executes.
+    if not loop.is_running() or _is_running_here(loop):
+        action()
+    else:
+        asyncio.run_coroutine_threadsafe(act(), loop).result()
 
 
 def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
@@ -166,3 +180,8 @@ def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
         return asyncio.get_running_loop() is loop
     except RuntimeError:
         return False
+
+
+def format_time(seconds: float) -> str:
+    """Format a time, in Unix seconds, as the replies do."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""Run a box beside the program, for code that has no event loop or several."""
+"""A sandbox in a thread of its own, for code that has no event loop or several."""
 
 from __future__ import annotations
 
@@ -15,26 +15,31 @@ __all__ = ["running_in_thread"]
 
 
 @contextmanager
-def running_in_thread(box: Sandbox) -> Generator[Sandbox]:
-    """Run a box in a thread and an event loop of its own; leaving the block closes it."""
+def running_in_thread(sandbox: Sandbox) -> Generator[Sandbox]:
+    """Run a sandbox in a thread with its own event loop; leaving the block closes it.
+
+    Raises:
+        ImportError: If Pillow is not installed.
+        OSError: If the port is in use.
+    """
     started: Future[Callable[[], object]] = Future()
-    thread = threading.Thread(target=_serve, args=(box, started), name="ideogram-sandbox", daemon=True)
+    thread = threading.Thread(target=_serve, args=(sandbox, started), name="ideogram-sandbox", daemon=True)
     thread.start()
 
     try:
-        leave = started.result()
+        stop = started.result()
 
         try:
-            yield box
+            yield sandbox
         finally:
-            leave()
+            stop()
     finally:
         thread.join()
 
 
-def _serve(box: Sandbox, started: Future[Callable[[], object]]) -> None:
+def _serve(sandbox: Sandbox, started: Future[Callable[[], object]]) -> None:
     try:
-        asyncio.run(_run(box, started))
+        asyncio.run(_run(sandbox, started))
     except Exception as error:
         if started.done():
             raise
@@ -42,10 +47,10 @@ def _serve(box: Sandbox, started: Future[Callable[[], object]]) -> None:
         started.set_exception(error)
 
 
-async def _run(box: Sandbox, started: Future[Callable[[], object]]) -> None:
-    leaving = asyncio.Event()
+async def _run(sandbox: Sandbox, started: Future[Callable[[], object]]) -> None:
+    stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    async with box:
-        started.set_result(partial(loop.call_soon_threadsafe, leaving.set))
-        await leaving.wait()
+    async with sandbox:
+        started.set_result(partial(loop.call_soon_threadsafe, stopping.set))
+        await stopping.wait()

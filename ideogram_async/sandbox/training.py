@@ -1,41 +1,31 @@
-"""Data sets: what is uploaded to train a model."""
+"""Datasets and custom models, and the operations on them."""
 
 from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
-from typing import Any
 
 from attrs import define, field, frozen
 
+from ideogram_async.sandbox.contract import Fields
 from ideogram_async.sandbox.links import new_id
-from ideogram_async.sandbox.records import Part
-from ideogram_async.sandbox.rules import MAX_BYTES, UNSAFE_FILE, look
+from ideogram_async.sandbox.records import JsonObject, Part
+from ideogram_async.sandbox.rules import MAX_BYTES, UNSAFE_FILE, read_image_info
+from ideogram_async.sandbox.state import State, format_time
 
-__all__ = [
-    "MAX_IMAGES",
-    "MIN_IMAGES",
-    "TRAINING_SECONDS",
-    "StoredDataset",
-    "StoredFile",
-    "StoredModel",
-    "stamp",
-    "upload",
-]
-
-MAX_IMAGES = 100
-
-"""How many images a data set may hold."""
-
-_MAX_CAPTION = 10_000
+MIN_IMAGES = 15  # of a dataset, for a training
+MAX_IMAGES = 100  # of a dataset
+MAX_CAPTION = 10_000  # characters
+# From the creation of a model until it is trained, and until it is completed, by the sandbox's clock.
+CREATING_SECONDS = 60.0
+TRAINING_SECONDS = 3600.0
 
 
 @define
 class StoredFile:
-    """An image of a data set, with its caption if one was uploaded."""
+    """An image of a dataset, with its caption if one was uploaded."""
 
     asset_id: str
     file_name: str
@@ -43,19 +33,19 @@ class StoredFile:
     caption: str | None = None
 
     @property
-    def asset(self) -> dict[str, str]:
-        """Name the image as the service does."""
+    def asset(self) -> JsonObject:
+        """The identifier of the image."""
         return {"asset_type": "UPLOAD", "asset_id": self.asset_id}
 
-    def as_json(self) -> dict[str, Any]:
-        """Describe the file."""
+    def to_json(self) -> JsonObject:
+        """Return the file as the service describes it."""
         caption = {} if self.caption is None else {"caption": self.caption}
         return {"file_name": self.file_name, "file_size_bytes": self.size, **caption}
 
 
 @define
 class StoredDataset:
-    """A data set and its images."""
+    """A dataset and its images."""
 
     name: str
     created: str
@@ -63,70 +53,132 @@ class StoredDataset:
     files: list[StoredFile] = field(factory=list[StoredFile])
     model_ids: list[str] = field(factory=list[str])
 
-    def as_json(self) -> dict[str, Any]:
-        """Describe the data set; its first image is the cover."""
-        cover = {"cover_asset_identifier": self.files[0].asset} if self.files else {}
+    def to_json(self) -> JsonObject:
+        """Return the dataset as the service describes it; its first image is the cover."""
         return {
             "dataset_id": self.dataset_id,
             "name": self.name,
             "user_id": "sandbox",
             "creation_time": self.created,
-            **cover,
-        }
-
-    def details(self) -> dict[str, Any]:
-        """Describe the data set with its files and models."""
-        return {
-            "dataset": self.as_json(),
-            "file_count": len(self.files),
-            "files": [file.as_json() for file in self.files],
-            "custom_model_ids": list(self.model_ids),
+            **({"cover_asset_identifier": self.files[0].asset} if self.files else {}),
         }
 
 
 @frozen
-class _Item:
-    """One file that was uploaded, alone or in an archive; its body is `None` when it is too large to unpack."""
+class StoredModel:
+    """A custom model; its status follows from its age."""
 
     name: str
-    body: bytes | None
+    dataset_id: str
+    created_at: float
+    model_id: str = field(factory=new_id)
 
     @property
-    def stem(self) -> str:
-        return PurePosixPath(self.name).stem
+    def uri(self) -> str:
+        """The URI by which a completed model generates."""
+        return f"model/{self.name.replace(' ', '-').lower()}-{self.model_id}/version/1"
 
-    @property
-    def is_caption(self) -> bool:
-        return self.name.lower().endswith(".txt")
+    def status(self, now: float) -> str:
+        """Return the training status."""
+        age = now - self.created_at
+
+        if age < CREATING_SECONDS:
+            return "CREATING"
+
+        return "TRAINING" if age < TRAINING_SECONDS else "COMPLETED"
+
+    def is_ready(self, now: float) -> bool:
+        """Return whether the model can generate."""
+        return self.status(now) == "COMPLETED"
+
+    def to_json(self, now: float) -> JsonObject:
+        """Return the model as the service describes it."""
+        updates = [self.created_at + seconds for seconds in (0.0, CREATING_SECONDS, TRAINING_SECONDS)]
+        return {
+            "model_id": self.model_id,
+            "custom_model_uri": self.uri if self.is_ready(now) else None,
+            "name": self.name,
+            "status": self.status(now),
+            "dataset_id": self.dataset_id,
+            "creation_time": format_time(self.created_at),
+            "last_update_time": format_time(max(update for update in updates if update <= now)),
+            "is_available_for_generation": self.is_ready(now),
+            "is_owned": True,
+        }
 
 
-class _FailedError(Exception):
-    def __init__(self, name: str, reason: str) -> None:
-        super().__init__(reason)
-        self.outcome = {"file_name": name, "failure_reason": reason}
+def create_dataset(state: State, fields: Fields) -> JsonObject:
+    """Create an empty dataset."""
+    dataset = StoredDataset(fields["name"], state.created)
+    state.datasets[dataset.dataset_id] = dataset
+    return dataset.to_json()
 
 
-def upload(dataset: StoredDataset, parts: Iterable[Part]) -> dict[str, Any]:
-    """Take files into a data set, each for itself, and say what became of them.
+def list_datasets(state: State, _fields: Fields) -> JsonObject:
+    """List all datasets."""
+    return {"datasets": [dataset.to_json() for dataset in state.datasets.values()]}
 
-    Captions are no assets: a good one is counted nowhere, a bad one is a failure.
+
+def get_dataset(state: State, fields: Fields) -> JsonObject:
+    """Describe a dataset with its files and models."""
+    dataset = state.datasets[fields["dataset_id"]]
+    return {
+        "dataset": dataset.to_json(),
+        "file_count": len(dataset.files),
+        "files": [file.to_json() for file in dataset.files],
+        "custom_model_ids": list(dataset.model_ids),
+    }
+
+
+def train_model(state: State, fields: Fields) -> JsonObject:
+    """Create a model of a dataset."""
+    dataset = state.datasets[fields["dataset_id"]]
+    model = StoredModel(fields["model_name"], dataset.dataset_id, state.now)
+    state.models[model.model_id] = model
+    dataset.model_ids.append(model.model_id)
+    return {
+        "model_id": model.model_id,
+        "dataset_id": dataset.dataset_id,
+        "training_status": model.status(state.now),
+        "model_name": model.name,
+    }
+
+
+def list_models(state: State, fields: Fields) -> JsonObject:
+    """List the models, by scope and status."""
+    # Every model of a sandbox is the user's own; none is shared.
+    models = [] if fields.get("scope") == "shared" else [model.to_json(state.now) for model in state.models.values()]
+    statuses = fields.get("status")
+    return {"models": [model for model in models if not statuses or model["status"] in statuses]}
+
+
+def get_model(state: State, fields: Fields) -> JsonObject:
+    """Describe a model."""
+    return {"model": state.models[fields["model_id"]].to_json(state.now)}
+
+
+def upload_assets(state: State, fields: Fields) -> JsonObject:
+    """Add files to a dataset, each independently of the others.
+
+    Captions are not assets: a valid one is not counted, an invalid one is a failure.
     """
-    items: list[_Item] = []
+    dataset = state.datasets[fields["dataset_id"]]
+    uploads: list[_Upload] = []
     stored: list[StoredFile] = []
-    failures: list[dict[str, str]] = []
+    failures: list[JsonObject] = []
 
-    for part in parts:
+    for part in fields["files"]:
         try:
-            items.extend(_unpacked(part))
-        except _FailedError as failed:
-            failures.append(failed.outcome)
+            uploads.extend(_unpack(part))
+        except _UploadError as error:
+            failures.append(error.failure)
 
-    # Images first, so that a caption finds its image wherever it stood.
-    for item in sorted(items, key=lambda item: item.is_caption):
+    # Images first, so that a caption finds its image in whichever order they were sent.
+    for upload in sorted(uploads, key=lambda upload: upload.is_caption):
         try:
-            stored.extend(_take(dataset, item))
-        except _FailedError as failed:
-            failures.append(failed.outcome)
+            stored.extend(_store(dataset, upload))
+        except _UploadError as error:
+            failures.append(error.failure)
 
     return {
         "total_count": len(stored) + len(failures),
@@ -137,18 +189,36 @@ def upload(dataset: StoredDataset, parts: Iterable[Part]) -> dict[str, Any]:
     }
 
 
-def _unpacked(part: Part) -> Iterator[_Item]:
+@frozen
+class _Upload:
+    """One file, sent alone or in an archive; its body is `None` if it is too large to unpack."""
+
+    name: str
+    body: bytes | None
+
+    @property
+    def is_caption(self) -> bool:
+        return self.name.lower().endswith(".txt")
+
+
+class _UploadError(Exception):
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(reason)
+        self.failure: JsonObject = {"file_name": name, "failure_reason": reason}
+
+
+def _unpack(part: Part) -> Iterator[_Upload]:
     name = part.filename or ""
 
     if not name.lower().endswith(".zip"):
-        yield _Item(name, part.body)
+        yield _Upload(name, part.body)
         return
 
     try:
         with zipfile.ZipFile(io.BytesIO(part.body)) as archive:
-            yield from [_member(archive, info) for info in archive.infolist() if _is_content(info)]
+            yield from [_unpack_member(archive, info) for info in archive.infolist() if _is_content(info)]
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
-        raise _FailedError(name, "INVALID_ZIP") from error
+        raise _UploadError(name, "INVALID_ZIP") from error
 
 
 def _is_content(info: zipfile.ZipInfo) -> bool:
@@ -156,101 +226,54 @@ def _is_content(info: zipfile.ZipInfo) -> bool:
     return not info.is_dir() and not path.name.startswith(".") and "__MACOSX" not in path.parts
 
 
-def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Item:
+def _unpack_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Upload:
     with archive.open(info) as member:
-        # A small archive can hold endless zeros, and its own word on sizes is not to be trusted.
+        # A small archive can expand without bounds, and the sizes in its directory may be false.
         body = member.read(MAX_BYTES + 1)
 
-    return _Item(PurePosixPath(info.filename).name, body if len(body) <= MAX_BYTES else None)
+    return _Upload(PurePosixPath(info.filename).name, body if len(body) <= MAX_BYTES else None)
 
 
-def _take(dataset: StoredDataset, item: _Item) -> list[StoredFile]:
-    if item.body is None or len(item.body) > MAX_BYTES:
-        raise _FailedError(item.name, "FILE_TOO_LARGE")
-    if item.is_caption:
-        _attach(dataset, item, item.body)
+def _store(dataset: StoredDataset, upload: _Upload) -> list[StoredFile]:
+    if upload.body is None or len(upload.body) > MAX_BYTES:
+        raise _UploadError(upload.name, "FILE_TOO_LARGE")
+    if upload.is_caption:
+        _store_caption(dataset, upload.name, upload.body)
         return []
-    if UNSAFE_FILE in item.name:
-        raise _FailedError(item.name, "FAILED_SAFETY_CHECK")
-    if look(item.body) is None:
-        raise _FailedError(item.name, "INVALID_IMAGE")
+    if UNSAFE_FILE in upload.name:
+        raise _UploadError(upload.name, "FAILED_SAFETY_CHECK")
+    if read_image_info(upload.body) is None:
+        raise _UploadError(upload.name, "INVALID_IMAGE")
     if len(dataset.files) >= MAX_IMAGES:
-        raise _FailedError(item.name, "TOO_MANY_IMAGES")
+        raise _UploadError(upload.name, "TOO_MANY_IMAGES")
 
-    dataset.files.append(StoredFile(new_id(), item.name, len(item.body)))
+    dataset.files.append(StoredFile(new_id(), upload.name, len(upload.body)))
     return dataset.files[-1:]
 
 
-def _attach(dataset: StoredDataset, caption: _Item, body: bytes) -> None:
-    """Give a caption to the images with its stem."""
+def _store_caption(dataset: StoredDataset, name: str, body: bytes) -> None:
+    """Set the caption of the images with the same stem."""
+    stem = PurePosixPath(name).stem
+    images = [file for file in dataset.files if PurePosixPath(file.file_name).stem == stem]
+
     try:
-        text = body.decode("utf-8")
+        caption = body.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise _FailedError(caption.name, "INVALID_CAPTION") from error
+        raise _UploadError(name, "INVALID_CAPTION") from error
 
-    images = [file for file in dataset.files if PurePosixPath(file.file_name).stem == caption.stem]
-
-    if not images or not text.strip() or len(text) > _MAX_CAPTION:
-        raise _FailedError(caption.name, "INVALID_CAPTION")
+    if not images or not caption.strip() or len(caption) > MAX_CAPTION:
+        raise _UploadError(name, "INVALID_CAPTION")
 
     for image in images:
-        image.caption = text
+        image.caption = caption
 
 
-MIN_IMAGES = 15
-
-"""How many images a training needs."""
-
-TRAINING_SECONDS = 3600.0
-
-"""How long a model takes from its creation to its completion, by the box's clock."""
-
-_CREATING_SECONDS = 60.0
-
-
-@frozen
-class StoredModel:
-    """A model; its status follows from its age."""
-
-    name: str
-    dataset_id: str
-    created_at: float
-    model_id: str = field(factory=new_id)
-
-    @property
-    def uri(self) -> str:
-        """Give the name under which the model generates once it is completed."""
-        return f"model/{self.name.replace(' ', '-').lower()}-{self.model_id}/version/1"
-
-    def status(self, now: float) -> str:
-        """Say how far the training is."""
-        age = now - self.created_at
-
-        if age < _CREATING_SECONDS:
-            return "CREATING"
-
-        return "TRAINING" if age < TRAINING_SECONDS else "COMPLETED"
-
-    def is_ready(self, now: float) -> bool:
-        """Say whether the model can generate."""
-        return self.status(now) == "COMPLETED"
-
-    def as_json(self, now: float) -> dict[str, Any]:
-        """Describe the model."""
-        steps = [self.created_at + seconds for seconds in (0.0, _CREATING_SECONDS, TRAINING_SECONDS)]
-        return {
-            "model_id": self.model_id,
-            "custom_model_uri": self.uri if self.is_ready(now) else None,
-            "name": self.name,
-            "status": self.status(now),
-            "dataset_id": self.dataset_id,
-            "creation_time": stamp(self.created_at),
-            "last_update_time": stamp(max(step for step in steps if step <= now)),
-            "is_available_for_generation": self.is_ready(now),
-            "is_owned": True,
-        }
-
-
-def stamp(at: float) -> str:
-    """Write a moment as the service does."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+OPERATIONS: dict[str, Callable[[State, Fields], JsonObject]] = {
+    "GET /datasets": list_datasets,
+    "POST /datasets": create_dataset,
+    "GET /datasets/{dataset_id}": get_dataset,
+    "POST /datasets/{dataset_id}/upload_assets": upload_assets,
+    "POST /v1/ideogram-v3/train-model": train_model,
+    "GET /models": list_models,
+    "GET /models/{model_id}": get_model,
+}

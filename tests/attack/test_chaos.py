@@ -24,7 +24,7 @@ from ideogram_async import Billed, DownloadError, Ideogram, IdeogramError, Retry
 from ideogram_async.events import Event, Failed
 from ideogram_async.sandbox import Fault, Sandbox
 from ideogram_async.sandbox.ledger import fingerprint
-from ideogram_async.sandbox.records import Arrival
+from ideogram_async.sandbox.records import RecordedRequest
 
 CALLS = 120
 FAULTS = (
@@ -109,7 +109,7 @@ class Run:
         return {_name_in(arrival) for arrival in self.box.requests if fingerprint(arrival) in billed}
 
 
-def _name_in(arrival: Arrival) -> str:
+def _name_in(arrival: RecordedRequest) -> str:
     found = re.search(r"call \d+", repr(arrival.json) + repr([part.body[-200:] for part in arrival.parts]))
     assert found
     return found[0]

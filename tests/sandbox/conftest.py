@@ -1,4 +1,4 @@
-"""A box, and a client that knows nothing but HTTP."""
+"""A sandbox, and a client that knows nothing but HTTP."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Answer:
 
 @frozen
 class Api:
-    """Calls a box; every call has a connection of its own."""
+    """Calls a sandbox; every call has a connection of its own."""
 
-    box: Sandbox
+    sandbox: Sandbox
     session: aiohttp.ClientSession
 
     async def form(self, path: str, fields: Sequence[tuple[str, Content]], *, key: str = "key") -> Answer:
@@ -53,7 +53,7 @@ class Api:
             else:
                 form.add_field(name, io.BytesIO(content[1]), filename=content[0], content_type="image/png")
 
-        return await self.call("POST", self.box.url + path, data=form, headers={"Api-Key": key})
+        return await self.call("POST", self.sandbox.url + path, data=form, headers={"Api-Key": key})
 
     async def generate(self, prompt: str = "a fox", **fields: str) -> Answer:
         """Ask for images."""
@@ -61,11 +61,11 @@ class Api:
 
     async def post(self, path: str, body: Any) -> Answer:
         """Send JSON."""
-        return await self.call("POST", self.box.url + path, json=body, headers={"Api-Key": "key"})
+        return await self.call("POST", self.sandbox.url + path, json=body, headers={"Api-Key": "key"})
 
     async def get(self, path: str, params: Sequence[tuple[str, str]] = ()) -> Answer:
         """Ask for something."""
-        return await self.call("GET", self.box.url + path, params=params, headers={"Api-Key": "key"})
+        return await self.call("GET", self.sandbox.url + path, params=params, headers={"Api-Key": "key"})
 
     async def image(self, url: str, **headers: str) -> Answer:
         """Fetch an image."""
@@ -77,10 +77,10 @@ class Api:
             return Answer(reply.status, reply.headers, await reply.read())
 
 
-def picture(size: tuple[int, int] = (64, 48), colour: str = "teal", *, file_format: str = "PNG") -> bytes:
-    """Make an image of one colour."""
+def picture(size: tuple[int, int] = (64, 48), color: str = "teal", *, file_format: str = "PNG") -> bytes:
+    """Make an image of one color."""
     buffer = io.BytesIO()
-    Image.new("RGB", size, colour).save(buffer, file_format)
+    Image.new("RGB", size, color).save(buffer, file_format)
     return buffer.getvalue()
 
 
@@ -94,16 +94,16 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 @pytest.fixture
-async def box() -> AsyncIterator[Sandbox]:
-    """Run a box in the loop of the test."""
-    async with Sandbox() as box:
-        yield box
+async def sandbox() -> AsyncIterator[Sandbox]:
+    """Run a sandbox in the loop of the test."""
+    async with Sandbox() as sandbox:
+        yield sandbox
 
 
 @pytest.fixture
-def api(box: Sandbox, session: aiohttp.ClientSession) -> Api:
-    """Give a client of the box."""
-    return Api(box, session)
+def api(sandbox: Sandbox, session: aiohttp.ClientSession) -> Api:
+    """Give a client of the sandbox."""
+    return Api(sandbox, session)
 
 
 @pytest.fixture
@@ -121,4 +121,4 @@ def make_picture() -> Any:
 @pytest.fixture
 def make_api(session: aiohttp.ClientSession) -> Any:
     """Give the function that makes clients of other boxes."""
-    return lambda box: Api(box, session)
+    return lambda sandbox: Api(sandbox, session)

@@ -57,20 +57,20 @@ def test_wrong_arguments(capsys, arguments):
 
 
 def test_fixture_is_new(ideogram_sandbox):
-    """The fixture gives a running box."""
+    """The fixture gives a running sandbox."""
     assert ideogram_sandbox.url.startswith("http://127.0.0.1:")
     assert [] == ideogram_sandbox.requests
 
 
 def test_client_fixture(monkeypatch, request):
-    """The client of the fixture is bound to the box of the test."""
+    """The client of the fixture is bound to the sandbox of the test."""
     import ideogram_async
 
     monkeypatch.setattr(ideogram_async, "Ideogram", lambda key, *, base_url: (key, base_url), raising=False)
 
-    box = request.getfixturevalue("ideogram_sandbox")
+    sandbox = request.getfixturevalue("ideogram_sandbox")
 
-    assert ("sandbox", box.url) == request.getfixturevalue("ideogram_client")
+    assert ("sandbox", sandbox.url) == request.getfixturevalue("ideogram_client")
 
 
 def test_plugin_is_light():

@@ -1,4 +1,4 @@
-"""The box can be directed and asked from anywhere, and leaves nothing behind."""
+"""The sandbox can be directed and asked from anywhere, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ async def call(session, url, **options):
         pass
 
 async def main():
-    box = Sandbox()
-    await box.start()
+    sandbox = Sandbox()
+    await sandbox.start()
     body = {"image_request": {"prompt": "a fox"}}
     async with aiohttp.ClientSession() as session:
-        async with session.post(box.url + "/generate", json=body, headers={"Api-Key": "key"}) as reply:
+        async with session.post(sandbox.url + "/generate", json=body, headers={"Api-Key": "key"}) as reply:
             link = (await reply.json())["data"][0]["url"]
-        box.fail(fault=Fault.hang)
-        box.fail(after=1, fault=Fault.drip(0.5))
-        box.fail("images", fault=Fault.endless)
-        tasks = [asyncio.create_task(call(session, box.url + "/generate", json=body)) for _ in range(2)]
-        await box.wait_for_requests(3)
-        box.hold()
-        tasks.append(asyncio.create_task(call(session, box.url + "/generate", json=body)))
-        await box.wait_for_requests(4)
+        sandbox.fail(fault=Fault.hang)
+        sandbox.fail(after=1, fault=Fault.drip(0.5))
+        sandbox.fail("images", fault=Fault.endless)
+        tasks = [asyncio.create_task(call(session, sandbox.url + "/generate", json=body)) for _ in range(2)]
+        await sandbox.wait_for_requests(3)
+        sandbox.hold()
+        tasks.append(asyncio.create_task(call(session, sandbox.url + "/generate", json=body)))
+        await sandbox.wait_for_requests(4)
         endless = await session.get(link)
         await endless.content.readany()
-        await box.aclose()
-        await box.aclose()
+        await sandbox.aclose()
+        await sandbox.aclose()
         await asyncio.gather(*tasks)
         endless.close()
     assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -54,32 +54,32 @@ def test_nothing_is_left():
 
 
 def test_three_loops_and_another_thread():
-    """One box in a thread serves one event loop after another, and obeys this thread at once."""
+    """One sandbox in a thread serves one event loop after another, and obeys this thread at once."""
     import aiohttp
 
-    async def generate(box: Sandbox) -> int:
+    async def generate(sandbox: Sandbox) -> int:
         form = aiohttp.FormData({"prompt": "a fox"}, default_to_multipart=True)
-        url = f"{box.url}/v1/ideogram-v3/generate"
+        url = f"{sandbox.url}/v1/ideogram-v3/generate"
         async with aiohttp.ClientSession() as session, session.post(url, data=form, headers={"Api-Key": "k"}) as reply:
-            await box.wait_for_requests(1)
-            await box.wait_idle()
+            await sandbox.wait_for_requests(1)
+            await sandbox.wait_idle()
             return reply.status
 
-    with running_in_thread(Sandbox()) as box:
-        statuses = [asyncio.run(generate(box))]
-        box.fail(fault=Fault.status(500))
-        statuses.append(asyncio.run(generate(box)))
-        box.fail(fault=Fault.refuse)
+    with running_in_thread(Sandbox()) as sandbox:
+        statuses = [asyncio.run(generate(sandbox))]
+        sandbox.fail(fault=Fault.status(500))
+        statuses.append(asyncio.run(generate(sandbox)))
+        sandbox.fail(fault=Fault.refuse)
         with pytest.raises(aiohttp.ClientConnectorError):
-            asyncio.run(generate(box))
-        box.release()
-        statuses.append(asyncio.run(generate(box)))
-        billed = box.ledger.billed_images
-        box.reset()
+            asyncio.run(generate(sandbox))
+        sandbox.release()
+        statuses.append(asyncio.run(generate(sandbox)))
+        billed = sandbox.ledger.billed_images
+        sandbox.reset()
 
         assert [200, 500, 200] == statuses
         assert 2 == billed
-        assert ([], 0) == (box.requests, box.ledger.billed_images)
+        assert ([], 0) == (sandbox.requests, sandbox.ledger.billed_images)
 
     assert "ideogram-sandbox" not in [thread.name for thread in threading.enumerate()]
 
@@ -88,64 +88,64 @@ def test_hold_from_another_thread():
     """Work held from this thread goes on when this thread releases it."""
     import aiohttp
 
-    async def generate(box: Sandbox) -> int:
+    async def generate(sandbox: Sandbox) -> int:
         body = {"image_request": {"prompt": "a fox"}}
-        url = f"{box.url}/generate"
+        url = f"{sandbox.url}/generate"
         async with aiohttp.ClientSession() as session:
             flying = asyncio.create_task(session.post(url, json=body, headers={"Api-Key": "k"}))
-            await box.wait_for_requests(1)
+            await sandbox.wait_for_requests(1)
             waiting = not flying.done()
-            await asyncio.to_thread(box.release)
+            await asyncio.to_thread(sandbox.release)
             async with await flying as reply:
                 return reply.status if waiting else 0
 
-    with running_in_thread(Sandbox()) as box:
-        box.hold()
+    with running_in_thread(Sandbox()) as sandbox:
+        sandbox.hold()
 
-        assert 200 == asyncio.run(generate(box))
+        assert 200 == asyncio.run(generate(sandbox))
 
 
-def test_thread_tells_what_went_wrong(box_port):
-    """A box that cannot start raises where it was asked for."""
-    with pytest.raises(OSError, match="in use"), running_in_thread(Sandbox(port=box_port)):
+def test_thread_tells_what_went_wrong(taken_port):
+    """A sandbox that cannot start raises where it was asked for."""
+    with pytest.raises(OSError, match="in use"), running_in_thread(Sandbox(port=taken_port)):
         pass
 
 
 @pytest.fixture
-def box_port():
+def taken_port():
     """Give a port that is taken."""
-    with running_in_thread(Sandbox()) as box:
-        yield int(box.url.rpartition(":")[2])
+    with running_in_thread(Sandbox()) as sandbox:
+        yield int(sandbox.url.rpartition(":")[2])
 
 
-async def test_reset_forgets(box, api):
+async def test_reset_forgets(sandbox, api):
     """A reset forgets everything, and work under way leaves no trace."""
     await api.post("/datasets", {"name": "Foxes"})
-    box.hold()
+    sandbox.hold()
     flying = asyncio.create_task(api.generate())
-    await box.wait_for_requests(2)
+    await sandbox.wait_for_requests(2)
 
-    box.reset()
+    sandbox.reset()
     answer = await flying
 
     assert 200 == answer.status
     assert ([], [], [], 0, 0) == (
-        box.requests,
-        box.image_requests,
-        box.leaked_keys,
-        box.peak_in_flight,
-        box.ledger.billed_images,
+        sandbox.requests,
+        sandbox.image_requests,
+        sandbox.leaked_keys,
+        sandbox.peak_in_flight,
+        sandbox.ledger.billed_images,
     )
     assert [] == (await api.get("/datasets")).json["datasets"]
 
 
-async def test_records(box, api, png):
+async def test_records(sandbox, api, png):
     """A record tells the operation, the exact parts, the headers in any case, and the query."""
     await api.form("/v1/remove-background", [("image", ("a fox.png", png))])
     await api.get("/models", [("status", "DRAFT"), ("status", "ERRORED")])
     await api.post("/datasets", {"name": "Foxes"})
 
-    form, query, body = box.requests
+    form, query, body = sandbox.requests
 
     assert "POST /v1/remove-background" == form.operation
     assert [("image", "a fox.png", "image/png", png)] == [
@@ -156,40 +156,40 @@ async def test_records(box, api, png):
     assert {"name": "Foxes"} == body.json
 
 
-async def test_a_cancelled_wait_leaves_nothing(box):
+async def test_a_cancelled_wait_leaves_nothing(sandbox):
     """Waiting for an arrival can be given up."""
-    waiting = asyncio.create_task(box.wait_for_requests(1))
+    waiting = asyncio.create_task(sandbox.wait_for_requests(1))
     await asyncio.sleep(0)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
 
-    assert {} == box._watch._waiting
+    assert {} == sandbox._condition._waiting
 
 
-def test_a_closed_loop_is_not_woken(box_thread):
+def test_a_closed_loop_is_not_woken(sandbox_in_thread):
     """Who waited in a loop that is gone is forgotten."""
     loop = asyncio.new_event_loop()
-    waiting = loop.create_task(box_thread.wait_for_requests(1))
+    waiting = loop.create_task(sandbox_in_thread.wait_for_requests(1))
     loop.run_until_complete(asyncio.sleep(0))
     loop.close()
-    box_thread._state.requests.append(None)
+    sandbox_in_thread._state.requests.append(None)
 
-    box_thread._watch.notify()
+    sandbox_in_thread._condition.notify()
 
-    assert {} == box_thread._watch._waiting
+    assert {} == sandbox_in_thread._condition._waiting
     waiting._log_destroy_pending = False
 
 
 @pytest.fixture
-def box_thread():
-    """Run a box in a thread."""
-    with running_in_thread(Sandbox()) as box:
-        yield box
+def sandbox_in_thread():
+    """Run a sandbox in a thread."""
+    with running_in_thread(Sandbox()) as sandbox:
+        yield sandbox
 
 
-async def test_lost_request(box, api):
+async def test_lost_request(sandbox, api):
     """A request that does not arrive whole is no request."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", int(box.url.rpartition(":")[2]))
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(sandbox.url.rpartition(":")[2]))
     writer.write(b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n")
     first = await reader.readline()
     writer.write(b"{")
@@ -198,31 +198,31 @@ async def test_lost_request(box, api):
     await api.get("/models")
 
     assert b"HTTP/1.1 100 Continue\r\n" == first
-    assert ["GET /models"] == [arrival.operation for arrival in box.requests]
+    assert ["GET /models"] == [arrival.operation for arrival in sandbox.requests]
 
 
 async def test_faults_before_the_start(make_api):
     """What was directed before the start holds from the start."""
-    box = Sandbox()
-    box.fail(fault=Fault.refuse)
-    closed = repr(box)
+    sandbox = Sandbox()
+    sandbox.fail(fault=Fault.refuse)
+    closed = repr(sandbox)
 
-    async with box:
+    async with sandbox:
         import aiohttp
 
         with pytest.raises(aiohttp.ClientConnectorError):
-            await make_api(box).generate()
-        box.release()
-        answer = await make_api(box).generate()
+            await make_api(sandbox).generate()
+        sandbox.release()
+        answer = await make_api(sandbox).generate()
 
     assert "closed" in closed
     assert 200 == answer.status
     with pytest.raises(RuntimeError, match="not running"):
-        box.url  # noqa: B018
+        sandbox.url  # noqa: B018
 
 
 async def test_pillow_is_asked_for(monkeypatch):
-    """Without Pillow the box says what to install."""
+    """Without Pillow the sandbox says what to install."""
     monkeypatch.setattr("ideogram_async.sandbox.sandbox.find_spec", lambda name: None)
 
     with pytest.raises(ImportError, match=r"ideogram-async\[sandbox\]"):

@@ -22,9 +22,9 @@ GENERATE = "POST /v1/ideogram-v3/generate"
         (Fault.cut_with_length, aiohttp.ClientPayloadError),
     ],
 )
-async def test_broken_connection(api, box, fault, error):
+async def test_broken_connection(api, sandbox, fault, error):
     """The connection breaks once; the work was done and is billed."""
-    box.fail(fault=fault)
+    sandbox.fail(fault=fault)
 
     with pytest.raises(error):
         await api.generate()
@@ -32,124 +32,124 @@ async def test_broken_connection(api, box, fault, error):
     again = await api.generate()
 
     assert 200 == again.status
-    assert 2 == box.ledger.billed_images
-    assert [200, 200] == [arrival.status for arrival in box.requests]
+    assert 2 == sandbox.ledger.billed_images
+    assert [200, 200] == [arrival.status for arrival in sandbox.requests]
 
 
-async def test_cut_without_length(api, box):
+async def test_cut_without_length(api, sandbox):
     """Half of the answer comes and nothing but its content tells."""
-    box.fail(fault=Fault.cut_without_length)
+    sandbox.fail(fault=Fault.cut_without_length)
 
     answer = await api.generate()
 
     assert "Content-Length" not in answer.headers
     with pytest.raises(json.JSONDecodeError):
         answer.json  # noqa: B018
-    assert 1 == box.ledger.billed_images
+    assert 1 == sandbox.ledger.billed_images
 
 
-async def test_refuse(api, box):
-    """The system itself refuses connections until the box is released; nothing arrives."""
-    box.fail(fault=Fault.refuse)
+async def test_refuse(api, sandbox):
+    """The system itself refuses connections until the sandbox is released; nothing arrives."""
+    sandbox.fail(fault=Fault.refuse)
 
     with pytest.raises(aiohttp.ClientConnectorError):
         await api.generate()
 
-    box.release()
+    sandbox.release()
 
     assert 200 == (await api.generate()).status
-    assert 1 == len(box.requests)
+    assert 1 == len(sandbox.requests)
 
 
-async def test_refuse_later(api, box):
+async def test_refuse_later(api, sandbox):
     """The port closes when the calls before it have arrived, and a reset opens it."""
-    box.fail(after=2, fault=Fault.refuse)
+    sandbox.fail(after=2, fault=Fault.refuse)
     before = [(await api.generate()).status for _ in range(2)]
 
     with pytest.raises(aiohttp.ClientConnectorError):
         await api.generate()
 
-    box.reset()
+    sandbox.reset()
 
     assert [200, 200] == before
     assert 200 == (await api.generate()).status
 
 
-async def test_refuse_spares_work(box, api):
+async def test_refuse_spares_work(sandbox, api):
     """While the port refuses, connections that were idle are gone, and work under way keeps its own."""
     async with aiohttp.ClientSession() as session:
-        async with session.get(f"{box.url}/datasets") as reply:
+        async with session.get(f"{sandbox.url}/datasets") as reply:
             await reply.read()
 
-        box.hold()
+        sandbox.hold()
         flying = asyncio.create_task(api.generate())
-        await box.wait_for_requests(2)
-        box.fail(times=2, fault=Fault.refuse)
-        box.fail(fault=Fault.refuse)
+        await sandbox.wait_for_requests(2)
+        sandbox.fail(times=2, fault=Fault.refuse)
+        sandbox.fail(fault=Fault.refuse)
 
         with pytest.raises(aiohttp.ClientError):
-            await session.get(f"{box.url}/datasets")
+            await session.get(f"{sandbox.url}/datasets")
 
-        box.release()
+        sandbox.release()
 
         assert 200 == (await flying).status
 
 
-async def test_refuse_images(api, box):
+async def test_refuse_images(api, sandbox):
     """The port of the images refuses on its own."""
     made = await api.generate()
-    box.fail("images", fault=Fault.refuse)
+    sandbox.fail("images", fault=Fault.refuse)
 
     with pytest.raises(aiohttp.ClientConnectorError):
         await api.image(made.url)
 
-    box.release()
+    sandbox.release()
 
     assert 200 == (await api.image(made.url)).status
 
 
-async def test_hang(api, box):
-    """There is no answer until the box is released."""
-    box.fail(fault=Fault.hang)
+async def test_hang(api, sandbox):
+    """There is no answer until the sandbox is released."""
+    sandbox.fail(fault=Fault.hang)
     hanging = asyncio.create_task(api.generate())
-    await box.wait_for_requests(1)
+    await sandbox.wait_for_requests(1)
     others = await api.generate()
 
     assert not hanging.done()
-    assert 2 == box.ledger.billed_images
+    assert 2 == sandbox.ledger.billed_images
 
-    box.release()
+    sandbox.release()
 
     assert (200, 200) == (others.status, (await hanging).status)
 
 
-async def test_drip(api, box):
+async def test_drip(api, sandbox):
     """An answer may come byte by byte."""
-    box.fail(fault=Fault.drip(interval=0))
+    sandbox.fail(fault=Fault.drip(interval=0))
 
     answer = await api.generate()
 
     assert "a fox" == answer.json["data"][0]["prompt"]
 
 
-async def test_drip_by_default(box):
+async def test_drip_by_default(sandbox):
     """A drip stops when its client leaves."""
     body = {"image_request": {"prompt": "a fox"}}
-    box.fail(fault=Fault.drip)
+    sandbox.fail(fault=Fault.drip)
 
     async with aiohttp.ClientSession(headers={"Api-Key": "key"}) as session:
-        reply = await session.post(f"{box.url}/generate", json=body)
+        reply = await session.post(f"{sandbox.url}/generate", json=body)
         first = await reply.content.read(1)
         reply.close()
 
-    await box.wait_idle()
+    await sandbox.wait_idle()
 
     assert b"{" == first
 
 
-async def test_garbage(api, box):
+async def test_garbage(api, sandbox):
     """The type says JSON and the body is none."""
-    box.fail(fault=Fault.garbage_json)
+    sandbox.fail(fault=Fault.garbage_json)
 
     answer = await api.generate()
 
@@ -158,66 +158,66 @@ async def test_garbage(api, box):
         answer.json  # noqa: B018
 
 
-async def test_html_502(api, box):
+async def test_html_502(api, sandbox):
     """A gateway fails after the work was done."""
-    box.fail(fault=Fault.html_502)
+    sandbox.fail(fault=Fault.html_502)
 
     answer = await api.generate()
 
     assert 502 == answer.status
     assert b"<html>" in answer.body
-    assert 1 == box.ledger.billed_images
+    assert 1 == sandbox.ledger.billed_images
 
 
-async def test_wrong_type(api, box):
+async def test_wrong_type(api, sandbox):
     """A captive page answers 200."""
-    box.fail(fault=Fault.wrong_type)
+    sandbox.fail(fault=Fault.wrong_type)
 
     answer = await api.generate()
 
     assert (200, "text/html; charset=utf-8") == (answer.status, answer.headers["Content-Type"])
 
 
-async def test_redirect(api, box):
+async def test_redirect(api, sandbox):
     """The client is sent elsewhere, and nothing is billed; by default the image origin listens there."""
-    box.fail(fault=Fault.redirect("http://127.0.0.1:9/", status=302))
-    box.fail(fault=Fault.redirect)
+    sandbox.fail(fault=Fault.redirect("http://127.0.0.1:9/", status=302))
+    sandbox.fail(fault=Fault.redirect)
 
     first, second = await api.generate(), await api.generate()
 
     assert (302, "http://127.0.0.1:9/") == (first.status, first.headers["Location"])
-    assert (307, f"{box.image_url}/elsewhere") == (second.status, second.headers["Location"])
-    assert 0 == box.ledger.billed_images
+    assert (307, f"{sandbox.image_url}/elsewhere") == (second.status, second.headers["Location"])
+    assert 0 == sandbox.ledger.billed_images
 
 
-async def test_status(api, box):
+async def test_status(api, sandbox):
     """Any status, body and headers can be answered instead of the work."""
-    box.fail(fault=Fault.status(503, '{"error": "later"}', {"Retry-After": "3"}))
-    box.fail(fault=Fault.status(500, b'{"error": "no"}'))
+    sandbox.fail(fault=Fault.status(503, '{"error": "later"}', {"Retry-After": "3"}))
+    sandbox.fail(fault=Fault.status(500, b'{"error": "no"}'))
 
     busy, broken = await api.generate(), await api.generate()
 
     assert (503, "3", {"error": "later"}) == (busy.status, busy.headers["Retry-After"], busy.json)
     assert (500, "application/json") == (broken.status, broken.headers["Content-Type"])
-    assert 0 == box.ledger.billed_images
-    assert [503, 500] == [arrival.status for arrival in box.requests]
+    assert 0 == sandbox.ledger.billed_images
+    assert [503, 500] == [arrival.status for arrival in sandbox.requests]
 
 
-async def test_unsafe(api, box):
+async def test_unsafe(api, sandbox):
     """Withheld images have no link, in three ways, and are billed."""
-    box.fail(fault=Fault.unsafe(3))
+    sandbox.fail(fault=Fault.unsafe(3))
 
     answer = await api.generate(num_images="4")
     links = [image.get("url", "absent") for image in answer.json["data"]]
 
     assert [False, False, False, True] == [image["is_image_safe"] for image in answer.json["data"]]
     assert [None, "", "absent"] == links[:3]
-    assert 4 == box.ledger.billed_images
+    assert 4 == sandbox.ledger.billed_images
 
 
-async def test_unsafe_layers(api, box, png):
+async def test_unsafe_layers(api, sandbox, png):
     """An answer that must have a link has an empty one."""
-    box.fail(fault=Fault.unsafe())
+    sandbox.fail(fault=Fault.unsafe())
 
     answer = await api.form("/v1/ideogram-v3/layerize-text", [("image", ("a.png", png))])
 
@@ -225,50 +225,50 @@ async def test_unsafe_layers(api, box, png):
 
 
 @pytest.mark.parametrize("operation", [GENERATE, "/v1/ideogram-v3/generate", "ideogram-v3/generate", None])
-async def test_names_of_operations(api, box, operation):
+async def test_names_of_operations(api, sandbox, operation):
     """An operation is named in full, by its path, by the end of that, or not at all."""
-    box.fail(operation, fault=Fault.status(500))
+    sandbox.fail(operation, fault=Fault.status(500))
 
     assert 500 == (await api.generate()).status
     assert 200 == (await api.generate()).status
 
 
-async def test_other_operations_pass(api, box):
+async def test_other_operations_pass(api, sandbox):
     """A fault waits for its own operation."""
-    box.fail("/generate", fault=Fault.status(500))
+    sandbox.fail("/generate", fault=Fault.status(500))
 
     assert 200 == (await api.generate()).status
 
 
-def test_unknown_operation(box):
+def test_unknown_operation(sandbox):
     """A name that fits no operation is a mistake."""
     with pytest.raises(ValueError, match="paint"):
-        box.fail("paint", fault=Fault.hang)
+        sandbox.fail("paint", fault=Fault.hang)
 
 
-async def test_times_and_after(api, box):
+async def test_times_and_after(api, sandbox):
     """Faults can wait, last, and queue behind each other."""
-    box.fail(times=2, after=1, fault=Fault.status(500))
-    box.fail(after=2, fault=Fault.status(503))
+    sandbox.fail(times=2, after=1, fault=Fault.status(500))
+    sandbox.fail(after=2, fault=Fault.status(503))
 
     statuses = [(await api.generate()).status for _ in range(5)]
 
     assert [200, 500, 500, 503, 200] == statuses
 
 
-async def test_faults_leave_refusals_alone(api, box):
+async def test_faults_leave_refusals_alone(api, sandbox):
     """What is refused is not billed, whatever becomes of the answer."""
-    box.fail(fault=Fault.html_502)
+    sandbox.fail(fault=Fault.html_502)
 
     await api.generate(num_images="9")
 
-    assert 0 == box.ledger.billed_images
+    assert 0 == sandbox.ledger.billed_images
 
 
-async def test_cut_image(api, box):
+async def test_cut_image(api, sandbox):
     """Half of an image comes."""
     made = await api.generate()
-    box.fail(fault=Fault.cut)
+    sandbox.fail(fault=Fault.cut)
 
     with pytest.raises(aiohttp.ClientPayloadError):
         await api.image(made.url)
@@ -276,20 +276,20 @@ async def test_cut_image(api, box):
     assert 200 == (await api.image(made.url)).status
 
 
-async def test_cut_image_without_length(api, box):
+async def test_cut_image_without_length(api, sandbox):
     """Faults of answers can meet images too; this one only the image itself can tell."""
     made = await api.generate()
-    box.fail("images", fault=Fault.cut_without_length)
+    sandbox.fail("images", fault=Fault.cut_without_length)
 
     half, whole = await api.image(made.url), await api.image(made.url)
 
     assert len(whole.body) // 2 == len(half.body)
 
 
-async def test_not_an_image(api, box):
+async def test_not_an_image(api, sandbox):
     """A page comes under the type of an image."""
     made = await api.generate()
-    box.fail(fault=Fault.not_an_image)
+    sandbox.fail(fault=Fault.not_an_image)
 
     answer = await api.image(made.url)
 
@@ -297,34 +297,34 @@ async def test_not_an_image(api, box):
     assert answer.body.startswith(b"<!doctype html>")
 
 
-async def test_expired_image(api, box):
+async def test_expired_image(api, sandbox):
     """A link may be told to have expired."""
     made = await api.generate()
-    box.fail(fault=Fault.expired)
+    sandbox.fail(fault=Fault.expired)
 
     assert 403 == (await api.image(made.url)).status
     assert 200 == (await api.image(made.url)).status
 
 
-async def test_image_status_and_hang(api, box):
+async def test_image_status_and_hang(api, sandbox):
     """An image may be missing for a while, or not come at all."""
     made = await api.generate()
-    box.fail("images", fault=Fault.status(503))
-    box.fail("images", after=1, fault=Fault.hang)
+    sandbox.fail("images", fault=Fault.status(503))
+    sandbox.fail("images", after=1, fault=Fault.hang)
 
     missing = await api.image(made.url)
     hanging = asyncio.create_task(api.image(made.url))
-    while len(box.image_requests) < 2:
+    while len(sandbox.image_requests) < 2:
         await asyncio.sleep(0)
-    box.release()
+    sandbox.release()
 
     assert (503, 200) == (missing.status, (await hanging).status)
 
 
-async def test_endless_image(api, box, session):
+async def test_endless_image(api, sandbox, session):
     """An image may have no end; it stops when the client leaves."""
     made = await api.generate()
-    box.fail(fault=Fault.endless)
+    sandbox.fail(fault=Fault.endless)
 
     async with session.get(made.url) as reply:
         start = await reply.content.readexactly(2**20)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from ideogram_async.sandbox import Sandbox
 from ideogram_async.sandbox.drawing import draw
-from ideogram_async.sandbox.recipe import Sketch
+from ideogram_async.sandbox.recipe import Recipe
 
 
 def opened(body: bytes) -> Image.Image:
@@ -19,23 +19,23 @@ def opened(body: bytes) -> Image.Image:
     return image
 
 
-def sketch(**changes):
+def recipe(**changes):
     """Give a recipe."""
-    return Sketch(**{"verb": "generate", "prompt": "a fox", "seed": 1, "size": (256, 192), **changes})
+    return Recipe(**{"action": "generate", "prompt": "a fox", "seed": 1, "size": (256, 192), **changes})
 
 
-async def test_link(api, box):
+async def test_link(api, sandbox):
     """A link has the service's form and leads to another origin, without a key."""
     answer = await api.generate()
 
     fetched = await api.image(answer.url)
 
-    assert answer.url.startswith(f"{box.image_url}/api/images/ephemeral/")
-    assert box.image_url != box.url
+    assert answer.url.startswith(f"{sandbox.image_url}/api/images/ephemeral/")
+    assert sandbox.image_url != sandbox.url
     assert (200, "image/png") == (fetched.status, fetched.headers["Content-Type"])
     assert (1024, 1024) == opened(fetched.body).size
-    assert [] == box.leaked_keys
-    assert [answer.url.removeprefix(box.image_url)] == [arrival.path for arrival in box.image_requests]
+    assert [] == sandbox.leaked_keys
+    assert [answer.url.removeprefix(sandbox.image_url)] == [arrival.path for arrival in sandbox.image_requests]
 
 
 async def test_tag(api):
@@ -49,29 +49,29 @@ async def test_tag(api):
 
 
 @pytest.mark.parametrize("header", ["Api-Key", "Authorization"])
-async def test_leaked_key(api, box, header):
+async def test_leaked_key(api, sandbox, header):
     """A key that comes to the image origin is told."""
     url = (await api.generate()).url
 
     await api.image(url, **{header: "secret"})
 
-    [(path, value)] = box.leaked_keys
+    [(path, value)] = sandbox.leaked_keys
     assert "secret" == value
     assert path in url
 
 
-async def test_expiry(api, box):
-    """A link dies when its time is over, by the box's clock."""
+async def test_expiry(api, sandbox):
+    """A link dies when its time is over, by the sandbox's clock."""
     url = (await api.generate()).url
-    box.advance(86399)
+    sandbox.advance(86399)
     living = await api.image(url)
-    box.advance(2)
+    sandbox.advance(2)
     dead = await api.image(url)
 
     assert (200, 403) == (living.status, dead.status)
 
 
-async def test_forged_links(api, box):
+async def test_forged_links(api, sandbox):
     """A changed link is refused, one of before a reset too, and there is nothing but images."""
     url = (await api.generate()).url
     answers = [
@@ -80,25 +80,25 @@ async def test_forged_links(api, box):
         await api.image(url.partition("?")[0]),
         await api.call("POST", url),
     ]
-    box.reset()
+    sandbox.reset()
     answers.append(await api.image(url))
 
     assert [403, 403, 403, 405, 403] == [answer.status for answer in answers]
 
 
-async def test_unknown_image(api, box):
+async def test_unknown_image(api, sandbox):
     """A good signature of an image that is gone finds nothing."""
     url = (await api.generate()).url
-    box._state.links._sketches.clear()
+    sandbox._state.links._recipes.clear()
 
     assert 404 == (await api.image(url)).status
 
 
 @pytest.mark.parametrize("image_format", ["PNG", "jpeg", "WEBP"])
 async def test_format(make_api, image_format):
-    """The box serves the format it was asked for, under its own type and name."""
-    async with Sandbox(image_format=image_format) as box:
-        api = make_api(box)
+    """The sandbox serves the format it was asked for, under its own type and name."""
+    async with Sandbox(image_format=image_format) as sandbox:
+        api = make_api(sandbox)
         url = (await api.generate()).url
         fetched = await api.image(url)
 
@@ -109,8 +109,8 @@ async def test_format(make_api, image_format):
 
 async def test_transparent_in_a_box_of_jpegs(make_api):
     """JPEG knows no transparency, so such an image is PNG."""
-    async with Sandbox(image_format="JPEG") as box:
-        api = make_api(box)
+    async with Sandbox(image_format="JPEG") as sandbox:
+        api = make_api(sandbox)
         answer = await api.form("/v1/ideogram-v3/generate-transparent", [("prompt", "a"), ("aspect_ratio", "1x3")])
         image = opened((await api.image(answer.url)).body)
 
@@ -123,37 +123,37 @@ def test_unknown_format():
         Sandbox(image_format="GIF")
 
 
-async def test_few_images_are_kept(api, box):
-    """The box keeps a few drawn images, not all of them."""
+async def test_few_images_are_kept(api, sandbox):
+    """The sandbox keeps a few drawn images, not all of them."""
     for _ in range(3):
         answer = await api.generate(num_images="8", resolution="512x1536")
         for image in answer.json["data"]:
             await api.image(image["url"])
 
-    first = await api.image(box.image_url + box.image_requests[0].path)
+    first = await api.image(sandbox.image_url + sandbox.image_requests[0].path)
 
     assert 200 == first.status
-    assert 16 == len(box._gallery._kept)
+    assert 16 == len(sandbox._image_origin._cache)
 
 
 def test_same_bytes():
     """The same seed, prompt and size draw the same bytes; anything else draws others."""
-    bodies = [draw(sketch(**change), "PNG") for change in ({}, {}, {"seed": 2}, {"prompt": "b"}, {"size": (192, 256)})]
+    bodies = [draw(recipe(**change), "PNG") for change in ({}, {}, {"seed": 2}, {"prompt": "b"}, {"size": (192, 256)})]
 
     assert bodies[0] == bodies[1]
     assert 4 == len(set(bodies))
 
 
 @pytest.mark.parametrize(
-    "verb",
+    "action",
     ["remix", "inpaint", "reframe", "replace-background", "remove-background", "edit", "upscale", "original", "base"],
 )
-def test_input_is_seen(make_picture, verb):
+def test_input_is_seen(make_picture, action):
     """Whatever is made from an image shows it."""
     mask = make_picture((64, 48), "white")
     red, blue = (
-        opened(draw(sketch(verb=verb, source=make_picture((64, 48), colour), mask=mask), "PNG")).convert("RGB")
-        for colour in ("red", "blue")
+        opened(draw(recipe(action=action, source=make_picture((64, 48), color), mask=mask), "PNG")).convert("RGB")
+        for color in ("red", "blue")
     )
 
     assert red.tobytes() != blue.tobytes()
@@ -162,8 +162,8 @@ def test_input_is_seen(make_picture, verb):
 def test_inpaint_keeps_what_is_white(make_picture):
     """The mask says what is kept: white stays, black is drawn."""
     kept, drawn = (
-        opened(draw(sketch(verb="inpaint", source=make_picture(), mask=make_picture(colour=colour)), "PNG"))
-        for colour in ("white", "black")
+        opened(draw(recipe(action="inpaint", source=make_picture(), mask=make_picture(color=color)), "PNG"))
+        for color in ("white", "black")
     )
 
     assert [(256 * 192, (0, 128, 128))] == kept.getcolors()
@@ -172,15 +172,15 @@ def test_inpaint_keeps_what_is_white(make_picture):
 
 def test_upscale_doubles(make_picture):
     """An enlarged image is the input."""
-    image = opened(draw(sketch(verb="upscale", source=make_picture(), size=(128, 96)), "PNG"))
+    image = opened(draw(recipe(action="upscale", source=make_picture(), size=(128, 96)), "PNG"))
 
     assert [(128 * 96, (0, 128, 128))] == image.getcolors()
 
 
-@pytest.mark.parametrize("verb", ["generate-transparent", "remove-background", "edit"])
-def test_transparency(make_picture, verb):
+@pytest.mark.parametrize("action", ["generate-transparent", "remove-background", "edit"])
+def test_transparency(make_picture, action):
     """A transparent image has something on nothing."""
-    image = opened(draw(sketch(verb=verb, source=make_picture(), is_transparent=True), "PNG"))
+    image = opened(draw(recipe(action=action, source=make_picture(), is_transparent=True), "PNG"))
 
     assert (0, 255) == image.getchannel("A").getextrema()
 
@@ -188,7 +188,7 @@ def test_transparency(make_picture, verb):
 def test_broken_source(make_picture):
     """Half of an input image does not stop the drawing."""
     source = make_picture(file_format="JPEG")
-    image = opened(draw(sketch(verb="upscale", source=source[: len(source) // 2]), "PNG"))
+    image = opened(draw(recipe(action="upscale", source=source[: len(source) // 2]), "PNG"))
 
     assert (256, 192) == image.size
 
@@ -196,6 +196,6 @@ def test_broken_source(make_picture):
 @pytest.mark.parametrize("prompt", ["", "word " * 400, "x" * 300, "狐狸"])
 def test_any_text_is_set(prompt):
     """A prompt may be empty, endless, without spaces or in any script."""
-    image = opened(draw(sketch(prompt=prompt), "PNG"))
+    image = opened(draw(recipe(prompt=prompt), "PNG"))
 
     assert (256, 192) == image.size

@@ -74,7 +74,7 @@ def links_in(value: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("path", GENERATIONS)
-async def test_generation(api, box, png, path):
+async def test_generation(api, sandbox, png, path):
     """Every multipart operation answers as the contract says, is billed once and serves its images."""
     fields, images, usd = GENERATIONS[path]
     sent = [(name, value if isinstance(value, str) else (value[0], png)) for name, value in fields]
@@ -85,20 +85,20 @@ async def test_generation(api, box, png, path):
     assert 200 == answer.status
     assert fits(answer.json, answer_schema(f"POST {path}"))
     assert [(f"POST {path}", images, Decimal(usd))] == [
-        (entry.operation, entry.images, entry.usd) for entry in box.ledger.entries
+        (entry.operation, entry.images, entry.usd) for entry in sandbox.ledger.entries
     ]
     assert all(200 == image.status and image.body.startswith(b"\x89PNG") for image in fetched)
     assert bool(fetched) is (path != "/describe")
 
 
-async def test_legacy_generate(api, box):
+async def test_legacy_generate(api, sandbox):
     """The oldest operation takes JSON, and says that it is old."""
     answer = await api.post("/generate", {"image_request": {"prompt": "a fox", "aspect_ratio": "ASPECT_16_9"}})
 
     assert 200 == answer.status
     assert fits(answer.json, answer_schema("POST /generate"))
     assert "notice" in answer.json
-    assert Decimal("0.08") == box.ledger.billed_usd
+    assert Decimal("0.08") == sandbox.ledger.billed_usd
 
 
 def test_every_operation_is_known():
@@ -122,7 +122,7 @@ async def test_seeds_follow_from_the_box(make_api):
     from ideogram_async.sandbox import Sandbox
 
     async with Sandbox(seed=3) as one, Sandbox(seed=3) as other:
-        seeds = [(await make_api(box).generate()).json["data"][0]["seed"] for box in (one, other)]
+        seeds = [(await make_api(sandbox).generate()).json["data"][0]["seed"] for sandbox in (one, other)]
         one.reset()
         seeds.append((await make_api(one).generate()).json["data"][0]["seed"])
 
@@ -155,7 +155,7 @@ async def test_transparent_tells_both_sizes(api):
     assert ("1024x1024", "4096x4096") == (image["resolution"], image["upscaled_resolution"])
 
 
-async def test_edit_takes_links_of_the_box(api, box):
+async def test_edit_takes_links_of_the_box(api, sandbox):
     """A link of an earlier answer is an image to edit; so is one of the service, unseen."""
     made = await api.generate()
     fields = [("prompt", "bluer"), ("image_urls", made.url), ("image_urls", "https://ideogram.ai/api/images/direct/x")]
@@ -184,12 +184,12 @@ async def test_edit_refuses_other_links(api):
         ([("character_reference_images", IMAGE), ("rendering_speed", "FLASH")], None),
     ],
 )
-async def test_rates(api, box, png, extra, usd):
+async def test_rates(api, sandbox, png, extra, usd):
     """What is used decides the price; a price nobody publishes is unknown and counts as nothing."""
     sent = [(name, value if isinstance(value, str) else (value[0], png)) for name, value in extra]
     await api.form("/v1/ideogram-v3/generate", [("prompt", "a fox"), *sent])
 
-    [entry] = box.ledger.entries
+    [entry] = sandbox.ledger.entries
 
     assert usd == entry.usd
-    assert (usd or 0) == box.ledger.billed_usd
+    assert (usd or 0) == sandbox.ledger.billed_usd

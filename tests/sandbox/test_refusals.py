@@ -1,4 +1,4 @@
-"""What the box refuses, and how it says so."""
+"""What the sandbox refuses, and how it says so."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GENERATE = "/v1/ideogram-v3/generate"
     [
         ([], "prompt"),
         ([("prompt", " ")], "prompt"),
-        ([("prompt", "a"), ("colour", "red")], "colour"),
+        ([("prompt", "a"), ("color", "red")], "color"),
         ([("prompt", "a"), ("prompt", "b")], "prompt"),
         ([("prompt", "a"), ("num_images", "two")], "num_images"),
         ([("prompt", "a"), ("num_images", "9")], "num_images"),
@@ -40,14 +40,14 @@ GENERATE = "/v1/ideogram-v3/generate"
         ([("prompt", "a"), ("style_reference_images", ("a.png", b"no image"))], "style_reference_images"),
     ],
 )
-async def test_generate_names_the_field(api, box, fields, named):
+async def test_generate_names_the_field(api, sandbox, fields, named):
     """A request out of order is answered with 400 and the name of the field, and costs nothing."""
     answer = await api.form(GENERATE, fields)
 
     assert 400 == answer.status
     assert answer.json["error"].startswith(f"{named}: ")
-    assert () == box.ledger.entries
-    assert [400] == [arrival.status for arrival in box.requests]
+    assert () == sandbox.ledger.entries
+    assert [400] == [arrival.status for arrival in sandbox.requests]
 
 
 async def test_large_image(api):
@@ -157,10 +157,10 @@ async def test_references_are_limited_together(api, make_picture):
 
 
 @pytest.mark.parametrize("key", ["", None])
-async def test_key_is_asked_for(api, box, key):
+async def test_key_is_asked_for(api, sandbox, key):
     """Without a key nothing else is looked at."""
     headers = {} if key is None else {"Api-Key": key}
-    answer = await api.call("POST", box.url + GENERATE, json={}, headers=headers)
+    answer = await api.call("POST", sandbox.url + GENERATE, json={}, headers=headers)
 
     assert 401 == answer.status
 
@@ -170,10 +170,10 @@ async def test_unknown_path(api):
     answer = await api.get("/v2/anything")
 
     assert 404 == answer.status
-    assert "GET /v2/anything" == api.box.requests[0].operation
+    assert "GET /v2/anything" == api.sandbox.requests[0].operation
 
 
-async def test_wrong_type_of_body(api, box):
+async def test_wrong_type_of_body(api, sandbox):
     """A form is not sent as JSON."""
     answer = await api.post(GENERATE, {"prompt": "a fox"})
 
@@ -189,20 +189,20 @@ async def test_wrong_type_of_body(api, box):
         (b"", "multipart/form-data", GENERATE),
     ],
 )
-async def test_broken_body(api, box, body, content_type, path):
+async def test_broken_body(api, sandbox, body, content_type, path):
     """A body that cannot be read is refused, not a crash."""
     headers = {"Api-Key": "key", "Content-Type": content_type}
-    answer = await api.call("POST", box.url + path, data=body, headers=headers)
+    answer = await api.call("POST", sandbox.url + path, data=body, headers=headers)
 
     assert 400 == answer.status
 
 
-async def test_unsafe_prompt(api, box):
+async def test_unsafe_prompt(api, sandbox):
     """A prompt may fail the safety check; that costs nothing."""
     answer = await api.generate("an unsafe-prompt")
 
     assert (422, ["error"]) == (answer.status, list(answer.json))
-    assert 0 == box.ledger.billed_images
+    assert 0 == sandbox.ledger.billed_images
 
 
 async def test_unsafe_image(api, png):

@@ -40,7 +40,7 @@ async def trained(api, png: bytes, images: int = 15):
     return await api.post("/v1/ideogram-v3/train-model", {"dataset_id": dataset_id, "model_name": "My foxes"})
 
 
-async def test_empty_dataset(api, box):
+async def test_empty_dataset(api, sandbox):
     """A new data set is listed, found, empty and free."""
     created = await api.post("/datasets", {"name": "Foxes"})
     listed = await api.get("/datasets")
@@ -48,7 +48,7 @@ async def test_empty_dataset(api, box):
 
     assert [created.json] == listed.json["datasets"]
     assert {"dataset": created.json, "file_count": 0, "files": [], "custom_model_ids": []} == found.json
-    assert () == box.ledger.entries
+    assert () == sandbox.ledger.entries
 
 
 async def test_upload_and_captions(api, png):
@@ -137,14 +137,14 @@ async def test_training_needs_images_and_a_name(api, png):
     assert short.json["error"].startswith("model_name: ")
 
 
-async def test_training_goes_on_with_the_clock(api, box, png):
-    """A model is created, trained and completed as the box's clock goes on."""
+async def test_training_goes_on_with_the_clock(api, sandbox, png):
+    """A model is created, trained and completed as the sandbox's clock goes on."""
     answer = await trained(api, png)
     path = f"/models/{answer.json['model_id']}"
     statuses = [answer.json["training_status"]]
 
     for seconds in (0, 100, TRAINING_SECONDS):
-        box.advance(seconds)
+        sandbox.advance(seconds)
         statuses.append((await api.get(path)).json["model"]["status"])
 
     model = (await api.get(path)).json["model"]
@@ -152,19 +152,19 @@ async def test_training_goes_on_with_the_clock(api, box, png):
     assert ["CREATING", "CREATING", "TRAINING", "COMPLETED"] == statuses
     assert model["is_available_for_generation"]
     assert model["last_update_time"] > model["creation_time"]
-    assert Decimal(40) == box.ledger.billed_usd
+    assert Decimal(40) == sandbox.ledger.billed_usd
 
 
-async def test_completed_model_generates(api, box, png):
+async def test_completed_model_generates(api, sandbox, png):
     """A completed model draws, at its own price."""
     answer = await trained(api, png)
-    box.advance(TRAINING_SECONDS)
+    sandbox.advance(TRAINING_SECONDS)
     model = (await api.get(f"/models/{answer.json['model_id']}")).json["model"]
 
     made = await api.generate(custom_model_uri=model["custom_model_uri"])
 
     assert 200 == made.status
-    assert Decimal("0.12") == box.ledger.entries[-1].usd
+    assert Decimal("0.12") == sandbox.ledger.entries[-1].usd
 
 
 async def test_models_are_listed(api, png):
