@@ -1,10 +1,9 @@
-"""Many images in one run: generated, and some of them remixed and enlarged, under a budget, with a report.
+"""Bulk run: images are generated, some are remixed and upscaled, within a budget, with a report.
 
     python examples/bulk.py --sandbox            buys nothing
-    python examples/bulk.py out --budget 5       needs IDEOGRAM_API_KEY, and buys for 5 USD at most
+    python examples/bulk.py out --budget 5       needs IDEOGRAM_API_KEY and costs up to 5 USD
 
-The same command again goes on where it ended, however it ended, and pays for nothing twice. The sandbox needs the extra
-of its name.
+The same command resumes an unfinished run and pays for nothing twice. `--sandbox` needs the extra `sandbox`.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ from ideogram_async.sandbox import Sandbox
 from ideogram_async.sandbox.thread import running_in_thread
 
 ANIMALS = ("a red fox", "an old owl", "a grey whale", "a young lynx", "a snow hare")
-PLACES = ("in fresh snow", "above the rooftops", "in a paper boat", "on a yellow wall")
+SCENES = ("in fresh snow", "above the rooftops", "in a paper boat", "on a yellow wall")
 
 
-def jobs(count: int) -> Iterator[Job]:
-    """Make jobs one by one: nothing is kept in memory. Every tenth image is remixed, and that is enlarged."""
-    subjects = [f"{animal} {place}" for animal, place in product(ANIMALS, PLACES)]
+def make_jobs(count: int) -> Iterator[Job]:
+    """Yield jobs lazily, so that memory stays flat. Every tenth image is remixed, and the remix is upscaled."""
+    subjects = [f"{animal} {scene}" for animal, scene in product(ANIMALS, SCENES)]
     for n in range(count):
         subject = subjects[n % len(subjects)]
         yield Job(Generate(subject, seed=n, rendering_speed="TURBO"), id=f"image-{n}")
@@ -38,29 +37,29 @@ def jobs(count: int) -> Iterator[Job]:
 
 
 async def run(client: Ideogram, count: int, folder: Path, budget: Decimal) -> Report:
-    """Run them all, and say what became of each."""
-    plan = await client.plan(jobs(count))
-    print(f"{plan.jobs} jobs, {plan.images} images, {plan.usd} USD; {budget} USD may be spent")
-    async with client, client.batch(jobs(count), folder, max_cost_usd=budget) as batch:
+    """Run all jobs and print each result."""
+    plan = await client.plan(make_jobs(count))
+    print(f"{plan.jobs} jobs, {plan.images} images, {plan.usd} USD; budget {budget} USD")
+    async with client, client.batch(make_jobs(count), folder, max_cost_usd=budget) as batch:
         async for result in batch:
-            print(described(result), flush=True)
+            print(format_result(result), flush=True)
 
     return batch.report()
 
 
-def described(result: JobResult) -> str:
-    """Say in a line what became of a job."""
+def format_result(result: JobResult) -> str:
+    """Return one line about a job: its id, its state, and its images or its error."""
     paths = ", ".join(str(image.path) for image in result.images if image.path)
     return f"  {result.id:<10} {result.state:<10} {paths or result.error or ''}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the batch; return an exit code."""
+    """Run the batch and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, nargs="?", default=Path("bulk"), help="where images go (default: bulk)")
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("bulk"), help="folder (default: bulk)")
     parser.add_argument("--count", type=int, default=50, help="images to generate (default: 50)")
-    parser.add_argument("--budget", type=Decimal, default=Decimal("2.50"), help="the most to spend, in USD")
-    parser.add_argument("--sandbox", action="store_true", help="use a local sandbox, which costs nothing")
+    parser.add_argument("--budget", type=Decimal, default=Decimal("2.50"), help="maximum cost in USD (default: 2.50)")
+    parser.add_argument("--sandbox", action="store_true", help="use a local sandbox, which bills nothing")
     options = parser.parse_args(argv)
     with running_in_thread(Sandbox(latency=(0.05, 0.2))) if options.sandbox else nullcontext() as box:
         client = Ideogram("sandbox", base_url=box.url) if box else Ideogram()

@@ -1,7 +1,7 @@
-"""A small studio in a browser: a prompt, images as they come, and bulk runs to watch.
+"""Image studio for the browser: a prompt, images as they arrive, and bulk runs with live progress.
 
 python examples/fastapi_app.py --sandbox     buys nothing
-python examples/fastapi_app.py               needs IDEOGRAM_API_KEY, and buys
+python examples/fastapi_app.py               needs IDEOGRAM_API_KEY and costs money
 
 It needs the extras `fastapi` and `sandbox`, and uvicorn.
 """
@@ -43,124 +43,128 @@ from ideogram_async.sandbox import Sandbox
 from ideogram_async.sandbox.thread import running_in_thread
 
 PAGE = Path(__file__).with_suffix(".html")
-PATIENCE = 30.0
-"""Seconds that runs have to end when the app ends."""
+SHUTDOWN_TIMEOUT = 30.0
+"""Seconds that bulk runs get to finish when the app shuts down."""
 
 Client = Annotated[Ideogram, Depends(get_client)]
 
 
-class Run:
-    """A bulk run, and everything that was told of it: whoever comes later, or again, hears it from where they were."""
+class BulkRun:
+    """A bulk run and the events that it has published. A browser that reconnects receives those it missed."""
 
-    def __init__(self, jobs: list[Job], folder: Path, budget: Decimal) -> None:
-        self.jobs = jobs
+    def __init__(self, client: Ideogram, jobs: list[Job], folder: Path, budget: Decimal) -> None:
         self.folder = folder
-        self.budget = budget
-        self.is_leaving = False
-        self._told: list[str] = []
-        self._is_over = False
-        self._news = asyncio.Event()
+        self.image_names: set[str] = set()
+        self._jobs = len(jobs)
+        self._batch = client.batch(jobs, folder, max_cost_usd=budget, on_event=self._on_event)
         self._started = 0
+        self._events: list[str] = []
+        self._is_finished = False
+        self._changed = asyncio.Event()
 
-    async def go(self, client: Ideogram) -> None:
-        """Run it to its end, or until the app ends: the folder then knows how far it came."""
-        self._tell("begun", jobs=len(self.jobs))
+    async def run(self) -> None:
+        """Run the batch to its end and publish its progress."""
+        self._publish("run_started", jobs=self._jobs)
         try:
-            self._tell("done", report=str(await self._done(client)))
+            self._publish("run_finished", report=str(await self._run_batch()))
         except Exception as error:
-            self._tell("done", report=f"The run failed: {error}")
+            self._publish("run_finished", report=f"The run failed: {error}")
             raise
         finally:
-            self._is_over = True
+            self._is_finished = True
 
-    async def events(self, heard: int) -> AsyncIterator[str]:
-        """Give what was told after so many events, and then what is told, as it is."""
+    def stop(self) -> None:
+        """Send nothing new. Calls in flight finish."""
+        self._batch.stop("the app is shutting down")
+
+    async def events(self, last_id: int) -> AsyncIterator[str]:
+        """Yield the events after `last_id`, then new ones as they are published."""
         while True:
-            news = self._news
-            while heard < len(self._told):
-                heard += 1
-                yield f"id: {heard}\n{self._told[heard - 1]}"
+            changed = self._changed
+            while last_id < len(self._events):
+                last_id += 1
+                yield f"id: {last_id}\n{self._events[last_id - 1]}"
 
-            if self._is_over:
+            if self._is_finished:
                 return
 
-            await news.wait()
+            await changed.wait()
 
-    async def _done(self, client: Ideogram) -> Report:
-        async with client.batch(self.jobs, self.folder, max_cost_usd=self.budget, on_event=self._hear) as batch:
-            settled = 0
+    async def _run_batch(self) -> Report:
+        async with self._batch as batch:
+            finished = 0
             async for result in batch:
-                settled += 1
-                self._tell("settled", settled=settled, spent=str(batch.report().spent_usd), **self._shown(result))
-                if self.is_leaving:
-                    break
+                finished += 1
+                spent = str(batch.report().spent_usd)
+                self._publish("job_finished", finished=finished, spent=spent, **self._describe(result))
 
         return batch.report()
 
-    def _hear(self, event: Event) -> None:
+    def _on_event(self, event: Event) -> None:
         if isinstance(event, JobStarted):
             self._started += 1
-            self._tell("started", job=event.job_id, started=self._started)
+            self._publish("job_started", job=event.job_id, started=self._started)
 
-    def _tell(self, name: str, **facts: Any) -> None:
-        self._told.append(f"event: {name}\ndata: {json.dumps(facts)}\n\n")
-        self._news.set()
-        self._news = asyncio.Event()
+    def _publish(self, name: str, **fields: Any) -> None:
+        self._events.append(f"event: {name}\ndata: {json.dumps(fields)}\n\n")
+        self._changed.set()
+        self._changed = asyncio.Event()
 
-    def _shown(self, result: JobResult) -> dict[str, Any]:
+    def _describe(self, result: JobResult) -> dict[str, Any]:
         names = [image.path.name for image in result.images if image.path]
-        images = [{"address": f"/runs/{self.folder.name}/{name}", "caption": result.request.prompt} for name in names]
+        self.image_names.update(names)
+        images = [{"url": f"/runs/{self.folder.name}/{name}", "caption": result.request.prompt} for name in names]
         return {"job": result.id, "state": result.state, "images": images}
 
 
 class Studio:
-    """What the app remembers while it runs."""
+    """State of the app: the images of single calls, and the bulk runs."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.images: dict[str, ImageGenerationObjectV3] = {}
-        self.runs: dict[str, Run] = {}
+        self.runs: dict[str, BulkRun] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def keep(self, call: RunningCall[ImageGenerationResponseV3]) -> None:
-        """Keep the images of a call that has ended, also when the browser has left."""
+    def keep_images(self, call: RunningCall[ImageGenerationResponseV3]) -> None:
+        """Keep the images of a finished call, also after its browser has disconnected."""
         if call.error is None:
             self.images.update({image_id(image): image for image in call.result()})
 
-    def begin(self, client: Ideogram, prompts: list[str], budget: Decimal) -> str:
-        """Begin a run, and return its id."""
+    def start_run(self, client: Ideogram, prompts: list[str], budget: Decimal) -> str:
+        """Start a bulk run and return its id."""
         name = uuid4().hex[:8]
         jobs = [Job(Generate(prompt, rendering_speed="TURBO"), id=f"row-{n}") for n, prompt in enumerate(prompts, 1)]
-        self.runs[name] = Run(jobs, self.folder / name, budget)
-        task = asyncio.create_task(self.runs[name].go(client))
+        self.runs[name] = BulkRun(client, jobs, self.folder / name, budget)
+        task = asyncio.create_task(self.runs[name].run())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return name
 
     async def aclose(self) -> None:
-        """Send nothing more, and wait for what is on its way."""
+        """Stop all runs and wait for their calls in flight."""
         for run in self.runs.values():
-            run.is_leaving = True
+            run.stop()
 
         if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=PATIENCE)
-            for task in late:
+            _, unfinished = await asyncio.wait(self._tasks, timeout=SHUTDOWN_TIMEOUT)
+            for task in unfinished:
                 task.cancel()
 
 
 def image_id(image: ImageGenerationObjectV3) -> str:
-    """Name an image by the last part of its link."""
+    """Return the last part of an image's link without its extension."""
     return Path((image.url or "").partition("?")[0]).stem
 
 
 async def get_studio(request: Request) -> Studio:
-    """Find the studio of the app."""
+    """Return the state of the app."""
     studio: Studio = request.state.studio
     return studio
 
 
-def create_app(client: Ideogram, folder: Path, place: str = "") -> FastAPI:
-    """Make the app. The client is owned by it: closed when the app ends."""
+def create_app(client: Ideogram, folder: Path, badge: str = "") -> FastAPI:
+    """Create the app. It closes the client when it shuts down."""
 
     @asynccontextmanager
     async def own_lifespan(app: FastAPI) -> AsyncGenerator[dict[str, Any]]:
@@ -177,13 +181,13 @@ def create_app(client: Ideogram, folder: Path, place: str = "") -> FastAPI:
     @app.get("/")
     @app.get("/runs/{run}")
     async def page() -> HTMLResponse:
-        return HTMLResponse(PAGE.read_text(encoding="utf-8").replace("{{place}}", place))
+        return HTMLResponse(PAGE.read_text(encoding="utf-8").replace("{{badge}}", badge))
 
     app.post("/images")(draw)
-    app.get("/images/{name}")(show)
-    app.post("/runs")(begin)
+    app.get("/images/{name}")(image_by_name)
+    app.post("/runs")(start_run)
     app.get("/runs/{run}/events")(watch)
-    app.get("/runs/{run}/{name}")(stored)
+    app.get("/runs/{run}/{name}")(stored_image)
     return app
 
 
@@ -195,31 +199,31 @@ async def draw(
     prompt: Annotated[str, Form()] = "",
     image: UploadFile | None = None,
 ) -> Any:
-    """Draw, from a prompt alone or from an image that came with it."""
+    """Generate images from a prompt, or remix an uploaded image."""
     fields: dict[str, Any] = {"num_images": num_images, "rendering_speed": rendering_speed}
     request = Generate(prompt, **fields) if image is None else Remix(image, prompt, **fields)
-    call = await client.start(request, on_done=studio.keep)
-    made = [{"address": f"/images/{image_id(image)}", "caption": image.prompt} for image in await call if image.url]
-    return {"images": made}
+    call = await client.start(request, on_done=studio.keep_images)
+    images = [{"url": f"/images/{image_id(image)}", "caption": image.prompt} for image in await call if image.url]
+    return {"images": images}
 
 
-async def show(name: str, client: Client, studio: Annotated[Studio, Depends(get_studio)]) -> Any:
-    """Pass an image on to the browser."""
+async def image_by_name(name: str, client: Client, studio: Annotated[Studio, Depends(get_studio)]) -> Any:
+    """Stream an image to the browser."""
     if name not in studio.images:
         raise HTTPException(404)
 
     return image_response(client, studio.images[name])
 
 
-async def begin(
+async def start_run(
     prompts: Annotated[str, Form()],
-    budget: Annotated[Decimal, Form()],
+    budget: Annotated[Decimal, Form(gt=0)],
     client: Client,
     studio: Annotated[Studio, Depends(get_studio)],
 ) -> Any:
-    """Begin a bulk run with one prompt a line."""
+    """Start a bulk run with one prompt per line."""
     lines = [line.strip() for line in prompts.splitlines() if line.strip()]
-    return {"address": f"/runs/{studio.begin(client, lines, budget)}"}
+    return {"url": f"/runs/{studio.start_run(client, lines, budget)}"}
 
 
 async def watch(
@@ -227,7 +231,7 @@ async def watch(
     studio: Annotated[Studio, Depends(get_studio)],
     last_event_id: Annotated[int, Header()] = 0,
 ) -> StreamingResponse:
-    """Tell what happens in a run while it happens (server-sent events). A browser that lost the line comes again."""
+    """Stream the events of a run (server-sent events). A browser that reconnects sends the id of its last event."""
     if run not in studio.runs:
         raise HTTPException(404)
 
@@ -235,10 +239,9 @@ async def watch(
     return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
-def stored(run: str, name: str, studio: Annotated[Studio, Depends(get_studio)]) -> FileResponse:
-    """Give an image of a run, which is on disk."""
-    known = run in studio.runs and name in {path.name for path in studio.runs[run].folder.iterdir() if path.is_file()}
-    if not known:
+def stored_image(run: str, name: str, studio: Annotated[Studio, Depends(get_studio)]) -> FileResponse:
+    """Return a stored image of a run."""
+    if run not in studio.runs or name not in studio.runs[run].image_names:
         raise HTTPException(404)
 
     return FileResponse(studio.runs[run].folder / name)
@@ -247,26 +250,26 @@ def stored(run: str, name: str, studio: Annotated[Studio, Depends(get_studio)]) 
 def main(argv: Sequence[str] | None = None) -> None:
     """Serve the app until Ctrl-C."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sandbox", action="store_true", help="use a local sandbox, which costs nothing")
-    parser.add_argument("--port", type=int, default=8000, help="0 takes a free one")
-    parser.add_argument("--folder", type=Path, help="where bulk runs go (default: a new temporary folder)")
+    parser.add_argument("--sandbox", action="store_true", help="use a local sandbox, which bills nothing")
+    parser.add_argument("--port", type=int, default=8000, help="0 selects a free port")
+    parser.add_argument("--folder", type=Path, help="folder for bulk runs (default: a new temporary folder)")
     options = parser.parse_args(argv)
     folder = options.folder or Path(mkdtemp(prefix="studio-"))
     with running_in_thread(Sandbox(latency=(0.3, 1.5))) if options.sandbox else nullcontext() as box:
         client = Ideogram("sandbox", base_url=box.url) if box else Ideogram()
         listener = socket.create_server(("127.0.0.1", options.port))
-        print(f"Open http://127.0.0.1:{listener.getsockname()[1]} (Ctrl-C ends it)", flush=True)
-        app = create_app(client, folder, "sandbox: costs nothing" if box else "live: every image is paid for")
-        # A page that watches a run would keep the server from ending.
+        print(f"Open http://127.0.0.1:{listener.getsockname()[1]} (Ctrl-C to stop)", flush=True)
+        app = create_app(client, folder, "sandbox: costs nothing" if box else "live: every image is billed")
+        # An open event stream would otherwise keep the server from shutting down.
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
-        # Once it has ended, uvicorn raises the signal that ended it again.
+        # After its shutdown, uvicorn raises the signal again.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listener])
 
         if box:
-            said = f"{box.ledger.billed_images} images; {len(box.ledger.duplicates)} calls were like an earlier one"
-            print(f"The sandbox billed {said}.", flush=True)
+            duplicates = len(box.ledger.duplicates)
+            print(f"The sandbox billed {box.ledger.billed_images} images, {duplicates} calls twice.", flush=True)
 
 
 if __name__ == "__main__":

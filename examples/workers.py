@@ -1,10 +1,10 @@
-"""Several processes make images on one account, and keep to its limit together. Buys nothing: a sandbox serves them.
+"""Several processes that share the limit of one account. They use a sandbox and buy nothing.
 
-    python examples/workers.py                                  one limit, kept in Redis
-    python examples/workers.py --redis redis://localhost:6379   in a Redis of yours
-    python examples/workers.py --share                          without Redis: a part of the limit for each
+    python examples/workers.py                                  one limit in Redis
+    python examples/workers.py --redis redis://localhost:6379   one limit in an existing Redis
+    python examples/workers.py --share                          a fixed share of the limit each, without Redis
 
-Without `--redis` it starts a redis-server of its own, where one is installed. It needs the extras `redis` and
+Without `--redis` it starts a temporary `redis-server`, which must be installed. It needs the extras `redis` and
 `sandbox`.
 """
 
@@ -26,16 +26,16 @@ from ideogram_async import Ideogram
 from ideogram_async.integrations.redis import RedisLimiter
 from ideogram_async.sandbox import Sandbox
 
-PLACES = 10
+MAX_IN_FLIGHT = 10
 LATENCY = (0.2, 0.6)
-"""Seconds the sandbox takes for a call; the service takes some more."""
+"""Seconds that a call takes in the sandbox; the service takes longer."""
 
 
-async def work(name: str, base_url: str, calls: int, redis: str, places: int) -> dict[str, float | str]:
-    """Be one worker: this is what a process of yours would do."""
-    limiter = RedisLimiter(redis, account="example", max_in_flight=PLACES) if redis else None
+async def work(name: str, base_url: str, calls: int, redis: str, share: int) -> dict[str, float | str]:
+    """Run one worker: the part that belongs in your own processes."""
+    limiter = RedisLimiter(redis, account="example", max_in_flight=MAX_IN_FLIGHT) if redis else None
     began = time.monotonic()
-    async with Ideogram("sandbox", base_url=base_url, limiter=limiter, max_in_flight=places) as client:
+    async with Ideogram("sandbox", base_url=base_url, limiter=limiter, max_in_flight=share) as client:
         prompts = [f"postcard {n} from {name}" for n in range(calls)]
         await asyncio.gather(*(client.generate(prompt, num_images=1 + n % 3) for n, prompt in enumerate(prompts)))
         refused = client.limiter.statistics().rejected
@@ -44,36 +44,36 @@ async def work(name: str, base_url: str, calls: int, redis: str, places: int) ->
 
 
 async def run(workers: int, calls: int, redis: str) -> int:
-    """Start the workers beside a sandbox, and say what came of it."""
-    places = PLACES if redis else max(1, PLACES // workers)
-    async with Sandbox(max_in_flight=PLACES, latency=LATENCY) as box:
+    """Start the workers and a sandbox, and print what they did."""
+    share = MAX_IN_FLIGHT if redis else max(1, MAX_IN_FLIGHT // workers)
+    async with Sandbox(max_in_flight=MAX_IN_FLIGHT, latency=LATENCY) as box:
         names = [f"worker-{n + 1}" for n in range(workers)]
-        counts = await asyncio.gather(*(start(name, box.url, str(calls), redis, str(places)) for name in names))
+        counts = await asyncio.gather(*(start(name, box.url, str(calls), redis, str(share)) for name in names))
         print("worker          calls    429s   seconds")
         for count in counts:
             print(f"{count['name']:<12} {count['calls']:>8} {count['refused']:>7} {count['seconds']:>9.1f}")
 
         print(f"\nimages billed            {box.ledger.billed_images}")
         print(f"calls billed twice       {len(box.ledger.duplicates)}")
-        print(f"most images in progress  {box.peak_in_flight} of {PLACES}")
+        print(f"most images in progress  {box.peak_in_flight} of {MAX_IN_FLIGHT}")
         return 0 if len(box.ledger.entries) == workers * calls else 1
 
 
 async def start(*words: str) -> dict[str, float | str]:
-    """Run one worker in a process of its own, and return its counts."""
+    """Run one worker in its own process and return its counts."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, __file__, "--as-worker", *words, stdout=asyncio.subprocess.PIPE
     )
-    said, _ = await process.communicate()
-    return dict(json.loads(said))
+    output, _ = await process.communicate()
+    return dict(json.loads(output))
 
 
 @contextmanager
 def redis_server() -> Generator[str]:
-    """Start a redis-server on a socket of its own, and give its URL."""
+    """Run a temporary redis-server on a Unix socket and yield its URL."""
     command = shutil.which("redis-server")
     if command is None:
-        sys.exit("there is no redis-server here: pass --redis URL, or --share to do without")
+        sys.exit("redis-server is not installed: pass --redis URL, or --share to run without Redis")
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "redis.sock"
@@ -88,12 +88,12 @@ def redis_server() -> Generator[str]:
 
 
 def main() -> int:
-    """Read the command line, and run."""
+    """Parse the command line, run the workers and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, default=3, help="processes (default: %(default)s)")
-    parser.add_argument("--calls", type=int, default=20, help="calls of each (default: %(default)s)")
-    parser.add_argument("--redis", metavar="URL", help="a Redis that is there already")
-    parser.add_argument("--share", action="store_true", help="give each worker its part of the limit, without Redis")
+    parser.add_argument("--calls", type=int, default=20, help="calls per worker (default: %(default)s)")
+    parser.add_argument("--redis", metavar="URL", help="an existing Redis")
+    parser.add_argument("--share", action="store_true", help="give each worker a fixed share, without Redis")
     options = parser.parse_args()
     if options.share or options.redis:
         return asyncio.run(run(options.workers, options.calls, "" if options.share else options.redis))
@@ -104,7 +104,7 @@ def main() -> int:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--as-worker"]:
-        name, base_url, calls, redis, places = sys.argv[2:]
-        print(json.dumps(asyncio.run(work(name, base_url, int(calls), redis, int(places)))))
+        name, base_url, calls, redis, share = sys.argv[2:]
+        print(json.dumps(asyncio.run(work(name, base_url, int(calls), redis, int(share)))))
     else:
         sys.exit(main())

@@ -1,4 +1,4 @@
-"""The examples run as anybody would start them; a browser sees what it should."""
+"""The examples, run from the command line, and their page in a browser."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ from support.paths import ROOT
 from support.pictures import picture
 
 EXAMPLES = ROOT / "examples"
-PATIENCE = 120
-SEEN = """
+TIMEOUT = 120
+RECORD_PROGRESS = """
     window.seen = [];
-    const look = () => seen.push(`${$("bar").value} of ${$("bar").max}`);
+    const record = () => seen.push(`${$("bar").value} of ${$("bar").max}`);
     addEventListener("DOMContentLoaded", () =>
-        new MutationObserver(look).observe($("settled"), {childList: true}));
+        new MutationObserver(record).observe($("finished"), {childList: true}));
 """
-"""Writes down every state of the bar, however short."""
+"""Script that records every value of the progress bar."""
 
 
 class Studio:
-    """The app, in a process of its own."""
+    """The app in its own process."""
 
     def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
         self.process = process
         self.url = url
-        self.said = ""
-        self.complaints: list[str] = []
+        self.output = ""
+        self.errors: list[str] = []
 
     async def end(self) -> None:
-        """End it as a process manager would, and hear what it has to say."""
+        """End it with SIGTERM, as a process manager does, and read its output."""
         self.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(PATIENCE):
-            said, complained = await self.process.communicate()
+        async with asyncio.timeout(TIMEOUT):
+            output, errors = await self.process.communicate()
 
-        self.said = said.decode()
-        # On a busy machine asyncio's debug mode tells of slow steps, which is none of our business.
-        self.complaints = [line for line in complained.decode().splitlines() if not line.startswith("Executing <")]
+        self.output = output.decode()
+        # On a busy machine asyncio's debug mode logs slow steps.
+        self.errors = [line for line in errors.decode().splitlines() if not line.startswith("Executing <")]
 
 
 @asynccontextmanager
@@ -60,23 +60,23 @@ async def studio(folder: Path) -> AsyncGenerator[Studio]:
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             assert process.stdout is not None
             line = (await process.stdout.readline()).decode()
-            found = re.fullmatch(r"Open (http://127.0.0.1:\d+) \(Ctrl-C ends it\)\n", line)
-            assert found, line
-            yield Studio(process, found[1])
+            match = re.fullmatch(r"Open (http://127.0.0.1:\d+) \(Ctrl-C to stop\)\n", line)
+            assert match, line
+            yield Studio(process, match[1])
     finally:
         if process.returncode is None:
             process.kill()
             await process.communicate()
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed to look at the page with")
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 async def test_the_page_in_a_browser(tmp_path: Path) -> None:
-    """A prompt is typed and its images are seen; a bulk run is begun and its progress is seen; nothing is left."""
+    """A prompt shows its images, a bulk run shows its progress, and the app ends without errors."""
     async with studio(tmp_path / "runs") as app, browsing(tmp_path / "profile") as page:
-        await page.begin_with(SEEN)
+        await page.begin_with(RECORD_PROGRESS)
         await page.opened(app.url)
         await page.run("document.querySelector('#draw button').click()")
         await page.until("document.querySelector('#draw + .problem')")
@@ -91,7 +91,7 @@ async def test_the_page_in_a_browser(tmp_path: Path) -> None:
         await page.run("document.querySelector('#bulk button').click()")
         await page.until("location.pathname.startsWith('/runs/') && document.title == 'Studio: done'")
         await page.until("[...document.querySelectorAll('#images img')].filter(i => i.naturalWidth > 100).length == 3")
-        numbers = await page.run("['settled', 'started', 'stored', 'spent'].map(id => $(id).textContent)")
+        numbers = await page.run("['finished', 'started', 'stored', 'spent'].map(id => $(id).textContent)")
         progress = await page.run("seen")
         await page.picture(tmp_path / "run.png")
         await app.end()
@@ -100,12 +100,12 @@ async def test_the_page_in_a_browser(tmp_path: Path) -> None:
     assert refused.endswith("Billed: no.")
     assert ["a red fox in fresh snow, morning light"] * 2 == captions
     assert (["3", "3", "3", "0.09"], ["1 of 3", "2 of 3", "3 of 3"]) == (numbers, progress)
-    assert (0, []) == (app.process.returncode, app.complaints)
-    assert "The sandbox billed 5 images; 0 calls were like an earlier one." in app.said
+    assert (0, []) == (app.process.returncode, app.errors)
+    assert "The sandbox billed 5 images, 0 calls twice." in app.output
 
 
 async def test_the_app_without_a_browser(tmp_path: Path) -> None:
-    """A form with an upload, a mistake in it, events that are heard again from where one was, files: all by hand."""
+    """An upload, an invalid form, events resumed from the last id, and stored files work over plain HTTP."""
     async with studio(tmp_path / "runs") as app:
         async with aiohttp.ClientSession(app.url) as http:
             form = aiohttp.FormData({"prompt": "a blue fox", "num_images": "1", "rendering_speed": "TURBO"})
@@ -113,7 +113,7 @@ async def test_the_app_without_a_browser(tmp_path: Path) -> None:
             async with http.post("/images", data=form) as response:
                 image = (await response.json())["images"][0]
 
-            async with http.get(image["address"]) as response:
+            async with http.get(image["url"]) as response:
                 first = response.status, response.headers["Content-Type"], len(await response.read()) > 1000
 
             bad = {"prompt": "", "num_images": "9", "rendering_speed": "TURBO"}
@@ -121,13 +121,13 @@ async def test_the_app_without_a_browser(tmp_path: Path) -> None:
                 problems = response.status, set((await response.json(content_type=None))["problems"])
 
             async with http.post("/runs", data={"prompts": "a fox\n\n a hen ", "budget": "0.03"}) as response:
-                run = (await response.json())["address"]
+                run = (await response.json())["url"]
 
             async with http.get(f"{run}/events") as response:
-                told = (await response.text()).split("\n\n")[:-1]
+                events = (await response.text()).split("\n\n")[:-1]
 
-            async with http.get(f"{run}/events", headers={"Last-Event-ID": str(len(told) - 1)}) as response:
-                again = (await response.text()).split("\n\n")[:-1]
+            async with http.get(f"{run}/events", headers={"Last-Event-ID": str(len(events) - 1)}) as response:
+                resumed = (await response.text()).split("\n\n")[:-1]
 
             missing = []
             for path in ("/images/none", "/runs/none/events", f"{run}/none.png", f"{run}/.ideogram"):
@@ -136,31 +136,31 @@ async def test_the_app_without_a_browser(tmp_path: Path) -> None:
 
         await app.end()
 
-    names = [event.split("\n")[1] for event in told]
+    names = [event.split("\n")[1] for event in events]
 
     assert (200, "image/png", True) == first
     assert (422, {"prompt", "num_images"}) == problems
-    assert ("event: begun", "event: done", told[-1:]) == (names[0], names[-1], again)
-    assert "0.03 USD spent" in told[-1]
+    assert ("event: run_started", "event: run_finished", events[-1:]) == (names[0], names[-1], resumed)
+    assert "0.03 USD spent" in events[-1]
     assert [404] * 4 == missing
-    assert (0, []) == (app.process.returncode, app.complaints)
+    assert (0, []) == (app.process.returncode, app.errors)
 
 
 async def test_the_app_ends_while_a_run_is_watched(tmp_path: Path) -> None:
-    """Told to end in the middle of a run, it finishes what is on its way, and ends in good order."""
+    """On SIGTERM in the middle of a run, the app finishes the calls in flight and exits with 0."""
     async with studio(tmp_path / "runs") as app, aiohttp.ClientSession(app.url) as http:
         prompts = "\n".join(f"fox {n}" for n in range(200))
         async with http.post("/runs", data={"prompts": prompts, "budget": "100"}) as response:
-            run = (await response.json())["address"]
+            run = (await response.json())["url"]
 
         async with http.get(f"{run}/events") as response:
             async for line in response.content:
-                if line == b"event: settled\n":
+                if line == b"event: job_finished\n":
                     break
 
             await app.end()
 
-    billed = re.search(r"billed (\d+) images; 0 calls", app.said)
+    billed = re.search(r"billed (\d+) images, 0 calls", app.output)
 
     assert 0 == app.process.returncode
     assert billed
@@ -169,40 +169,40 @@ async def test_the_app_ends_while_a_run_is_watched(tmp_path: Path) -> None:
 
 
 async def bulk(folder: Path, *words: str) -> tuple[int | None, list[str], str]:
-    """Run the bulk example, and return its exit code, the end of what it says, and its complaints."""
+    """Run the bulk example, and return its exit code, the lines of its output, and its errors."""
     command = [sys.executable, "-X", "dev", "-W", "error", str(EXAMPLES / "bulk.py"), str(folder), "--sandbox", *words]
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     try:
-        async with asyncio.timeout(PATIENCE):
-            said, complained = await process.communicate()
+        async with asyncio.timeout(TIMEOUT):
+            output, errors = await process.communicate()
     finally:
         if process.returncode is None:
             process.kill()
             await process.communicate()
 
-    complaints = [line for line in complained.decode().splitlines() if not line.startswith("Executing <")]
-    return process.returncode, said.decode().splitlines(), "\n".join(complaints)
+    lines = [line for line in errors.decode().splitlines() if not line.startswith("Executing <")]
+    return process.returncode, output.decode().splitlines(), "\n".join(lines)
 
 
 async def test_a_bulk_run(tmp_path: Path) -> None:
-    """Images are generated, remixed and enlarged; the same command again asks for nothing."""
-    code, said, complaints = await bulk(tmp_path / "out", "--count", "11")
-    again, told, _ = await bulk(tmp_path / "out", "--count", "11")
+    """Images are generated, remixed and upscaled. The same command again sends nothing."""
+    code, first, errors = await bulk(tmp_path / "out", "--count", "11")
+    second_code, second, _ = await bulk(tmp_path / "out", "--count", "11")
 
-    assert (0, "", 0) == (code, complaints, again)
-    assert "15 jobs, 15 images, 0.51 USD; 2.50 USD may be spent" == said[0]
-    assert "15 images stored, 0 withheld, 0 lost" == said[-3] == told[-3]
-    assert "the sandbox billed 0.51 USD, 0 calls twice" == said[-1]
-    assert "the sandbox billed 0 USD, 0 calls twice" == told[-1]
+    assert (0, "", 0) == (code, errors, second_code)
+    assert "15 jobs, 15 images, 0.51 USD; budget 2.50 USD" == first[0]
+    assert "15 images stored, 0 withheld, 0 lost" == first[-3] == second[-3]
+    assert "the sandbox billed 0.51 USD, 0 calls twice" == first[-1]
+    assert "the sandbox billed 0 USD, 0 calls twice" == second[-1]
     assert 15 == len(list((tmp_path / "out").glob("*.png")))
 
 
 async def test_a_bulk_run_keeps_its_budget(tmp_path: Path) -> None:
-    """At the cap it stops, says so, and ends with 1."""
-    code, said, complaints = await bulk(tmp_path / "out", "--count", "30", "--budget", "0.25")
+    """At the budget the run stops, prints the reason, and exits with 1."""
+    code, output, errors = await bulk(tmp_path / "out", "--count", "30", "--budget", "0.25")
 
-    assert (1, "") == (code, complaints)
-    assert "stopped: the cap of 0.25 USD is reached" == said[-2]
-    assert "the sandbox billed 0.24 USD, 0 calls twice" == said[-1]
+    assert (1, "") == (code, errors)
+    assert "stopped: the cap of 0.25 USD is reached" == output[-2]
+    assert "the sandbox billed 0.24 USD, 0 calls twice" == output[-1]
