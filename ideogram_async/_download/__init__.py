@@ -1,3 +1,3 @@
-"""Images from their links to the disk: streamed, checked, whole or not at all."""
+"""Download of images: streamed, verified, stored atomically."""
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""DNS resolver that returns public addresses only.
+"""DNS resolver that returns only public addresses.
 
-The check runs inside the connector, so the address that was checked is the address that is connected to: a name server
-that changes its answer gains nothing.
+It runs inside the connector, so the checked address is the one connected to. A name server that changes its answer
+(DNS rebinding) gains nothing.
 """
 
 from __future__ import annotations
@@ -16,14 +16,12 @@ from ideogram_async.errors import HostRefusedError
 
 
 class PublicResolver(AbstractResolver):
-    """Resolves names as the system does, and drops every address that is not public.
-
-    Build it inside the event loop that uses it.
+    """A resolver that filters the system's answers. Create it inside the event loop that uses it.
 
     Args:
-        loopback: Whether `localhost` and its subdomains may lead to this machine.
-        exempt: Hosts that may have any address, such as the proxy that the user chose.
-        inner: Looks the names up.
+        loopback: Whether `localhost` and its subdomains may resolve to this machine.
+        exempt: Hosts that may have any address, such as the user's proxy.
+        inner: The resolver whose answers are filtered.
     """
 
     def __init__(
@@ -42,15 +40,15 @@ class PublicResolver(AbstractResolver):
             HostRefusedError: If it has none.
             OSError: If the lookup fails.
         """
-        found = await self._inner.resolve(host, port, family)
-        public = [result for result in found if self._may_connect(host.lower(), result["host"])]
+        results = await self._inner.resolve(host, port, family)
+        public = [result for result in results if self._may_connect(host.lower(), result["host"])]
         if not public:
             raise HostRefusedError(f"refused to connect to {host}: it has no public address")
 
         return public
 
     async def close(self) -> None:
-        """Close the resolver that looks the names up."""
+        """Close the inner resolver."""
         await self._inner.close()
 
     def _may_connect(self, host: str, address: str) -> bool:

@@ -1,6 +1,6 @@
-"""Asks for one image: no key, every hop checked, nothing begun that is too large.
+"""HTTP request for one image: no API key, every redirect checked, size bounded.
 
-No exception and no response of aiohttp leaves this module: they hold the signed link.
+No exception or response of aiohttp leaves this module: they contain the signed link.
 """
 
 from __future__ import annotations
@@ -23,30 +23,37 @@ from ideogram_async.errors import (
     TruncatedImageError,
 )
 
-FAULTS = (aiohttp.ClientError, OSError, RuntimeError)
+TOTAL, SOCK_CONNECT, SOCK_READ = 120.0, 10.0, 20.0
 
-"""What aiohttp raises when the host, the network, or a session that was closed meanwhile fails a download."""
+"""Timeouts in seconds: for an image, for a connection, and between two reads."""
 
-CHUNK = 65536
+MAX_CHUNK_BYTES = 65536
 
-"""The most bytes in one chunk."""
+MAX_REDIRECTS = 3
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+GONE = frozenset({403, 404, 410})
+
+# What aiohttp raises if the host, the network, or a session that was closed meanwhile fails a download.
+CONNECTION_ERRORS = (aiohttp.ClientError, OSError, RuntimeError)
 
 
 class ImageStream:
-    """An image as it arrives: iterate over it once, inside the block that opened it.
+    """An image as it arrives. Iterate over it once, inside the block that opened it.
 
-    The chunks have at most 64 KiB. Iterating raises `TruncatedImageError` if the image is cut or damaged,
-    `ImageTooLargeError` if it is too large, and `DownloadError` if the connection fails; then what came so far is no
-    image.
+    Chunks have at most 64 KiB. Iterating raises `TruncatedImageError` if the image is truncated or damaged,
+    `ImageTooLargeError` if it is too large, and `DownloadError` if the connection fails. The bytes received before
+    such an error are not an image.
     """
 
     def __init__(
         self, body: Body, *, first: bytes, kind: Format, length: int | None, hang_up: Callable[[], None]
     ) -> None:
         self.format = kind
-        """What the first bytes tell, whatever the link or the host call it."""
+        """Format by the first bytes; the link and the host are not trusted."""
         self.length = length
-        """Bytes, where the host tells."""
+        """Size in bytes, if the host declares it."""
 
         self._body = body
         self._first = first
@@ -62,13 +69,13 @@ class ImageStream:
         return self
 
     def close(self) -> None:
-        """End the connection. Twice is fine."""
+        """Close the connection. Calling it twice is fine."""
         self._is_closed = True
         self._hang_up()
 
     async def __anext__(self) -> bytes:
         if self._is_closed:
-            raise DownloadError("the stream of this image was closed")
+            raise DownloadError("the image stream is closed")
 
         chunk, self._first = self._first, b""
         chunk = chunk or await self._body.next()
@@ -79,7 +86,10 @@ class ImageStream:
 
 
 class StreamContext:
-    """What `async with` opens, and closes by itself: no generator, which the end of a loop would have to unwind."""
+    """An async context manager that opens an image stream and closes it.
+
+    It is not a generator, which the end of an event loop would have to finalize.
+    """
 
     def __init__(self, opening: Callable[[], Awaitable[ImageStream]]) -> None:
         self._open = opening
@@ -94,8 +104,121 @@ class StreamContext:
             self._stream.close()
 
 
+@frozen
+class HttpFailure:
+    """A response whose status is not 200."""
+
+    error: DownloadError
+    retry_after: float | None
+    """Seconds that the host asks to wait."""
+
+
+async def open_image(
+    session: aiohttp.ClientSession, url: str, *, hosts: Hosts, max_bytes: int, seconds: float | None = None
+) -> ImageStream | HttpFailure:
+    """Request an image and read its first bytes. The caller closes the stream; a cancellation leaves nothing open.
+
+    Args:
+        session: The session for images, which never carries the API key.
+        url: The image's link.
+        hosts: Hosts that the link and each redirect may lead to.
+        max_bytes: Maximum size of the image, decompressed.
+        seconds: Timeout, if it is shorter than `TOTAL`.
+
+    Raises:
+        HostRefusedError: If the link or a redirect leads to a host that is not allowed.
+        ImageTooLargeError: If the host declares more than `max_bytes`.
+        NotAnImageError: If the first bytes are not those of an image.
+        DownloadError: If there is no response.
+    """
+    # aiohttp takes 0 for no timeout.
+    total = TOTAL if seconds is None else max(min(TOTAL, seconds), 0.001)
+    timeout = aiohttp.ClientTimeout(total=total, sock_connect=SOCK_CONNECT, sock_read=SOCK_READ)
+    response = await _follow(session, url, hosts, timeout)
+    hang_up = response.close
+    try:
+        result = await _to_stream(response, max_bytes, hang_up)
+    except BaseException:
+        hang_up()
+        raise
+    finally:
+        del response
+
+    if isinstance(result, HttpFailure):
+        hang_up()
+
+    return result
+
+
+async def _follow(
+    session: aiohttp.ClientSession, url: str, hosts: Hosts, timeout: aiohttp.ClientTimeout
+) -> aiohttp.ClientResponse:
+    link = hosts.check(url)
+    for _ in range(MAX_REDIRECTS + 1):
+        response = await _get(session, link, timeout)
+        if response.status not in REDIRECTS:
+            return response
+
+        location = response.headers.get("Location", "")
+        response.close()
+        del response
+        link = hosts.check(_join(link, location))
+
+    raise HostRefusedError(f"more than {MAX_REDIRECTS} redirects: {scrub(url)}", url=scrub(url))
+
+
+async def _get(session: aiohttp.ClientSession, link: URL, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
+    error: DownloadError
+    try:
+        # If a host compresses all the same, aiohttp decodes it in pieces no larger than a chunk.
+        return await session.get(
+            link,
+            headers={"Accept-Encoding": "identity"},
+            allow_redirects=False,
+            auto_decompress=True,
+            timeout=timeout,
+        )
+    except HostRefusedError as refused:
+        error = HostRefusedError(str(refused), url=scrub(str(link)))
+    except CONNECTION_ERRORS as fault:
+        error = _connection_error(fault, scrub(str(link)))
+
+    raise error
+
+
+def _join(link: URL, location: str) -> str:
+    """Return the target of a redirect. One that cannot be parsed is returned unchanged, and refused later."""
+    try:
+        return str(link.join(URL(location, encoded=True)))
+    except ValueError:
+        return location
+
+
+async def _to_stream(
+    response: aiohttp.ClientResponse, max_bytes: int, hang_up: Callable[[], None]
+) -> ImageStream | HttpFailure:
+    link, length, status = scrub(str(response.url)), response.content_length, response.status
+    headers, reader = response.headers, response.content
+    # A traceback must not hold the response.
+    del response
+    error = _status_error(status, link)
+    if error is not None:
+        return HttpFailure(error, retry_after_of(headers))
+
+    if length is not None and length > max_bytes:
+        raise _too_large(link, max_bytes)
+
+    if headers.get("Content-Encoding", "identity") != "identity":
+        # The declared length is that of the compressed bytes.
+        length = None
+
+    body = Body(reader, link=link, max_bytes=max_bytes)
+    first, kind = await body.begin()
+    return ImageStream(body, first=first, kind=kind, length=length, hang_up=hang_up)
+
+
 class Body:
-    """The bytes of a response: counted, checked, and with errors of our own."""
+    """The bytes of a response, counted and verified, with errors that never contain the signed link."""
 
     def __init__(self, reader: aiohttp.StreamReader, *, link: str, max_bytes: int) -> None:
         self._reader = reader
@@ -113,11 +236,11 @@ class Body:
         return first, kind
 
     async def next(self) -> bytes:
-        """Read a chunk; it is empty at the end of a whole image."""
+        """Read a chunk. It is empty at the end of a complete image."""
         chunk = await self._read()
         self._received += len(chunk)
         if self._received > self._max_bytes:
-            raise too_large(self._link, self._max_bytes)
+            raise _too_large(self._link, self._max_bytes)
 
         if chunk:
             self._verifier.feed(chunk)
@@ -128,161 +251,36 @@ class Body:
 
     async def _read(self) -> bytes:
         try:
-            return await self._reader.read(CHUNK)
-        except FAULTS as fault:
-            error = failure(fault, self._link)
+            return await self._reader.read(MAX_CHUNK_BYTES)
+        except CONNECTION_ERRORS as fault:
+            error = _connection_error(fault, self._link)
 
-        # Raised outside the handler: its frames hold the response.
+        # Raised outside the handler, whose frames hold the response.
         raise error
 
 
-def failure(fault: BaseException, link: str) -> DownloadError:
-    """Put what went wrong into our own words: those of aiohttp may contain the signed link."""
-    if isinstance(fault, aiohttp.ClientPayloadError):
-        return TruncatedImageError(f"the image was cut: {link}", url=link)
-
-    if isinstance(fault, TimeoutError):
-        return DownloadError(f"the image host took too long: {link}", url=link)
-
-    reason = getattr(fault, "strerror", None) or type(fault).__name__
-    return DownloadError(f"the image host cannot be reached or hung up, {reason}: {link}", url=link)
-
-
-def too_large(link: str, max_bytes: int) -> ImageTooLargeError:
-    """Say that an image is larger than allowed."""
-    return ImageTooLargeError(f"the image has more than {max_bytes:,} bytes: {link}", url=link)
-
-
-TOTAL, SOCK_CONNECT, SOCK_READ = 120.0, 10.0, 20.0
-
-"""Seconds for a whole image, for a connection, and for silence."""
-
-_MOST_REDIRECTS = 3
-
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
-
-_GONE = frozenset({403, 404, 410})
-
-
-@frozen
-class HttpFailure:
-    """A status that is no success."""
-
-    error: DownloadError
-    retry_after: float | None
-    """Seconds that the host asks to wait."""
-
-
-async def open_image(
-    session: aiohttp.ClientSession, url: str, *, hosts: Hosts, max_bytes: int, seconds: float | None = None
-) -> ImageStream | HttpFailure:
-    """Ask for an image, and read its first bytes. The stream has to be closed; a cancellation leaves nothing open.
-
-    Args:
-        session: The one for images; nothing of it may carry the key.
-        url: Where the image is.
-        hosts: Where it may be, after every redirect.
-        max_bytes: The most that may come, once decompressed.
-        seconds: Time for everything, if that is less than `TOTAL`.
-
-    Raises:
-        HostRefusedError: If the link or a redirect leads where `hosts` does not allow.
-        ImageTooLargeError: If the host announces more than `max_bytes`.
-        NotAnImageError: If the first bytes are those of no image.
-        DownloadError: If there is no answer.
-    """
-    # aiohttp takes 0 for no limit at all.
-    total = TOTAL if seconds is None else max(min(TOTAL, seconds), 0.001)
-    timeout = aiohttp.ClientTimeout(total=total, sock_connect=SOCK_CONNECT, sock_read=SOCK_READ)
-    response = await _follow(session, url, hosts, timeout)
-    hang_up = response.close
-    try:
-        answer = await _to_stream(response, max_bytes, hang_up)
-    except BaseException:
-        hang_up()
-        raise
-    finally:
-        del response
-
-    if isinstance(answer, HttpFailure):
-        hang_up()
-
-    return answer
-
-
-async def _follow(
-    session: aiohttp.ClientSession, url: str, hosts: Hosts, timeout: aiohttp.ClientTimeout
-) -> aiohttp.ClientResponse:
-    link = hosts.check(url)
-    for _ in range(_MOST_REDIRECTS + 1):
-        response = await _get(session, link, timeout)
-        if response.status not in _REDIRECTS:
-            return response
-
-        location = response.headers.get("Location", "")
-        response.close()
-        del response
-        link = hosts.check(_join(link, location))
-
-    raise HostRefusedError(f"more than {_MOST_REDIRECTS} redirects: {scrub(url)}", url=scrub(url))
-
-
-async def _get(session: aiohttp.ClientSession, link: URL, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
-    error: DownloadError
-    try:
-        # A host that compresses all the same is decoded by aiohttp, in pieces no larger than a chunk.
-        return await session.get(
-            link,
-            headers={"Accept-Encoding": "identity"},
-            allow_redirects=False,
-            auto_decompress=True,
-            timeout=timeout,
-        )
-    except HostRefusedError as refused:
-        error = HostRefusedError(str(refused), url=scrub(str(link)))
-    except FAULTS as fault:
-        error = failure(fault, scrub(str(link)))
-
-    raise error
-
-
-async def _to_stream(
-    response: aiohttp.ClientResponse, max_bytes: int, hang_up: Callable[[], None]
-) -> ImageStream | HttpFailure:
-    link, length, status = scrub(str(response.url)), response.content_length, response.status
-    headers, reader = response.headers, response.content
-    # So that no traceback holds it.
-    del response
-    error = _error_of(status, link)
-    if error is not None:
-        return HttpFailure(error, retry_after_of(headers))
-
-    if length is not None and length > max_bytes:
-        raise too_large(link, max_bytes)
-
-    if headers.get("Content-Encoding", "identity") != "identity":
-        # The length is that of the compressed bytes.
-        length = None
-
-    body = Body(reader, link=link, max_bytes=max_bytes)
-    first, kind = await body.begin()
-    return ImageStream(body, first=first, kind=kind, length=length, hang_up=hang_up)
-
-
-def _error_of(status: int, link: str) -> DownloadError | None:
-    """Say what a status means for an image."""
+def _status_error(status: int, link: str) -> DownloadError | None:
     if status == 200:
         return None
 
-    if status in _GONE:
-        return LinkExpiredError(f"the image is gone, the host answered {status}: {link}", url=link, status=status)
+    if status in GONE:
+        message = f"the image is no longer available, its host returned {status}: {link}"
+        return LinkExpiredError(message, url=link, status=status)
 
-    return DownloadError(f"the image host answered {status}: {link}", url=link, status=status)
+    return DownloadError(f"the image host returned {status}: {link}", url=link, status=status)
 
 
-def _join(link: URL, location: str) -> str:
-    """Return where a redirect leads; what cannot be read is returned as it is, to be refused."""
-    try:
-        return str(link.join(URL(location, encoded=True)))
-    except ValueError:
-        return location
+def _connection_error(fault: BaseException, link: str) -> DownloadError:
+    """Convert an error of aiohttp, whose own message may contain the signed link."""
+    if isinstance(fault, aiohttp.ClientPayloadError):
+        return TruncatedImageError(f"the image is truncated: {link}", url=link)
+
+    if isinstance(fault, TimeoutError):
+        return DownloadError(f"the image host timed out: {link}", url=link)
+
+    reason = getattr(fault, "strerror", None) or type(fault).__name__
+    return DownloadError(f"the connection to the image host failed, {reason}: {link}", url=link)
+
+
+def _too_large(link: str, max_bytes: int) -> ImageTooLargeError:
+    return ImageTooLargeError(f"the image has more than {max_bytes:,} bytes: {link}", url=link)

@@ -1,8 +1,8 @@
-"""Tells a whole image from one that was cut or damaged, while it arrives and without decoding it.
+"""Detection of truncated and damaged images while they arrive, without decoding them.
 
-A connection that is cut can look like a regular end: a body without a declared length, or a compressed one, reads as
-complete. So the image itself has to say where it ends. PNG carries a checksum for each chunk, so every flipped bit
-shows; JPEG and WebP have only their verifier.
+A broken connection can look like a regular end: a body without a declared length, or a compressed one, reads as
+complete. So the image itself has to show its end. PNG has a checksum for each chunk, so every flipped bit is detected;
+JPEG and WebP have only their structure.
 """
 
 from __future__ import annotations
@@ -34,222 +34,212 @@ T = TypeVar("T")
 
 Parser: TypeAlias = Generator[None, bytes, T]
 
-"""A reader that asks for more with a bare `yield`, and is sent the next chunk."""
-
-
-class ByteCursor:
-    """The bytes at hand. It keeps one chunk, and what a step needs beyond it."""
-
-    def __init__(self) -> None:
-        self._buffer = b""
-        self._at = 0
-
-    @property
-    def at_hand(self) -> bytes:
-        """What was not taken yet."""
-        return self._buffer[self._at :]
-
-    def peek(self, size: int) -> Parser[bytes]:
-        """Return the next bytes, and leave them there."""
-        while len(self._buffer) - self._at < size:
-            yield from self._more()
-
-        return self._buffer[self._at : self._at + size]
-
-    def take(self, size: int) -> Parser[bytes]:
-        """Return the next bytes."""
-        taken = yield from self.peek(size)
-        self._at += size
-        return taken
-
-    def skip(self, size: int, checksum: int = 0) -> Parser[int]:
-        """Pass over so many bytes, and return their running checksum."""
-        while True:
-            passed = memoryview(self._buffer)[self._at : self._at + size]
-            checksum = zlib.crc32(passed, checksum)
-            self._at += len(passed)
-            size -= len(passed)
-            if not size:
-                return checksum
-
-            yield from self._more()
-
-    def skip_to(self, pair: re.Pattern[bytes]) -> Parser[None]:
-        """Pass over everything before the first two bytes that match, which begin with FF."""
-        while (found := pair.search(self._buffer, self._at)) is None:
-            # An FF at the end may be the first half of the pair.
-            self._at = len(self._buffer) - self._buffer.endswith(b"\xff", self._at)
-            yield from self._more()
-
-        self._at = found.start()
-
-    def _more(self) -> Parser[None]:
-        rest = self.at_hand
-        self._buffer = rest + (yield)
-        self._at = 0
-
+"""A parser pauses with a bare `yield`, and is sent the next chunk."""
 
 MAX_PIXELS = 100_000_000
 
-"""An image with more is refused: whoever opened it would need gigabytes."""
-
-# In compressed data FF is followed by 00, by a restart marker, or by another FF; anything else is a marker.
-_MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
-
-# A stuffed zero outside compressed data, and a second beginning.
-_MISPLACED = frozenset({0x00, 0xD8})
+"""Decoding a larger image would take gigabytes of memory."""
 
 # Real images have some thousand chunks or segments; a file of empty ones would keep the event loop busy.
-_MOST_PARTS = 100_000
+MAX_PARTS = 100_000
+
+# In compressed data FF is followed by 00, by a restart marker, or by another FF; anything else is a marker.
+MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
+
+# A stuffed zero outside compressed data, and a second start of image.
+MISPLACED = frozenset({0x00, 0xD8})
 
 
 class ImageVerifier:
-    """Checks one image chunk by chunk, in constant memory.
+    """An incremental check of one image, in constant memory.
 
-    Bytes after the image's end are tolerated. The errors carry `link`.
+    Bytes after the end of the image are ignored. Errors carry `link`.
     """
 
-    def __init__(self, link: str | None = None) -> None:
+    def __init__(self, link: str) -> None:
+        self.format: Format | None = None
+        """The image's format, once its first twelve bytes were fed."""
+
         self._link = link
         self._cursor = ByteCursor()
-        self._format: Format | None = None
-        self._is_whole = False
+        self._is_complete = False
         self._parts = 0
         self._parser = self._image()
         next(self._parser)
 
-    @property
-    def format(self) -> Format | None:
-        """The image's format, once its first twelve bytes have come."""
-        return self._format
-
     def feed(self, chunk: bytes) -> None:
-        """Take the next bytes.
+        """Check the next bytes.
 
         Raises:
-            NotAnImageError: If the first bytes are those of no known format.
+            NotAnImageError: If the first bytes are not those of a known format.
             TruncatedImageError: If the image is damaged.
-            ImageTooLargeError: If its header tells more than `MAX_PIXELS`.
+            ImageTooLargeError: If its header declares more than `MAX_PIXELS`.
         """
-        if not self._is_whole and chunk:
+        if not self._is_complete and chunk:
             try:
                 self._parser.send(chunk)
             except StopIteration:
-                self._is_whole = True
+                self._is_complete = True
 
     def finish(self) -> None:
-        """Say that no more bytes come.
+        """Check that the image is complete, after its last byte.
 
         Raises:
-            NotAnImageError: If nothing came, or too little to tell, and it does not begin like an image.
-            TruncatedImageError: If the image has not come to its end.
+            NotAnImageError: If the bytes do not begin like an image.
+            TruncatedImageError: If the end of the image is missing.
         """
-        if self._is_whole:
+        if self._is_complete:
             return
 
-        if self._format is None and not _may_begin(self._cursor.at_hand):
+        if self.format is None and not _is_start_of_image(self._cursor.remaining):
             raise self._not_an_image()
 
-        raise TruncatedImageError(f"the image ends early{self._source}", url=self._link)
+        raise TruncatedImageError(f"the image is truncated: {self._link}", url=self._link)
 
     def _image(self) -> Parser[None]:
-        head = yield from self._cursor.peek(12)
-        self._format = sniff(head)
-        if self._format is None:
+        self.format = sniff((yield from self._cursor.peek(12)))
+        if self.format is None:
             raise self._not_an_image()
 
-        if self._format is PNG:
+        if self.format is PNG:
             yield from self._png()
-        elif self._format is JPEG:
+        elif self.format is JPEG:
             yield from self._jpeg()
         else:
             yield from self._webp()
 
     def _png(self) -> Parser[None]:
-        self._judge(png_size((yield from self._cursor.peek(24))))
-        yield from self._cursor.take(len(PNG_SIGNATURE))
+        self._check_size(png_size((yield from self._cursor.peek(24))))
+        yield from self._cursor.skip(len(PNG_SIGNATURE))
         kind = b""
         while kind != b"IEND":
-            self._count()
-            head = yield from self._cursor.take(8)
+            self._count_part()
+            head = yield from self._cursor.read(8)
             kind = head[4:]
             checksum = yield from self._cursor.skip(int.from_bytes(head[:4], "big"), zlib.crc32(kind))
-            if checksum != int.from_bytes((yield from self._cursor.take(4)), "big"):
-                raise self._damaged(f"the checksum of its {kind!r} chunk is wrong")
+            if checksum != int.from_bytes((yield from self._cursor.read(4)), "big"):
+                raise self._damaged(f"wrong checksum of its {kind!r} chunk")
 
     def _jpeg(self) -> Parser[None]:
-        yield from self._cursor.take(2)
+        yield from self._cursor.skip(2)
         has_scan = False
         while (marker := (yield from self._marker())) != JPEG_END:
-            self._count()
+            self._count_part()
             if marker in JPEG_STANDALONE:
                 continue
 
-            if marker in _MISPLACED:
-                raise self._damaged(f"marker {marker:#x} stands where it cannot")
+            if marker in MISPLACED:
+                raise self._damaged(f"misplaced marker {marker:#x}")
 
-            length = int.from_bytes((yield from self._cursor.take(2)), "big") - 2
+            length = int.from_bytes((yield from self._cursor.read(2)), "big") - 2
             if length < (6 if marker in JPEG_FRAMES else 0):
-                raise self._damaged(f"segment {marker:#x} has an impossible length")
+                raise self._damaged(f"invalid length of segment {marker:#x}")
 
             if marker in JPEG_FRAMES:
-                self._judge(jpeg_size((yield from self._cursor.peek(5))))
+                self._check_size(jpeg_size((yield from self._cursor.peek(5))))
 
             yield from self._cursor.skip(length)
             if marker == JPEG_SCAN:
                 has_scan = True
-                yield from self._cursor.skip_to(_MARKER_IN_SCAN)
+                yield from self._cursor.skip_to(MARKER_IN_SCAN)
 
         if not has_scan:
-            raise self._damaged("it holds no picture")
+            raise self._damaged("no image data")
 
     def _webp(self) -> Parser[None]:
         head = yield from self._cursor.peek(12)
-        # The length does not count itself and what stands before it.
+        # The declared length excludes the first eight bytes.
         length = 8 + int.from_bytes(head[4:8], "little")
-        self._judge(webp_size((yield from self._cursor.peek(min(length, 30)))))
+        self._check_size(webp_size((yield from self._cursor.peek(min(length, 30)))))
         yield from self._cursor.skip(length)
 
     def _marker(self) -> Parser[int]:
-        if (yield from self._cursor.take(1)) != b"\xff":
-            raise self._damaged("a marker is missing")
+        if (yield from self._cursor.read(1)) != b"\xff":
+            raise self._damaged("missing marker")
 
         code = 0xFF
         while code == 0xFF:
-            code = (yield from self._cursor.take(1))[0]
+            code = (yield from self._cursor.read(1))[0]
 
         return code
 
-    def _count(self) -> None:
+    def _count_part(self) -> None:
         self._parts += 1
-        if self._parts > _MOST_PARTS:
-            raise self._damaged(f"it has more than {_MOST_PARTS:,} parts")
+        if self._parts > MAX_PARTS:
+            raise self._damaged(f"more than {MAX_PARTS:,} parts")
 
-    def _judge(self, size: Size | None) -> None:
+    def _check_size(self, size: Size | None) -> None:
         if size is None:
-            raise self._damaged("its header tells no size")
+            raise self._damaged("no size in its header")
 
         width, height = size
         if width * height > MAX_PIXELS:
-            raise ImageTooLargeError(
-                f"the image has {width} x {height} pixels, more than {MAX_PIXELS:,}{self._source}", url=self._link
-            )
+            message = f"the image has {width} x {height} pixels, more than {MAX_PIXELS:,}: {self._link}"
+            raise ImageTooLargeError(message, url=self._link)
 
     def _damaged(self, reason: str) -> TruncatedImageError:
-        return TruncatedImageError(f"the image is damaged, {reason}{self._source}", url=self._link)
+        return TruncatedImageError(f"the image is damaged, {reason}: {self._link}", url=self._link)
 
     def _not_an_image(self) -> NotAnImageError:
-        return NotAnImageError(f"this is no PNG, JPEG or WebP file{self._source}", url=self._link)
+        return NotAnImageError(f"not a PNG, JPEG or WebP file: {self._link}", url=self._link)
+
+
+class ByteCursor:
+    """A position in a sequence of chunks. It keeps the last chunk and what a step needs before it."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._position = 0
 
     @property
-    def _source(self) -> str:
-        return f": {self._link}" if self._link else ""
+    def remaining(self) -> bytes:
+        """The bytes after the position that have arrived."""
+        return self._buffer[self._position :]
+
+    def peek(self, size: int) -> Parser[bytes]:
+        """Return the next bytes without moving."""
+        while len(self._buffer) - self._position < size:
+            yield from self._receive()
+
+        return self._buffer[self._position : self._position + size]
+
+    def read(self, size: int) -> Parser[bytes]:
+        """Return the next bytes."""
+        block = yield from self.peek(size)
+        self._position += size
+        return block
+
+    def skip(self, size: int, checksum: int = 0) -> Parser[int]:
+        """Move forward, and return the running checksum of the skipped bytes."""
+        while True:
+            block = memoryview(self._buffer)[self._position : self._position + size]
+            checksum = zlib.crc32(block, checksum)
+            self._position += len(block)
+            size -= len(block)
+            if not size:
+                return checksum
+
+            yield from self._receive()
+
+    def skip_to(self, pair: re.Pattern[bytes]) -> Parser[None]:
+        """Move to the first two bytes that match. They begin with FF."""
+        while (match := pair.search(self._buffer, self._position)) is None:
+            # An FF at the end may be the first half of the pair.
+            self._position = len(self._buffer) - self._buffer.endswith(b"\xff", self._position)
+            yield from self._receive()
+
+        self._position = match.start()
+
+    def _receive(self) -> Parser[None]:
+        rest = self.remaining
+        self._buffer = rest + (yield)
+        self._position = 0
 
 
-def _may_begin(head: bytes) -> bool:
-    """Tell whether an image can begin with so few bytes."""
+def _is_start_of_image(head: bytes) -> bool:
+    """Return whether an image can begin with these bytes, fewer than twelve."""
     if not head:
         return False
 
-    riff = head[:4] == b"RIFF"[: len(head)] and head[8:] == b"WEBP"[: max(0, len(head) - 8)]
-    return riff or any(mark.startswith(head[: len(mark)]) for mark in (PNG_SIGNATURE, JPEG_SIGNATURE))
+    is_webp = head[:4] == b"RIFF"[: len(head)] and head[8:] == b"WEBP"[: max(0, len(head) - 8)]
+    return is_webp or any(mark.startswith(head[: len(mark)]) for mark in (PNG_SIGNATURE, JPEG_SIGNATURE))

@@ -220,7 +220,7 @@ class Transport:
             retry=self.options.retry,
             emit=self.emit,
             tasks=lambda: sessions.current().tasks,
-            places=slots,
+            slots=slots,
         )
 
 

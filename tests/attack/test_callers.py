@@ -45,10 +45,10 @@ async def test_no_image(tmp_path: Path) -> None:
     async with RawServer(OK) as server, connected(server.url) as client:
         answer: Any = await client.generate("a fox")
         for wrong in (answer, None, b"https://ideogram.ai/x.png"):
-            with pytest.raises(TypeError, match="an image is a link, or one of an answer's images, not"):
+            with pytest.raises(TypeError, match=r"expected a URL or an image such as answer.data\[0\], not"):
                 await client.download(wrong, tmp_path)
 
-            with pytest.raises(TypeError, match="an image is a link, or one of an answer's images, not"):
+            with pytest.raises(TypeError, match=r"expected a URL or an image such as answer.data\[0\], not"):
                 await client.fetch(wrong)
 
         assert ([], 1) == (list(tmp_path.iterdir()), server.connections)

@@ -89,7 +89,7 @@ class Wired:
     session: aiohttp.ClientSession
     tasks: Tasks
     events: list[Event] = field(factory=list)
-    places: asyncio.Semaphore = field(factory=lambda: asyncio.Semaphore(16))
+    slots: asyncio.Semaphore = field(factory=lambda: asyncio.Semaphore(16))
 
     def downloads(
         self,
@@ -105,7 +105,7 @@ class Wired:
             retry=retry or Retry(base=0.0),
             emit=Emitter(self.events.append, lambda: self.tasks),
             tasks=lambda: self.tasks,
-            places=lambda: self.places,
+            slots=lambda: self.slots,
         )
 
 

@@ -122,7 +122,7 @@ async def test_while_a_thread_works(
 ) -> None:
     """Cancelled while a thread prepares or writes, a download leaves nothing, although the thread goes on."""
     # An image of several blocks: the last one is written when the image is put in its place.
-    monkeypatch.setattr(downloader, "_BLOCK", 1)
+    monkeypatch.setattr(downloader, "WRITE_BYTES", 1)
     origin.answers = [ok(IMAGE)]
     stop = hold(step)
     await cancel(wired.downloads().download(origin.url(), f"{folder}/new/"), stop.reached.wait(), stop.release)

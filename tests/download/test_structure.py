@@ -43,7 +43,7 @@ every_image = pytest.mark.parametrize("image", IMAGES.values(), ids=IMAGES.keys(
 
 def check(image: bytes, *, step: int = 4096) -> ImageVerifier:
     """Pass an image through, in chunks."""
-    verifier = ImageVerifier()
+    verifier = ImageVerifier(LINK)
     for start in range(0, len(image), step):
         verifier.feed(image[start : start + step])
 
@@ -131,6 +131,7 @@ def test_pixel_limit() -> None:
     assert check(png(10_000, 10_000)).format is PNG
 
 
+LINK = "https://h/x"
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 JPEG_HEAD = b"\xff\xd8\xff\xe0\0\x04xx"
 DAMAGED = {
@@ -167,7 +168,7 @@ def test_padding() -> None:
 
 def test_nothing_fed() -> None:
     """An empty chunk changes nothing."""
-    verifier = ImageVerifier()
+    verifier = ImageVerifier(LINK)
     verifier.feed(b"")
 
     assert verifier.format is None
@@ -184,7 +185,7 @@ def test_link_in_errors() -> None:
 def test_constant_memory() -> None:
     """Fifty megabytes pass through less than one."""
     blocks = chunk(b"IDAT", bytes(1 << 20))
-    verifier = ImageVerifier()
+    verifier = ImageVerifier(LINK)
     tracemalloc.start()
     verifier.feed(png()[:33])
     view = memoryview(blocks)

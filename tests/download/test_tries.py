@@ -91,7 +91,7 @@ def test_never_by_exclusion(error: BaseException) -> None:
     attempts = DownloadAttempts(LIVE, Retry(), Clock())
     attempts.begin()
 
-    assert not attempts.may_go_on(error)
+    assert not attempts.may_retry(error)
 
 
 @pytest.mark.parametrize(("link", "expected"), [(LIVE, True), (DEAD, False), ("https://ideogram.ai/x", True)])
@@ -100,7 +100,7 @@ def test_expiry_is_read(link: str, expected: bool) -> None:
     attempts = DownloadAttempts(link, Retry(), Clock())
     attempts.begin()
 
-    assert expected == attempts.may_go_on(LinkExpiredError(""))
+    assert expected == attempts.may_retry(LinkExpiredError(""))
 
 
 def test_deadline() -> None:
@@ -110,18 +110,18 @@ def test_deadline() -> None:
     attempts.begin()
     clock.now += 9.0
 
-    assert 1.0 == attempts.time_left()
-    assert attempts.may_go_on(status(500))
+    assert 1.0 == attempts.remaining_seconds()
+    assert attempts.may_retry(status(500))
     attempts.retry_after = 2.0
-    assert not attempts.may_go_on(status(500))
+    assert not attempts.may_retry(status(500))
     attempts.retry_after = None
     clock.now += 1.0
-    assert not attempts.may_go_on(status(500))
+    assert not attempts.may_retry(status(500))
 
 
 def test_no_deadline() -> None:
     """Without a deadline there is always time."""
-    assert None is DownloadAttempts(LIVE, Retry(), Clock()).time_left()
+    assert None is DownloadAttempts(LIVE, Retry(), Clock()).remaining_seconds()
 
 
 def test_begin_forgets() -> None:
