@@ -1,32 +1,31 @@
-"""Package exports that load at first use (PEP 562)."""
+"""Module attributes that load at first use (PEP 562)."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Any
 
 
-def lazy_exports(package: str, exports: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return the `__getattr__` and `__dir__` of a package.
+def lazy_exports(owner: str, exports: Mapping[str, str]) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
+    """Return the `__getattr__` and `__dir__` of a module.
 
     Args:
-        package: The package's `__name__`.
-        exports: For each of its modules, the names that it exports, separated by spaces. Type checkers see the same
-            names in an import under `TYPE_CHECKING`.
+        owner: The module's `__name__`.
+        exports: For each module of its package, the names that it exports, separated by spaces. Type checkers see the
+            same names in an import under `TYPE_CHECKING`.
     """
     module_of = {name: module for module, names in exports.items() for name in names.split()}
 
-    def __getattr__(name: str) -> Any:
+    def __getattr__(name: str) -> object:
         if name not in module_of:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+            raise AttributeError(f"module {owner!r} has no attribute {name!r}")
 
-        value = getattr(import_module(f"{package}.{module_of[name]}"), name)
-        setattr(sys.modules[package], name, value)
+        value: object = getattr(import_module(f".{module_of[name]}", sys.modules[owner].__package__), name)
+        setattr(sys.modules[owner], name, value)
         return value
 
     def __dir__() -> list[str]:
-        return sorted({*vars(sys.modules[package]), *module_of})
+        return sorted({*vars(sys.modules[owner]), *module_of})
 
     return __getattr__, __dir__

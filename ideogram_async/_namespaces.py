@@ -1,11 +1,10 @@
-"""The operations that are grouped: `client.legacy`, `client.datasets`, `client.models`."""
+"""Groups of operations: `client.legacy`, `client.datasets`, `client.models`."""
 
 from __future__ import annotations
 
-import asyncio
-from typing import TypeVar
+from typing import Generic, TypeVar, overload
 
-from ideogram_async._operations import Operation, Request, Sender
+from ideogram_async._operations import Request, Sender, operation
 from ideogram_async.enums import ModelStatus
 from ideogram_async.models import GetModelResponse
 from ideogram_async.requests import (
@@ -24,6 +23,8 @@ from ideogram_async.requests import (
 )
 
 R = TypeVar("R")
+
+N = TypeVar("N", bound="Namespace")
 
 ENDED = (ModelStatus.COMPLETED, ModelStatus.ERRORED, ModelStatus.ARCHIVED)
 
@@ -45,45 +46,74 @@ class Namespace:
 class Legacy(Namespace):
     """Operations of the older models."""
 
-    generate = Operation(LegacyGenerate)
-    edit = Operation(LegacyEdit)
-    edit_v3 = Operation(LegacyEditV3)
-    remix = Operation(LegacyRemix)
-    reframe = Operation(LegacyReframe)
+    @operation(LegacyGenerate)
+    def generate(self) -> None: ...
+    @operation(LegacyEdit)
+    def edit(self) -> None: ...
+    @operation(LegacyEditV3)
+    def edit_v3(self) -> None: ...
+    @operation(LegacyRemix)
+    def remix(self) -> None: ...
+    @operation(LegacyReframe)
+    def reframe(self) -> None: ...
 
 
 class Datasets(Namespace):
     """Sets of images to train on."""
 
-    list = Operation(ListDatasets)
-    create = Operation(CreateDataset)
-    get = Operation(GetDataset)
-    upload_assets = Operation(UploadDatasetAssets)
+    @operation(ListDatasets)
+    def list(self) -> None: ...
+    @operation(CreateDataset)
+    def create(self) -> None: ...
+    @operation(GetDataset)
+    def get(self) -> None: ...
+    @operation(UploadDatasetAssets)
+    def upload_assets(self) -> None: ...
 
 
 class Models(Namespace):
     """Custom models."""
 
-    train = Operation(TrainModel)
-    list = Operation(ListModels)
-    get = Operation(GetModel)
+    @operation(TrainModel)
+    def train(self) -> None: ...
+    @operation(ListModels)
+    def list(self) -> None: ...
+    @operation(GetModel)
+    def get(self) -> None: ...
 
     async def wait(self, model_id: str, *, poll: float = 30.0, timeout: float | None = None) -> GetModelResponse:
-        """Wait until a model is trained, or its training has failed: `answer.model.status` tells which.
+        """Wait until a model is trained or its training has failed; `answer.model.status` is which of the two.
 
-        A cancellation ends the waiting, not the training.
+        A cancellation ends the wait, not the training.
 
         Args:
-            model_id: Which one.
-            poll: Seconds between two looks.
-            timeout: Seconds to wait in all; for ever if not given.
+            model_id: The model.
+            poll: Seconds between two requests.
+            timeout: Seconds to wait in all; no limit if not passed.
 
         Raises:
-            TimeoutError: If it takes longer than that.
-            IdeogramError: What `get` raises, if a look fails for good.
+            TimeoutError: If it takes longer than `timeout`.
+            IdeogramError: What `get` raises.
         """
+        import asyncio
+
         async with asyncio.timeout(timeout):
             while (answer := await self.get(model_id)).model.status not in ENDED:  # noqa: ASYNC110
                 await asyncio.sleep(poll)
 
         return answer
+
+
+class NamespaceOf(Generic[N]):
+    """A namespace as an attribute: its class on the client class, an instance of it on a client."""
+
+    def __init__(self, kind: type[N]) -> None:
+        self._kind = kind
+        self.__doc__ = kind.__doc__
+
+    @overload
+    def __get__(self, client: None, owner: type) -> type[N]: ...
+    @overload
+    def __get__(self, client: Sender, owner: type) -> N: ...
+    def __get__(self, client: Sender | None, owner: type) -> type[N] | N:
+        return self._kind if client is None else self._kind(client)

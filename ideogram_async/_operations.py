@@ -1,29 +1,50 @@
-"""A request class, worn as a method: `generate = Operation(Generate)`.
+"""Operations of the contract: a request class, exposed as a method.
 
-The method has the class's signature and its words, so both are written once.
+    @operation(Generate)
+    def generate(self) -> None: ...
+
+The method is a coroutine function with the signature and the docstring of the class, so both are written once.
 """
 
 from __future__ import annotations
 
 import ast
 import inspect
-import textwrap
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from enum import Enum
-from functools import cached_property
 from itertools import pairwise
-from types import MethodType
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast
 
 from attrs import frozen
 
 from ideogram_async.models.images import ImageAnswer
 
+P = ParamSpec("P")
+
+R = TypeVar("R")
+
 R_co = TypeVar("R_co", covariant=True)
+
+S = TypeVar("S", bound="Sender")
+
+CHARGED = """Returns `{answer}`.
+
+Raises `InvalidRequestError` before anything is sent, `APIStatusError` if the service refuses or fails, `NotSentError`
+if no byte was sent, `AmbiguousError` if it was sent and its outcome is unknown, and `DecodeError` if its answer cannot
+be read. `error.billed` is whether it was paid for.
+
+A cancellation ends the wait at once, not the work: a call that was sent continues at the service, and is billed."""
+
+FREE = """Returns `{answer}`. Costs nothing.
+
+Raises `InvalidRequestError` before anything is sent, `APIStatusError` if the service refuses or fails,
+`TransportError` if no answer was received, and `DecodeError` if the answer cannot be read.
+
+A cancellation leaves nothing behind."""
 
 
 class Body(Enum):
-    """How the fields of a request travel."""
+    """Encoding of a request's fields."""
 
     FORM = "multipart/form-data"
     JSON = "application/json"
@@ -33,7 +54,7 @@ class Body(Enum):
 
 @frozen
 class Endpoint(Generic[R_co]):
-    """One operation of the contract."""
+    """An operation of the contract."""
 
     method: str
     path: str
@@ -41,16 +62,16 @@ class Endpoint(Generic[R_co]):
     body: Body
     answer: type[R_co]
     envelope: str | None = None
-    """The JSON object that holds every field but the files, where the contract has one."""
+    """The JSON object that contains every field but the files, if the contract has one."""
 
     @property
     def charged(self) -> bool:
-        """Whether sending it may cost money: every POST. A second one is a second purchase."""
+        """Whether a call may cost money: every POST. A second one is a second purchase."""
         return self.method == "POST"
 
     @property
     def makes_images(self) -> bool:
-        """Whether its answer contains images."""
+        """Whether the answer contains images."""
         return issubclass(self.answer, ImageAnswer)
 
     def __str__(self) -> str:
@@ -58,11 +79,11 @@ class Endpoint(Generic[R_co]):
 
 
 class Request(Protocol[R_co]):
-    """Anything that knows its endpoint: what `Ideogram.send` takes."""
+    """A value that `Ideogram.send` accepts."""
 
     @property
     def endpoint(self) -> Endpoint[R_co]:
-        """Where it goes. The classes leave it without an annotation: with one it would be a field."""
+        """The operation that it is sent to."""
         ...
 
     def problems(
@@ -72,87 +93,36 @@ class Request(Protocol[R_co]):
         ...
 
 
-P = ParamSpec("P")
-
-R = TypeVar("R")
-
-CHARGED = """Returns `{answer}`.
-
-Raises `InvalidRequestError` before anything is sent, `APIStatusError` if the service refuses or fails, `NotSentError`
-if not one byte left, `AmbiguousError` if it was sent and may have run, and `DecodeError` if its answer cannot be read.
-`error.billed` tells whether it was paid for.
-
-A cancellation ends the wait at once, not the work: what was sent goes on at the service, and is paid for."""
-
-FREE = """Returns `{answer}`. Costs nothing.
-
-Raises `InvalidRequestError` before anything is sent, `APIStatusError` if the service refuses or fails,
-`TransportError` if no answer came, and `DecodeError` if the answer cannot be read.
-
-A cancellation leaves nothing behind."""
-
-
 class Sender(Protocol):
-    """What wears operations."""
+    """A class that has operations."""
 
     async def send(self, request: Request[R], /) -> R:
         """Send a request, and return its answer."""
         ...
 
 
-class Bare(str):
-    """An annotation as it stands in the source: `help` would put it in quotes."""
+def operation(
+    request: Callable[P, Request[R]],
+) -> Callable[[Callable[[S], None]], Callable[Concatenate[S, P], Coroutine[Any, Any, R]]]:
+    """Expose a request class as a method, which replaces the decorated one."""
 
-    __slots__ = ()
+    def decorate(stub: Callable[[S], None]) -> Callable[Concatenate[S, P], Coroutine[Any, Any, R]]:
+        async def send(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            return await self.send(request(*args, **kwargs))
 
-    def __repr__(self) -> str:
-        return str(self)
+        _describe(send, stub, cast(Any, request))
+        return send
+
+    return decorate
 
 
-class Operation(Generic[P, R]):
-    """Makes a method of a request class."""
-
-    def __init__(self, request: Callable[P, Request[R]]) -> None:
-        self.request = request
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.__name__ = name
-        self.__qualname__ = f"{owner.__qualname__}.{name}"
-        self.__module__ = owner.__module__
-
-    @overload
-    def __get__(self, sender: None, owner: type) -> Operation[P, R]: ...
-    @overload
-    def __get__(self, sender: Sender, owner: type) -> Callable[P, Coroutine[Any, Any, R]]: ...
-    def __get__(self, sender: Sender | None, owner: type) -> Any:
-        return self if sender is None else MethodType(self, sender)
-
-    def __call__(self, sender: Sender, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
-        return sender.send(self.request(*args, **kwargs))
-
-    @property
-    def __signature__(self) -> inspect.Signature:
-        signature = inspect.signature(self.request)
-        sender = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
-        fields = [field.replace(annotation=Bare(field.annotation)) for field in signature.parameters.values()]
-        return inspect.Signature([sender, *fields], return_annotation=_endpoint(self.request).answer)
-
-    @property
-    def __doc__(self) -> str:  # type: ignore[override]
-        # Made when somebody asks: reading the sources takes some milliseconds.
-        return self._words
-
-    @cached_property
-    def _words(self) -> str:
-        endpoint = _endpoint(self.request)
-        ending = (CHARGED if endpoint.charged else FREE).format(answer=endpoint.answer.__name__)
-        fields = "\n".join(_field_words(self.request))
-        sections = [inspect.getdoc(self.request) or "", f"Args:\n{fields}" if fields else "", ending]
-        return "\n\n".join(section for section in sections if section)
+def operations_of(owner: type) -> dict[str, type[Any]]:
+    """Return the request classes of a class's operations, by the name of the method."""
+    return {name: method.request_class for name, method in vars(owner).items() if hasattr(method, "request_class")}
 
 
 def field_docs(kind: type) -> dict[str, str]:
-    """Read the words below each field of a class and of its bases, which Python itself does not keep."""
+    """Read the docstrings of the fields of a class and of its bases, which Python itself does not keep."""
     docs: dict[str, str] = {}
     for base in reversed(kind.__mro__[:-1]):
         try:
@@ -161,18 +131,24 @@ def field_docs(kind: type) -> dict[str, str]:
             continue
 
         body = next((node.body for node in tree.body if isinstance(node, ast.ClassDef)), [])
-        for field, words in pairwise(body):
-            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and (text := _text(words)):
+        for field, doc in pairwise(body):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and (text := _text(doc)):
                 docs[field.target.id] = inspect.cleandoc(text)
 
     return docs
 
 
-def _field_words(request: Any) -> Iterator[str]:
-    docs = field_docs(request)
-    for name in inspect.signature(request).parameters:
-        words = f"{name}: {docs.get(name, '')}".rstrip()
-        yield textwrap.fill(words, 110, initial_indent=" " * 4, subsequent_indent=" " * 8, break_on_hyphens=False)
+def _describe(method: Any, stub: Any, request: Any) -> None:
+    """Give a method the name of its stub, and the signature and docstring of its request class."""
+    endpoint = request.endpoint
+    parameters = inspect.signature(request).parameters.values()
+    this = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    method.__name__, method.__qualname__, method.__module__ = stub.__name__, stub.__qualname__, stub.__module__
+    method.__signature__ = inspect.Signature([this, *parameters], return_annotation=endpoint.answer)
+    method.__annotations__ = {**request.__init__.__annotations__, "return": endpoint.answer}
+    ending = (CHARGED if endpoint.charged else FREE).format(answer=endpoint.answer.__name__)
+    method.__doc__ = f"{inspect.getdoc(request) or ''}\n\n{ending}"
+    method.request_class = request
 
 
 def _text(node: ast.stmt) -> str | None:
@@ -181,7 +157,3 @@ def _text(node: ast.stmt) -> str | None:
             return text
         case _:
             return None
-
-
-def _endpoint(request: Any) -> Any:
-    return request.endpoint

@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
-import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import aiohttp
-from attrs import evolve, field, frozen
-from yarl import URL
 
-from ideogram_async._download import hosts
 from ideogram_async._download.downloader import Downloads
-from ideogram_async._download.hosts import Hosts
 from ideogram_async._download.stream import ImageStream, StreamContext
-from ideogram_async._limiter.limiter import ImageLimiter, Limiter
 from ideogram_async._operations import Request
 from ideogram_async._pipeline.running_call import OnDone, RunningCall
-from ideogram_async._pipeline.sessions import LoopState, SessionFactory, SessionOptions, Sessions
+from ideogram_async._pipeline.sessions import LoopState
+from ideogram_async._pipeline.settings import ClientConfig, RequestOptions
 from ideogram_async._pipeline.uploads import has_files, spool_uploads
-from ideogram_async._redaction import HeaderSecret, Secret
-from ideogram_async._transport.emitter import Emitter, Listener, emit_failure, reporting
+from ideogram_async._transport.emitter import Emitter, emit_failure, reporting
 from ideogram_async._transport.http import Http
 from ideogram_async._transport.limit import limited
-from ideogram_async._transport.policy import Retry, Timeout
+from ideogram_async._transport.policy import Retry
 from ideogram_async._transport.retry import retrying
 from ideogram_async._transport.tasks import in_thread
 from ideogram_async._wire.call import Call, Send
@@ -35,7 +28,6 @@ from ideogram_async._wire.decode import check, decode
 from ideogram_async._wire.encode import encode
 from ideogram_async.errors import (
     AmbiguousError,
-    AuthenticationError,
     DownloadError,
     IdeogramError,
     InvalidRequestError,
@@ -48,10 +40,6 @@ from ideogram_async.models.base import Reply
 
 T = TypeVar("T")
 
-KeySource: TypeAlias = Secret | Callable[[], str | Awaitable[str]]
-
-RESERVED_HEADERS = ("api-key", "host", "content-length", "content-type", "transfer-encoding")
-
 MAX_CALLS_PER_SLOT = 10
 """Started calls for each slot of the limiter: more would wait for minutes."""
 
@@ -60,8 +48,9 @@ class Pipeline:
     """The way from a request to its answer, for one view of a client."""
 
     def __init__(self, config: ClientConfig, options: RequestOptions) -> None:
+        self.config = config
+        self.options = options
         self.transport = Transport(config, options)
-        self._sessions = config.sessions
 
     async def send(self, request: Request[T]) -> T:
         """Send a request, and return its answer."""
@@ -75,7 +64,7 @@ class Pipeline:
 
         async with AsyncExitStack() as files:
             call = await files.enter_async_context(self._encoded(request))
-            state = await self._sessions.ensure_open()
+            state = await self.config.sessions.ensure_open()
             self._check_capacity(call, len(state.started_calls))
             running = RunningCall(request)
             work = partial(self._finish, call, _decoder(call, request), state, files)
@@ -112,7 +101,7 @@ class Pipeline:
 
         async def opening() -> ImageStream:
             stream = await self.download(lambda downloads: downloads.open(image_or_url))
-            self._sessions.current().streams.add(stream)
+            self.config.sessions.current().streams.add(stream)
             return stream
 
         return StreamContext(opening)
@@ -123,16 +112,15 @@ class Pipeline:
         if isinstance(request, type) or not hasattr(request, "endpoint"):
             raise TypeError(f"send takes a request such as Generate(...), not {type(request).__name__}")
 
-        config, validate = self.transport.config, self.transport.options.validate
-        await check_request(request, config, validate=validate)
-        async with spool_uploads(request, self.stream, max_bytes=config.max_upload_bytes) as ready:
+        await check_request(request, self.config, validate=self.options.validate)
+        async with spool_uploads(request, self.stream, max_bytes=self.config.max_upload_bytes) as ready:
             if ready is not request:
-                await check_request(ready, config, validate=validate)
+                await check_request(ready, self.config, validate=self.options.validate)
 
             yield encode(ready)
 
     def _check_capacity(self, call: Call, started: int) -> None:
-        maximum = MAX_CALLS_PER_SLOT * int(self.transport.config.limiter.statistics().limit)
+        maximum = MAX_CALLS_PER_SLOT * int(self.config.limiter.statistics().limit)
         if started >= maximum:
             message = f"{call.operation}: {started} started calls are in flight or queued; nothing was sent"
             raise NotSentError(message, phase=Phase.QUEUED)
@@ -156,7 +144,7 @@ class Pipeline:
         self, work: Callable[[], Awaitable[T]], closed: Callable[[], IdeogramError], state: LoopState | None = None
     ) -> T:
         """Run `work` in the caller's task; `Sessions.close` can end it."""
-        state = state or await self._sessions.ensure_open()
+        state = state or await self.config.sessions.ensure_open()
         if state.is_closing:
             raise closed()
 
@@ -224,115 +212,6 @@ class Transport:
         )
 
 
-@frozen(kw_only=True)
-class ClientConfig:
-    """The settings and state that all views of a client share."""
-
-    key: KeySource
-    base_url: URL
-    sessions: Sessions
-    limiter: Limiter
-    hosts: Hosts
-    max_image_bytes: int
-    max_upload_bytes: int
-
-    @classmethod
-    def of(
-        cls,
-        *,
-        key: KeySource,
-        base_url: str,
-        limiter: Limiter | int,
-        image_hosts: Sequence[str] | None,
-        session_factory: SessionFactory | None,
-        proxy: str | None,
-        trust_env: bool,
-        reuse_connections: bool,
-        max_image_bytes: int,
-        max_upload_bytes: int,
-    ) -> ClientConfig:
-        """Convert a client's settings.
-
-        Raises:
-            ValueError: If one of them is invalid.
-        """
-        url = parse_base_url(base_url)
-        loopback = is_loopback(url)
-        options = SessionOptions(
-            factory=session_factory,
-            proxy=proxy,
-            trust_env=trust_env,
-            reuse_connections=reuse_connections,
-            loopback=loopback,
-        )
-        return cls(
-            key=key,
-            base_url=url,
-            sessions=Sessions(options),
-            limiter=ImageLimiter(limiter) if isinstance(limiter, int) else limiter,
-            hosts=Hosts(tuple(image_hosts) if image_hosts is not None else None, loopback=loopback),
-            max_image_bytes=max_image_bytes,
-            max_upload_bytes=max_upload_bytes,
-        )
-
-    async def resolve_key(self) -> HeaderSecret:
-        """Return the API key; a function is called for each attempt.
-
-        Raises:
-            AuthenticationError: If there is none.
-        """
-        if isinstance(self.key, Secret):
-            secret = self.key
-        else:
-            value = self.key()
-            try:
-                # `None` is not an error of its own: like an empty key, it is missing.
-                secret = Secret((await value if inspect.isawaitable(value) else value) or "")
-            finally:
-                # A traceback shows the locals of this frame.
-                del value
-
-        if not secret:
-            raise AuthenticationError("no API key: set IDEOGRAM_API_KEY or pass api_key; nothing was sent", status=401)
-
-        return secret.reveal()
-
-
-def _check_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
-    for name, value in (headers or {}).items():
-        if (
-            name.lower() in RESERVED_HEADERS
-            or not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name)
-            or re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value)
-        ):
-            raise ValueError(f"extra_headers: {name!r} cannot be sent")
-
-    return dict(headers or {})
-
-
-def _to_timeout(value: Timeout | float | str | None) -> Timeout:
-    return Timeout.of(value)
-
-
-def _to_retry(value: Retry | None) -> Retry:
-    return value or Retry()
-
-
-@frozen(kw_only=True)
-class RequestOptions:
-    """The settings that each view of a client chooses for itself."""
-
-    timeout: Timeout = field(converter=_to_timeout)
-    retry: Retry = field(converter=_to_retry)
-    extra_headers: dict[str, str] = field(converter=_check_headers, repr=False)
-    validate: bool
-    on_event: Listener | None
-
-    def changed(self, options: Mapping[str, Any]) -> RequestOptions:
-        """Return a copy with other options."""
-        return evolve(self, **options)
-
-
 async def check_request(request: Request[Any], config: ClientConfig, *, validate: bool = True) -> None:
     """Check a request against its rules, in a thread if it sends files.
 
@@ -353,27 +232,6 @@ async def check_request(request: Request[Any], config: ClientConfig, *, validate
     problems = await in_thread(list_problems) if has_files(request) else list_problems()
     if problems:
         raise InvalidRequestError(problems, subject=type(request).__name__)
-
-
-def parse_base_url(value: str) -> URL:
-    """Parse the base URL: https, or http to this machine. A path is allowed, a query is not.
-
-    Raises:
-        ValueError: If the key would not be safe there.
-    """
-    url = URL(value)
-    is_safe = url.scheme == "https" or (url.scheme == "http" and is_loopback(url))
-    if not is_safe or not url.host or url.user or url.query_string or url.fragment:
-        raise ValueError("base_url must be https, or http to this machine, without user, query and fragment")
-
-    return url
-
-
-def is_loopback(url: URL) -> bool:
-    """Return whether a URL points to this machine."""
-    # Parsed as an address: a public name may begin with "127." too.
-    host = url.host or ""
-    return host == "localhost" or hosts.is_loopback(host)
 
 
 def _decoder(call: Call, request: Request[T]) -> Callable[[Reply], T]:

@@ -14,7 +14,7 @@ from attrs import frozen
 import ideogram_async.requests
 from ideogram_async._client import Ideogram
 from ideogram_async._namespaces import Datasets, Legacy, Models
-from ideogram_async._operations import Operation
+from ideogram_async._operations import operations_of
 from ideogram_async.enums import Unchecked
 from ideogram_async.requests._file_rules import ImageRule, ImagesRule
 from ideogram_async.requests._palette import PaletteRule
@@ -143,10 +143,8 @@ def operations() -> Iterator[Named]:
         (Datasets, "datasets", ""),
         (Models, "models", ""),
     ):
-        for name, worn in vars(owner).items():
-            if isinstance(worn, Operation):
-                request: Any = worn.request
-                yield Named(prefix + name.replace("_", "-"), request, group)
+        for name, request in operations_of(owner).items():
+            yield Named(prefix + name.replace("_", "-"), request, group)
 
 
 def makers() -> dict[str, Named]:

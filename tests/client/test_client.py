@@ -85,7 +85,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     client = Ideogram("key")
 
     assert "<Ideogram https://gateway.example/ideogram <ImageLimiter: 0 of 10 slots in use, 0 waiting>>" == repr(client)
-    assert Timeout(total=400) == client._options.timeout
+    assert Timeout(total=400) == client._pipeline.options.timeout
 
 
 @pytest.mark.parametrize(

@@ -177,11 +177,11 @@ async def test_repr() -> None:
     """Nothing that people print shows the key: the client, its views, and what they are made of."""
     client = Ideogram(CANARY, extra_headers={"X-Token": CANARY}, proxy=f"http://user:{CANARY}@proxy")
     view = client.with_options(timeout=1)
-    shown = "\n".join(
-        f"{each!r} {each}" for each in (client, view, client._config, client._options, client._pipeline, client.limiter)
-    )
-    shown += repr(vars(client)) + repr(vars(client._pipeline)) + repr(vars(client._pipeline.transport))
-    shown += repr(vars(client._config.sessions))
+    pipeline = client._pipeline
+    values = (client, view, pipeline, pipeline.config, pipeline.options, client.limiter)
+    shown = "\n".join(f"{value!r} {value}" for value in values)
+    shown += repr(vars(client)) + repr(vars(pipeline)) + repr(vars(pipeline.transport))
+    shown += repr(vars(pipeline.config.sessions))
 
     assert CANARY not in shown
 
@@ -273,7 +273,7 @@ async def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
         assert [CANARY] == [request.headers["api-key"] for request in server.requests]
         assert "POST /below/v1/ideogram-v3/generate HTTP/1.1" == server.requests[0].line
-        assert Timeout(total=7.5) == client._options.timeout
+        assert Timeout(total=7.5) == client._pipeline.options.timeout
 
 
 def test_bad_environment(monkeypatch: pytest.MonkeyPatch) -> None:

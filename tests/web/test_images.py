@@ -166,7 +166,7 @@ async def test_when_the_browser_leaves_the_image_host_is_left(
     async with serving(watched) as url:
         visitor = await Visitor.asking(url, "/")
         await visitor.reader.readuntil(b"\r\n\r\n")
-        streams = client._config.sessions.current().streams
+        streams = client._pipeline.config.sessions.current().streams
         was_open = len(streams)
         await visitor.leave()
         async with asyncio.timeout(20):
@@ -270,4 +270,4 @@ async def test_a_server_that_tells_of_the_browser_by_an_error(client: Ideogram, 
     scope = {"type": "http", "method": "GET", "headers": [], "asgi": {"spec_version": "2.4"}}
     await image_response(client, fox)(scope, receive, send)
 
-    assert [] == [stream for stream in client._config.sessions.current().streams if not stream._is_closed]
+    assert [] == [stream for stream in client._pipeline.config.sessions.current().streams if not stream._is_closed]

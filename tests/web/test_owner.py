@@ -48,7 +48,7 @@ async def test_the_app_owns_a_client_of_the_environment(box: Sandbox, monkeypatc
     app.get("/fox")(fox)
     async with serving(app) as url:
         counts = [await told(f"{url}/fox") for _ in range(2)]
-        sessions = app.state.ideogram._config.sessions
+        sessions = app.state.ideogram._pipeline.config.sessions
         was_open = len(sessions._states)
 
     assert [1, 1] == counts

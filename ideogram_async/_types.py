@@ -1,0 +1,36 @@
+"""Types of the client's signatures. They load when a signature is evaluated, so that importing the client is cheap."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ideogram_async._lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from ideogram_async._batch.batch import Batch as Batch
+    from ideogram_async._batch.report import Plan as Plan
+    from ideogram_async._batch.report import Report as Report
+    from ideogram_async._batch.source import Jobs as Jobs
+    from ideogram_async._download.stream import ImageStream as ImageStream
+    from ideogram_async._limiter.limiter import Limiter as Limiter
+    from ideogram_async._pipeline.running_call import OnDone as OnDone
+    from ideogram_async._pipeline.running_call import RunningCall as RunningCall
+    from ideogram_async._pipeline.sessions import SessionFactory as SessionFactory
+    from ideogram_async._transport.emitter import Listener as Listener
+    from ideogram_async._transport.policy import Retry as Retry
+    from ideogram_async._transport.policy import Timeout as Timeout
+
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "_batch.batch": "Batch",
+        "_batch.report": "Plan Report",
+        "_batch.source": "Jobs",
+        "_download.stream": "ImageStream",
+        "_limiter.limiter": "Limiter",
+        "_pipeline.running_call": "OnDone RunningCall",
+        "_pipeline.sessions": "SessionFactory",
+        "_transport.emitter": "Listener",
+        "_transport.policy": "Retry Timeout",
+    },
+)
