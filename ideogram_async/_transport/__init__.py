@@ -1,3 +1,3 @@
-"""How a call gets its answer: `retrying(limited(http))`, every layer of one shape."""
+"""Transport layers of a call: `retrying(limited(http))`, each of them `Call -> Reply`."""
 
 from __future__ import annotations
