@@ -16,11 +16,10 @@ from ideogram_async._batch.journal import queries
 from ideogram_async._batch.journal.queries import JobRow
 from ideogram_async._batch.journal.writer import Journal
 from ideogram_async._batch.stopping import BatchStoppedError, Halt, is_fatal
+from ideogram_async._transport.policy import THROTTLED
 from ideogram_async._wire.call import Call, Send
 from ideogram_async.errors import BatchError
 from ideogram_async.models.base import Reply
-
-THROTTLED = 429
 
 
 class Record:

@@ -21,7 +21,7 @@ from attrs import define, field, frozen
 
 from ideogram_async._download.resolver import PublicResolver
 from ideogram_async._download.stream import ImageStream
-from ideogram_async._transport.http import tracing
+from ideogram_async._transport.http import sent_trace
 from ideogram_async._transport.tasks import Tasks
 from ideogram_async.errors import NotSentError, Phase
 
@@ -130,8 +130,8 @@ class Sessions:
         api = self._session("api", 0)
         try:
             # Added here, not passed on: a factory that dropped it would make every sent call look unsent.
-            if tracing() not in api.trace_configs:
-                api.trace_configs.append(tracing())
+            if sent_trace() not in api.trace_configs:
+                api.trace_configs.append(sent_trace())
 
             return LoopState(api, self._session("images", IMAGE_CONNECTIONS))
         except BaseException:

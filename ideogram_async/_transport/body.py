@@ -1,4 +1,4 @@
-"""The body of one attempt. Built anew for each: an open file, and aiohttp's form, can be sent only once."""
+"""The body of one attempt, rebuilt each time: neither an open file nor aiohttp's form can be sent twice."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ideogram_async._wire.call import Call, Part
 from ideogram_async.errors import InvalidRequestError
 from ideogram_async.files import ImageFile
 
-HEAD = 64
+HEAD_BYTES = 64
 
-TYPES = {".txt": "text/plain", ".zip": "application/zip"}
+CONTENT_TYPES = {".txt": "text/plain", ".zip": "application/zip"}
 
 
 @asynccontextmanager
 async def open_body(call: Call) -> AsyncGenerator[aiohttp.FormData | BytesPayload | None]:
-    """Open the files of a call, and close them when the attempt ends, however it ends.
+    """Open the files of a call, and close them when the attempt ends.
 
     Raises:
         InvalidRequestError: If a file cannot be opened; nothing has been sent.
@@ -38,7 +38,7 @@ async def open_body(call: Call) -> AsyncGenerator[aiohttp.FormData | BytesPayloa
         return
 
     with _Handles() as handles:
-        # Names go out as they are: percent-encoded, a caption would miss its image.
+        # Names are not percent-encoded, because the captions of a dataset match their images by name.
         form = aiohttp.FormData(quote_fields=False, default_to_multipart=True)
         for part in call.form:
             await _add(form, part, handles)
@@ -47,7 +47,7 @@ async def open_body(call: Call) -> AsyncGenerator[aiohttp.FormData | BytesPayloa
 
 
 async def _in_one_piece(form: aiohttp.FormData) -> BytesPayload:
-    """Write out a form of texts: aiohttp would send each of its lines on its own."""
+    """Serialize a form without files: aiohttp would send each of its lines separately."""
     writer = form()
     return BytesPayload(await writer.as_bytes(), content_type=writer.content_type)
 
@@ -64,12 +64,12 @@ async def _add(form: aiohttp.FormData, part: Part, handles: _Handles) -> None:
         raise InvalidRequestError([(part.name, f"cannot be read: {error.strerror or error}: {file.path}")]) from None
 
     name = file.file_name(head)
-    content_type = file.content_type or _type_of(name, head)
+    content_type = file.content_type or _content_type_of(name, head)
     form.add_field(_one_line(part.name), handle, filename=_one_line(name), content_type=content_type)
 
 
 class _Handles:
-    """The open files of an attempt. One that a thread opens after the end, the caller being gone, is closed too."""
+    """The open files of an attempt. A file that a thread opens after the attempt was cancelled is closed too."""
 
     def __init__(self) -> None:
         self._opened: list[BinaryIO] | None = []
@@ -89,10 +89,10 @@ class _Handles:
         return bool(self._opened)
 
     def open(self, file: ImageFile) -> tuple[BinaryIO, bytes]:
-        """Open a file, in a thread, and look at its first bytes."""
+        """Open a file, in a thread, and read its first bytes."""
         handle = file.open()
         try:
-            head = handle.read(HEAD)
+            head = handle.read(HEAD_BYTES)
             handle.seek(0)
         except OSError:
             handle.close()
@@ -107,14 +107,14 @@ class _Handles:
         return handle, head
 
 
-def _type_of(name: str, head: bytes) -> str:
-    kind = sniff(head)
-    if kind:
-        return kind.content_type
+def _content_type_of(name: str, head: bytes) -> str:
+    if image := sniff(head):
+        return image.content_type
 
-    return next((told for ending, told in TYPES.items() if name.lower().endswith(ending)), "application/octet-stream")
+    by_suffix = (kind for suffix, kind in CONTENT_TYPES.items() if name.lower().endswith(suffix))
+    return next(by_suffix, "application/octet-stream")
 
 
 def _one_line(name: str) -> str:
-    # A line break would end the header, and let a file's name write the next one.
+    # A line break would end the header and let a file name inject the next one.
     return name.replace("\r", "%0D").replace("\n", "%0A")

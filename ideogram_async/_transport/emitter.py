@@ -1,4 +1,4 @@
-"""Tells whoever listens what happens. A listener can be slow or broken; it never harms a call."""
+"""Event delivery. A slow or failing listener never affects a call."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ logger.addHandler(logging.NullHandler())
 
 
 class Emitter:
-    """Hands events to one listener, and to the log at DEBUG.
+    """Delivers events to one listener, and to the log at DEBUG.
 
-    A plain function is called at once. The coroutine of an async one runs in a task of its own, so that nobody waits
-    for it. The first failure of a listener is logged, the others are ignored.
+    A plain function is called at once. The coroutine of an async listener runs in its own task, so a call never waits
+    for it. Only the first failure of a listener is logged.
     """
 
     def __init__(self, listener: Listener | None, tasks: Callable[[], Tasks]) -> None:
@@ -44,25 +44,24 @@ class Emitter:
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("%r", event)
 
-        if self._listener is not None:
-            self._hand_to(self._listener, event)
+        if self._listener is None:
+            return
 
-    def _hand_to(self, listener: Listener, event: Event) -> None:
         try:
-            work = listener(event)
+            work = self._listener(event)
             if inspect.isawaitable(work):
                 self._tasks().start(self._follow(work))
         except (Exception, asyncio.CancelledError) as error:
-            # Nothing was awaited here, so the cancellation is the listener's own: of a future it looked into, say.
-            self._complain(error)
+            # Nothing was awaited here, so the cancellation is the listener's own, for example of a future that it read.
+            self._log_once(error)
 
     async def _follow(self, work: Awaitable[None]) -> None:
         try:
             await work
         except Exception as error:
-            self._complain(error)
+            self._log_once(error)
 
-    def _complain(self, error: BaseException) -> None:
+    def _log_once(self, error: BaseException) -> None:
         if not self._has_failed:
             self._has_failed = True
             logger.error("on_event failed; its further failures are not reported", exc_info=error)

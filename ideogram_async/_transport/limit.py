@@ -1,4 +1,4 @@
-"""The layer that waits for a place, and tells the limiter how the service took it."""
+"""Layer that waits for slots, and reports the service's responses to the limiter."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from ideogram_async.models.base import Reply
 
 
 def limited(send: Send, limiter: Limiter, emit: Emitter) -> Send:
-    """Wrap a layer so that a call holds its places from its first byte to the last one of its reply."""
+    """Wrap a layer so that a call holds its slots from its first byte to the last byte of its reply."""
 
-    async def send_in_place(call: Call) -> Reply:
+    async def send_limited(call: Call) -> Reply:
         if not call.weight:
             return await send(call)
 
@@ -30,57 +30,56 @@ def limited(send: Send, limiter: Limiter, emit: Emitter) -> Send:
 
         async with _held(limiter.acquire(call.weight)) as lease:
             if state.deadline is not None:
-                # The deadline bounds the work, not the time in our own queue.
+                # The deadline does not include the time in this client's own queue.
                 state.deadline += getattr(lease, "queued", 0.0)
 
             reply = await send(call)
             _report(call, reply, limiter, emit)
             return reply
 
-    return send_in_place
+    return send_limited
 
 
 @asynccontextmanager
 async def _held(lease: Lease) -> AsyncGenerator[Lease]:
-    """Hold places. That they cannot be given back, over a network perhaps, does not lose what the call brought."""
+    """Hold slots. A release that fails, perhaps over a network, does not lose the reply."""
     entered = await lease.__aenter__()
     try:
         yield entered
     finally:
-        with _harmless():
+        with _logging_errors():
             await lease.__aexit__(*sys.exc_info())
 
 
 @contextmanager
-def _harmless() -> Generator[None]:
+def _logging_errors() -> Generator[None]:
     try:
         yield
     except Exception:
-        logger.exception("the limiter failed after a call; what the call brought counts all the same")
+        logger.exception("the limiter failed after a call; the result of the call is not affected")
 
 
 def _report(call: Call, reply: Reply, limiter: Limiter, emit: Emitter) -> None:
     if reply.is_success:
-        with _harmless():
+        with _logging_errors():
             limiter.note_accepted(call.weight)
 
     if reply.status != THROTTLED:
         return
 
-    told, retry_after = max_in_flight_of(reply), retry_after_of(reply.headers)
-    with _harmless():
-        limiter.note_rejected(told, retry_after)
+    max_in_flight, retry_after = max_in_flight_of(reply), retry_after_of(reply.headers)
+    with _logging_errors():
+        limiter.note_rejected(max_in_flight, retry_after)
 
     if emit.enabled:
-        emit(
-            Throttled(
-                call_id=call.state.call_id,
-                operation=call.operation,
-                attempt=call.state.attempts,
-                retry_after=retry_after,
-                max_in_flight=told,
-            )
+        event = Throttled(
+            call_id=call.state.call_id,
+            operation=call.operation,
+            attempt=call.state.attempts,
+            retry_after=retry_after,
+            max_in_flight=max_in_flight,
         )
+        emit(event)
 
 
 def _waiting(call: Call) -> Waiting:

@@ -1,4 +1,4 @@
-"""Tasks that somebody else owns, so that a cancelled caller cannot tear them."""
+"""Background tasks and threads that a cancelled caller does not interrupt."""
 
 from __future__ import annotations
 
@@ -12,73 +12,72 @@ from anyio.lowlevel import RunVar
 
 T = TypeVar("T")
 
+MAX_THREADS = 32
+
+_threads: RunVar[CapacityLimiter] = RunVar("ideogram_async.threads")
+
 
 class Tasks:
     """The background tasks of one event loop."""
 
     def __init__(self) -> None:
-        self._running: set[asyncio.Task[Any]] = set()
+        self._running: set[asyncio.Task[object]] = set()
 
     def __len__(self) -> int:
         return len(self._running)
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Start it and keep it alive until it ends."""
+        """Start a task and keep a reference to it until it ends."""
         task = asyncio.get_running_loop().create_task(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return task
 
     async def finish(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run it to its end, whatever happens to the caller.
+        """Run a task to its end, even if the caller is cancelled.
 
-        A cancellation is passed on at once; the work goes on, and `join` waits for it.
+        A cancellation is raised at once. The task continues, and `join` waits for it.
         """
         task = self.start(work)
         task.add_done_callback(_retrieve)
         return await asyncio.shield(task)
 
     async def join(self) -> None:
-        """Wait until all of them have ended, but for one that is waiting here itself."""
+        """Wait until all tasks have ended, except the current one."""
         while others := self._running - {asyncio.current_task()}:
             await asyncio.wait(others)
 
-    async def wait(self, patience: float) -> None:
-        """Wait as `join` does, also for those that are started meanwhile, but so many seconds at most."""
+    async def wait(self, timeout: float) -> None:
+        """Wait like `join`, for at most `timeout` seconds."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(timeout):
                 await self.join()
 
-    async def end(self, patience: float) -> None:
-        """Wait so many seconds, then cancel those that are left."""
+    async def end(self, timeout: float) -> None:
+        """Wait `timeout` seconds, then cancel the tasks that are still running."""
         others = self._running - {asyncio.current_task()}
         if others:
-            _, late = await asyncio.wait(others, timeout=patience)
+            _, late = await asyncio.wait(others, timeout=timeout)
             for task in late:
                 task.cancel()
 
 
 def _retrieve(task: asyncio.Task[Any]) -> None:
-    # The caller may be gone: an error that nobody reads is not worth a warning at the loop's end.
+    # The caller may have been cancelled: the error is retrieved, so that asyncio does not log it.
     if not task.cancelled():
         task.exception()
 
 
-_MOST_THREADS = 32
-
-_limiter: RunVar[CapacityLimiter] = RunVar("ideogram_async.threads")
-
-
 async def in_thread(work: Callable[[], T]) -> T:
-    """Run it in a thread. A native cancellation does not wait for the thread, one of an anyio scope does.
+    """Run a function in a thread. A native cancellation does not wait for the thread, one of an anyio scope does.
 
-    The threads are counted apart from an application's own: one that fills those with calls that wait for a download
-    would wait for ever.
+    The number of threads is limited separately from an application's own threads. Otherwise an application that fills
+    those with calls that wait for a download would wait forever.
     """
     try:
-        limiter = _limiter.get()
+        limiter = _threads.get()
     except LookupError:
-        limiter = CapacityLimiter(_MOST_THREADS)
-        _limiter.set(limiter)
+        limiter = CapacityLimiter(MAX_THREADS)
+        _threads.set(limiter)
 
     return await to_thread.run_sync(work, limiter=limiter)
