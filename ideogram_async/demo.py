@@ -1,4 +1,4 @@
-"""A small bulk run against the sandbox: generate, remix, upscale, and download everything. Buys nothing."""
+"""A small bulk run against the sandbox: generate, remix, upscale, and download every image. Costs nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from ideogram_async import (
     Generate,
@@ -39,17 +39,15 @@ PROMPTS = (
     "a still life with seven lemons",
 )
 
+# Seconds that the sandbox takes for a call; the service takes longer.
 LATENCY = (0.1, 0.5)
+INTERRUPTED = 130  # exit code
 
-"""Seconds the sandbox takes for a call; the service takes some more."""
-
-INTERRUPTED = 130
-
-Drawn = ImageGenerationResponseV3 | GenerateImageResponse
+ImageResponse: TypeAlias = ImageGenerationResponseV3 | GenerateImageResponse
 
 
 class Demo:
-    """Sends requests, stores what comes, and counts."""
+    """A run of the demo: sends requests, downloads the images, and counts."""
 
     def __init__(self, client: Ideogram, folder: Path) -> None:
         self.client = client
@@ -60,20 +58,20 @@ class Demo:
     async def run(self) -> None:
         """Generate from all prompts, remix and upscale some of the results."""
         requests = [Generate(prompt, num_images=1 + n % 3) for n, prompt in enumerate(PROMPTS)]
-        drawn = await self.make_all("generate", requests)
-        first: list[ImageGenerationObjectV3] = [answer.data[0] for answer in drawn]
+        answers = await self.make_all("generate", requests)
+        first: list[ImageGenerationObjectV3] = [answer.data[0] for answer in answers]
         await asyncio.gather(
             self.make_all("remix", [Remix(image, f"{image.prompt}, at night") for image in first[:4]]),
             self.make_all("upscale", [Upscale(image, prompt=image.prompt, resemblance=70) for image in first[4:7]]),
         )
 
     async def make_all(self, stage: str, requests: Iterable[Any]) -> list[Any]:
-        """Send them all at once; the client's limiter decides which of them go."""
+        """Send all requests at once; the client's limiter decides which of them run."""
         return await asyncio.gather(*(self.make(stage, request) for request in requests))
 
-    async def make(self, stage: str, request: Any) -> Drawn:
-        """Send one request, and download its images together."""
-        answer: Drawn = await self.client.send(request)
+    async def make(self, stage: str, request: Any) -> ImageResponse:
+        """Send one request and download its images concurrently."""
+        answer: ImageResponse = await self.client.send(request)
         self.usd += self.client.estimate(request).usd or 0
         paths = await asyncio.gather(
             *(self.client.download(image, f"{self.folder / stage}/") for image in answer if image.url)
@@ -82,48 +80,48 @@ class Demo:
         print(f"  {stage:<9} {len(paths)} x {self.title(answer)}", flush=True)
         return answer
 
-    def title(self, answer: Drawn) -> str:
-        """Name an answer by its first image."""
+    def title(self, answer: ImageResponse) -> str:
+        """Describe an answer by its first image."""
         image = answer.data[0]
         return f"{image.prompt[:56]:<58}{image.upscaled_resolution or image.resolution!s:>10}  seed {image.seed}"
 
 
 def main(argv: Sequence[str] | None = None, *, prog: str = "python -m ideogram_async demo") -> int:
-    """Run the demo; return an exit code."""
+    """Run the demo and return an exit code."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     parser.add_argument(
-        "--folder", type=Path, default=Path("images"), help="where the images go (default: %(default)s)"
+        "--folder", type=Path, default=Path("images"), help="folder for the images (default: %(default)s)"
     )
     folder: Path = parser.parse_args(argv).folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        parser.error(f"{folder} cannot be a folder for images: {error.strerror}")
+        parser.error(f"cannot create the folder {folder}: {error.strerror}")
 
     try:
         asyncio.run(_show(folder))
     except KeyboardInterrupt:
-        print("\nInterrupted; nothing was paid, for it is a sandbox.")
+        print("\nInterrupted; nothing was billed, since this is a sandbox.")
         return INTERRUPTED
 
     return 0
 
 
 async def _show(folder: Path) -> None:
-    began = time.monotonic()
-    async with Sandbox(latency=LATENCY) as box, Ideogram("sandbox", base_url=box.url) as client:
-        print(f"A sandbox stands in for the service at {box.url}; 10 images may be in progress at once.\n")
+    started = time.monotonic()
+    async with Sandbox(latency=LATENCY) as sandbox, Ideogram("sandbox", base_url=sandbox.url) as client:
+        print(f"A sandbox replaces the service at {sandbox.url}; 10 images may be in progress at once.\n")
         demo = Demo(client, folder)
         await demo.run()
-        seconds = time.monotonic() - began
-        _sum_up(demo, box, seconds)
+        seconds = time.monotonic() - started
+        _print_summary(demo, sandbox, seconds)
 
 
-def _sum_up(demo: Demo, box: Sandbox, seconds: float) -> None:
+def _print_summary(demo: Demo, sandbox: Sandbox, seconds: float) -> None:
     stored = ", ".join(f"{count} by {stage}" for stage, count in demo.stored.items())
     print(f"\n{demo.stored.total()} images ({stored}) in {seconds:.1f} s")
-    print(f"  most in progress at once   {box.peak_in_flight}")
+    print(f"  most in progress at once   {sandbox.peak_in_flight}")
     print(f"  refused with 429           {demo.client.limiter.statistics().rejected}")
-    print(f"  would have cost            {demo.usd} USD (the sandbox billed {box.ledger.billed_usd})")
-    print(f"  billed twice               {len(box.ledger.duplicates)}")
+    print(f"  would have cost            {demo.usd} USD (the sandbox billed {sandbox.ledger.billed_usd})")
+    print(f"  billed twice               {len(sandbox.ledger.duplicates)}")
     print(f"  stored in                  {demo.folder.resolve()}")

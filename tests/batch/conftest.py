@@ -18,8 +18,8 @@ from ideogram_async.sandbox import images as origin
 
 @pytest.fixture
 async def box(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Sandbox]:
-    def small(sketch: Any, image_format: str) -> bytes:
-        return picture(image_format, size=(64 + sketch.seed % 64, 48))
+    def small(recipe: Any, image_format: str) -> bytes:
+        return picture(image_format, size=(64 + recipe.seed % 64, 48))
 
     monkeypatch.setattr(origin, "draw", small)
     async with Sandbox() as box:

@@ -68,8 +68,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def padded(size: int) -> Any:
-    def draw(sketch: Any, image_format: str) -> bytes:
-        return picture(image_format, size=(64 + sketch.seed % 64, 48), length=size)
+    def draw(recipe: Any, image_format: str) -> bytes:
+        return picture(image_format, size=(64 + recipe.seed % 64, 48), length=size)
 
     return draw
 

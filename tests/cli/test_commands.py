@@ -258,7 +258,7 @@ def test_the_demo_needs_a_folder(cli: CommandLine):
     ended = cli("demo", "--folder", "file")
 
     assert (2, "") == (ended.code, ended.out)
-    assert "file cannot be a folder for images" in ended.err
+    assert "cannot create the folder file" in ended.err
 
 
 def test_a_price(say):

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from support.schemas import (
+    ALIAS,
     ANSWERS,
     ENUMS,
     OPERATIONS,
     REQUESTS,
-    SAME,
     SCHEMAS,
     answer_in_class,
     answer_in_contract,
@@ -79,7 +79,7 @@ def test_schemas_and_classes() -> None:
     primitives = {"NumImages", "Seed", "StyleCode", "StyleCodes"}
     errors = {"GenerateImageSafetyError", "ImageSafetyError"}
 
-    assert {*SCHEMAS} == {*ANSWERS, *ENUMS, *SAME} | bodies | palettes | primitives | errors
+    assert {*SCHEMAS} == {*ANSWERS, *ENUMS, *ALIAS} | bodies | palettes | primitives | errors
 
 
 @every_request

@@ -1,4 +1,4 @@
-"""A sandbox, and a client that knows nothing but HTTP."""
+"""A sandbox, and a plain HTTP client of it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Content = str | tuple[str, bytes]
 
 @frozen
 class Answer:
-    """What came back."""
+    """A response."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -27,18 +27,18 @@ class Answer:
 
     @property
     def json(self) -> Any:
-        """Read the body as JSON."""
+        """The parsed JSON body."""
         return json.loads(self.body)
 
     @property
     def url(self) -> str:
-        """Give the link of the first image."""
+        """The link of the first image."""
         return str(self.json["data"][0]["url"])
 
 
 @frozen
 class Api:
-    """Calls a sandbox; every call has a connection of its own."""
+    """A client of a sandbox; every call has its own connection."""
 
     sandbox: Sandbox
     session: aiohttp.ClientSession
@@ -56,7 +56,7 @@ class Api:
         return await self.call("POST", self.sandbox.url + path, data=form, headers={"Api-Key": key})
 
     async def generate(self, prompt: str = "a fox", **fields: str) -> Answer:
-        """Ask for images."""
+        """Generate images."""
         return await self.form("/v1/ideogram-v3/generate", [("prompt", prompt), *fields.items()])
 
     async def post(self, path: str, body: Any) -> Answer:
@@ -64,21 +64,21 @@ class Api:
         return await self.call("POST", self.sandbox.url + path, json=body, headers={"Api-Key": "key"})
 
     async def get(self, path: str, params: Sequence[tuple[str, str]] = ()) -> Answer:
-        """Ask for something."""
+        """Send a GET request."""
         return await self.call("GET", self.sandbox.url + path, params=params, headers={"Api-Key": "key"})
 
     async def image(self, url: str, **headers: str) -> Answer:
-        """Fetch an image."""
+        """Download an image."""
         return await self.call("GET", url, headers=headers)
 
     async def call(self, method: str, url: str, **options: Any) -> Answer:
-        """Send anything."""
+        """Send a request."""
         async with self.session.request(method, url, allow_redirects=False, **options) as reply:
             return Answer(reply.status, reply.headers, await reply.read())
 
 
 def picture(size: tuple[int, int] = (64, 48), color: str = "teal", *, file_format: str = "PNG") -> bytes:
-    """Make an image of one color."""
+    """Return an image of one color."""
     buffer = io.BytesIO()
     Image.new("RGB", size, color).save(buffer, file_format)
     return buffer.getvalue()
@@ -86,7 +86,7 @@ def picture(size: tuple[int, int] = (64, 48), color: str = "teal", *, file_forma
 
 @pytest.fixture
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    """Open a plain session that keeps no connection."""
+    """Open a session that keeps no connection."""
     connector = aiohttp.TCPConnector(force_close=True)
 
     async with aiohttp.ClientSession(connector=connector) as session:
@@ -95,30 +95,30 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
-    """Run a sandbox in the loop of the test."""
+    """Run a sandbox in the test's event loop."""
     async with Sandbox() as sandbox:
         yield sandbox
 
 
 @pytest.fixture
 def api(sandbox: Sandbox, session: aiohttp.ClientSession) -> Api:
-    """Give a client of the sandbox."""
+    """Return a client of the sandbox."""
     return Api(sandbox, session)
 
 
 @pytest.fixture
 def png() -> bytes:
-    """Give a small image."""
+    """Return a small image."""
     return picture()
 
 
 @pytest.fixture
 def make_picture() -> Any:
-    """Give the function that makes images."""
+    """Return the function that makes images."""
     return picture
 
 
 @pytest.fixture
 def make_api(session: aiohttp.ClientSession) -> Any:
-    """Give the function that makes clients of other boxes."""
+    """Return the function that makes clients of other sandboxes."""
     return lambda sandbox: Api(sandbox, session)

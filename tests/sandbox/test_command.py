@@ -1,4 +1,4 @@
-"""The command and the fixtures."""
+"""The command and the pytest fixtures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ START = "from ideogram_async.sandbox.command import main; raise SystemExit(main(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_serves_until_a_signal(number):
-    """The command says where it is, serves, and says at the end what was billed."""
+    """The command prints its address, serves, and at the end prints what was billed."""
     arguments = ["--latency", "0-0.001", "--balance-usd", "1.50", "--image-format", "webp", "--seed", "4"]
     process = subprocess.Popen([sys.executable, "-c", START, *arguments], stdout=subprocess.PIPE, text=True)
 
@@ -38,8 +38,8 @@ def test_serves_until_a_signal(number):
     assert 0 == process.returncode
 
 
-def test_port_that_is_taken(capsys, ideogram_sandbox):
-    """A port that is taken is told in one line."""
+def test_port_in_use(capsys, ideogram_sandbox):
+    """A port in use is reported in one line."""
     code = main(["--port", ideogram_sandbox.url.rpartition(":")[2]])
 
     assert 1 == code
@@ -47,23 +47,23 @@ def test_port_that_is_taken(capsys, ideogram_sandbox):
 
 
 @pytest.mark.parametrize("arguments", [["--balance-usd", "much"], ["--latency", "soon"], ["--image-format", "gif"]])
-def test_wrong_arguments(capsys, arguments):
-    """Wrong arguments exit with 2."""
-    with pytest.raises(SystemExit) as left:
+def test_invalid_arguments(capsys, arguments):
+    """Invalid arguments exit with 2 and name the option."""
+    with pytest.raises(SystemExit) as exited:
         main(arguments)
 
-    assert 2 == left.value.code
+    assert 2 == exited.value.code
     assert arguments[0] in capsys.readouterr().err
 
 
-def test_fixture_is_new(ideogram_sandbox):
-    """The fixture gives a running sandbox."""
+def test_sandbox_fixture(ideogram_sandbox):
+    """The fixture returns a running sandbox without requests."""
     assert ideogram_sandbox.url.startswith("http://127.0.0.1:")
     assert [] == ideogram_sandbox.requests
 
 
 def test_client_fixture(monkeypatch, request):
-    """The client of the fixture is bound to the sandbox of the test."""
+    """The client of the fixture uses the test's sandbox."""
     import ideogram_async
 
     monkeypatch.setattr(ideogram_async, "Ideogram", lambda key, *, base_url: (key, base_url), raising=False)
@@ -77,6 +77,6 @@ def test_plugin_is_light():
     """Loading the plugin loads neither the server nor Pillow."""
     heavy = "{'aiohttp', 'PIL', 'attrs', 'ideogram_async.sandbox.sandbox'}"
     code = f"import sys, ideogram_async.sandbox.pytest_plugin; print({heavy} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 
-    assert "set()\n" == done.stdout
+    assert "set()\n" == run.stdout

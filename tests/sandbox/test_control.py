@@ -1,4 +1,4 @@
-"""The sandbox can be directed and asked from anywhere, and leaves nothing behind."""
+"""The sandbox is controlled from any thread and loop, and leaves nothing open."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ asyncio.run(main())
 """
 
 
-def test_nothing_is_left():
-    """Closing in the middle of everything leaves no task, socket or warning."""
+def test_closing_leaves_nothing_open():
+    """Closing during held, hanging and endless replies leaves no task, socket or warning."""
     run_quietly(LEFTOVERS)
 
 
 def test_three_loops_and_another_thread():
-    """One sandbox in a thread serves one event loop after another, and obeys this thread at once."""
+    """A sandbox in a thread serves one event loop after another, and applies commands of this thread at once."""
     import aiohttp
 
     async def generate(sandbox: Sandbox) -> int:
@@ -85,18 +85,18 @@ def test_three_loops_and_another_thread():
 
 
 def test_hold_from_another_thread():
-    """Work held from this thread goes on when this thread releases it."""
+    """A call held from this thread finishes when this thread releases it."""
     import aiohttp
 
     async def generate(sandbox: Sandbox) -> int:
         body = {"image_request": {"prompt": "a fox"}}
         url = f"{sandbox.url}/generate"
         async with aiohttp.ClientSession() as session:
-            flying = asyncio.create_task(session.post(url, json=body, headers={"Api-Key": "k"}))
+            running = asyncio.create_task(session.post(url, json=body, headers={"Api-Key": "k"}))
             await sandbox.wait_for_requests(1)
-            waiting = not flying.done()
+            waiting = not running.done()
             await asyncio.to_thread(sandbox.release)
-            async with await flying as reply:
+            async with await running as reply:
                 return reply.status if waiting else 0
 
     with running_in_thread(Sandbox()) as sandbox:
@@ -105,28 +105,28 @@ def test_hold_from_another_thread():
         assert 200 == asyncio.run(generate(sandbox))
 
 
-def test_thread_tells_what_went_wrong(taken_port):
-    """A sandbox that cannot start raises where it was asked for."""
-    with pytest.raises(OSError, match="in use"), running_in_thread(Sandbox(port=taken_port)):
+def test_thread_raises_start_errors(port_in_use):
+    """A sandbox that cannot start in its thread raises in the caller."""
+    with pytest.raises(OSError, match="in use"), running_in_thread(Sandbox(port=port_in_use)):
         pass
 
 
 @pytest.fixture
-def taken_port():
-    """Give a port that is taken."""
+def port_in_use():
+    """Return a port in use."""
     with running_in_thread(Sandbox()) as sandbox:
         yield int(sandbox.url.rpartition(":")[2])
 
 
-async def test_reset_forgets(sandbox, api):
-    """A reset forgets everything, and work under way leaves no trace."""
+async def test_reset_clears_everything(sandbox, api):
+    """A reset clears every record, and a call in flight does not appear in the new state."""
     await api.post("/datasets", {"name": "Foxes"})
     sandbox.hold()
-    flying = asyncio.create_task(api.generate())
+    running = asyncio.create_task(api.generate())
     await sandbox.wait_for_requests(2)
 
     sandbox.reset()
-    answer = await flying
+    answer = await running
 
     assert 200 == answer.status
     assert ([], [], [], 0, 0) == (
@@ -140,7 +140,7 @@ async def test_reset_forgets(sandbox, api):
 
 
 async def test_records(sandbox, api, png):
-    """A record tells the operation, the exact parts, the headers in any case, and the query."""
+    """A record contains the operation, the exact parts, case-insensitive headers, and the query."""
     await api.form("/v1/remove-background", [("image", ("a fox.png", png))])
     await api.get("/models", [("status", "DRAFT"), ("status", "ERRORED")])
     await api.post("/datasets", {"name": "Foxes"})
@@ -157,7 +157,7 @@ async def test_records(sandbox, api, png):
 
 
 async def test_a_cancelled_wait_leaves_nothing(sandbox):
-    """Waiting for an arrival can be given up."""
+    """A cancelled wait is removed from the condition."""
     waiting = asyncio.create_task(sandbox.wait_for_requests(1))
     await asyncio.sleep(0)
     waiting.cancel()
@@ -167,7 +167,7 @@ async def test_a_cancelled_wait_leaves_nothing(sandbox):
 
 
 def test_a_closed_loop_is_not_woken(sandbox_in_thread):
-    """Who waited in a loop that is gone is forgotten."""
+    """A wait of a closed loop is dropped."""
     loop = asyncio.new_event_loop()
     waiting = loop.create_task(sandbox_in_thread.wait_for_requests(1))
     loop.run_until_complete(asyncio.sleep(0))
@@ -187,8 +187,8 @@ def sandbox_in_thread():
         yield sandbox
 
 
-async def test_lost_request(sandbox, api):
-    """A request that does not arrive whole is no request."""
+async def test_incomplete_request(sandbox, api):
+    """A request that is not received completely is not recorded."""
     reader, writer = await asyncio.open_connection("127.0.0.1", int(sandbox.url.rpartition(":")[2]))
     writer.write(b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n")
     first = await reader.readline()
@@ -202,7 +202,7 @@ async def test_lost_request(sandbox, api):
 
 
 async def test_faults_before_the_start(make_api):
-    """What was directed before the start holds from the start."""
+    """Faults injected before the start apply from the start."""
     sandbox = Sandbox()
     sandbox.fail(fault=Fault.refuse)
     closed = repr(sandbox)
@@ -221,16 +221,16 @@ async def test_faults_before_the_start(make_api):
         sandbox.url  # noqa: B018
 
 
-async def test_pillow_is_asked_for(monkeypatch):
-    """Without Pillow the sandbox says what to install."""
+async def test_pillow_is_required(monkeypatch):
+    """Without Pillow the error names the extra to install."""
     monkeypatch.setattr("ideogram_async.sandbox.sandbox.find_spec", lambda name: None)
 
     with pytest.raises(ImportError, match=r"ideogram-async\[sandbox\]"):
         await Sandbox().start()
 
 
-def test_public_face():
-    """The package has two names, and no others."""
+def test_public_names():
+    """The package exports two names."""
     import ideogram_async.sandbox as package
 
     assert {"Fault", "Sandbox"} <= set(dir(package))

@@ -1,4 +1,4 @@
-"""Every way to fail looks to a client as it would in the world, and is billed as it would be."""
+"""Every fault looks to a client like the real failure, and is billed like it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GENERATE = "POST /v1/ideogram-v3/generate"
     ],
 )
 async def test_broken_connection(api, sandbox, fault, error):
-    """The connection breaks once; the work was done and is billed."""
+    """The connection breaks once; the call ran and is billed."""
     sandbox.fail(fault=fault)
 
     with pytest.raises(error):
@@ -37,7 +37,7 @@ async def test_broken_connection(api, sandbox, fault, error):
 
 
 async def test_cut_without_length(api, sandbox):
-    """Half of the answer comes and nothing but its content tells."""
+    """Half of the reply arrives, and only its content shows that it is truncated."""
     sandbox.fail(fault=Fault.cut_without_length)
 
     answer = await api.generate()
@@ -49,7 +49,7 @@ async def test_cut_without_length(api, sandbox):
 
 
 async def test_refuse(api, sandbox):
-    """The system itself refuses connections until the sandbox is released; nothing arrives."""
+    """The system refuses connections until the sandbox is released; no request arrives."""
     sandbox.fail(fault=Fault.refuse)
 
     with pytest.raises(aiohttp.ClientConnectorError):
@@ -62,7 +62,7 @@ async def test_refuse(api, sandbox):
 
 
 async def test_refuse_later(api, sandbox):
-    """The port closes when the calls before it have arrived, and a reset opens it."""
+    """The port closes when the calls before the fault have arrived, and a reset opens it."""
     sandbox.fail(after=2, fault=Fault.refuse)
     before = [(await api.generate()).status for _ in range(2)]
 
@@ -75,14 +75,14 @@ async def test_refuse_later(api, sandbox):
     assert 200 == (await api.generate()).status
 
 
-async def test_refuse_spares_work(sandbox, api):
-    """While the port refuses, connections that were idle are gone, and work under way keeps its own."""
+async def test_refuse_keeps_calls_in_flight(sandbox, api):
+    """While the port refuses, idle connections are closed, and calls in flight keep theirs."""
     async with aiohttp.ClientSession() as session:
         async with session.get(f"{sandbox.url}/datasets") as reply:
             await reply.read()
 
         sandbox.hold()
-        flying = asyncio.create_task(api.generate())
+        running = asyncio.create_task(api.generate())
         await sandbox.wait_for_requests(2)
         sandbox.fail(times=2, fault=Fault.refuse)
         sandbox.fail(fault=Fault.refuse)
@@ -92,24 +92,24 @@ async def test_refuse_spares_work(sandbox, api):
 
         sandbox.release()
 
-        assert 200 == (await flying).status
+        assert 200 == (await running).status
 
 
 async def test_refuse_images(api, sandbox):
-    """The port of the images refuses on its own."""
-    made = await api.generate()
+    """The port of the images refuses independently."""
+    generated = await api.generate()
     sandbox.fail("images", fault=Fault.refuse)
 
     with pytest.raises(aiohttp.ClientConnectorError):
-        await api.image(made.url)
+        await api.image(generated.url)
 
     sandbox.release()
 
-    assert 200 == (await api.image(made.url)).status
+    assert 200 == (await api.image(generated.url)).status
 
 
 async def test_hang(api, sandbox):
-    """There is no answer until the sandbox is released."""
+    """The reply is delayed until the sandbox is released."""
     sandbox.fail(fault=Fault.hang)
     hanging = asyncio.create_task(api.generate())
     await sandbox.wait_for_requests(1)
@@ -124,7 +124,7 @@ async def test_hang(api, sandbox):
 
 
 async def test_drip(api, sandbox):
-    """An answer may come byte by byte."""
+    """A reply may arrive byte by byte."""
     sandbox.fail(fault=Fault.drip(interval=0))
 
     answer = await api.generate()
@@ -133,7 +133,7 @@ async def test_drip(api, sandbox):
 
 
 async def test_drip_by_default(sandbox):
-    """A drip stops when its client leaves."""
+    """A drip stops when its client disconnects."""
     body = {"image_request": {"prompt": "a fox"}}
     sandbox.fail(fault=Fault.drip)
 
@@ -148,7 +148,7 @@ async def test_drip_by_default(sandbox):
 
 
 async def test_garbage(api, sandbox):
-    """The type says JSON and the body is none."""
+    """The content type is JSON and the body is not."""
     sandbox.fail(fault=Fault.garbage_json)
 
     answer = await api.generate()
@@ -159,7 +159,7 @@ async def test_garbage(api, sandbox):
 
 
 async def test_html_502(api, sandbox):
-    """A gateway fails after the work was done."""
+    """A gateway fails after the call ran."""
     sandbox.fail(fault=Fault.html_502)
 
     answer = await api.generate()
@@ -170,7 +170,7 @@ async def test_html_502(api, sandbox):
 
 
 async def test_wrong_type(api, sandbox):
-    """A captive page answers 200."""
+    """A captive portal answers 200."""
     sandbox.fail(fault=Fault.wrong_type)
 
     answer = await api.generate()
@@ -179,7 +179,7 @@ async def test_wrong_type(api, sandbox):
 
 
 async def test_redirect(api, sandbox):
-    """The client is sent elsewhere, and nothing is billed; by default the image origin listens there."""
+    """The client is redirected and nothing is billed; the default location is the image origin."""
     sandbox.fail(fault=Fault.redirect("http://127.0.0.1:9/", status=302))
     sandbox.fail(fault=Fault.redirect)
 
@@ -191,7 +191,7 @@ async def test_redirect(api, sandbox):
 
 
 async def test_status(api, sandbox):
-    """Any status, body and headers can be answered instead of the work."""
+    """Any status, body and headers can replace the work."""
     sandbox.fail(fault=Fault.status(503, '{"error": "later"}', {"Retry-After": "3"}))
     sandbox.fail(fault=Fault.status(500, b'{"error": "no"}'))
 
@@ -204,7 +204,7 @@ async def test_status(api, sandbox):
 
 
 async def test_unsafe(api, sandbox):
-    """Withheld images have no link, in three ways, and are billed."""
+    """Withheld images have no link, in three forms, and are billed."""
     sandbox.fail(fault=Fault.unsafe(3))
 
     answer = await api.generate(num_images="4")
@@ -216,7 +216,7 @@ async def test_unsafe(api, sandbox):
 
 
 async def test_unsafe_layers(api, sandbox, png):
-    """An answer that must have a link has an empty one."""
+    """A required link is empty."""
     sandbox.fail(fault=Fault.unsafe())
 
     answer = await api.form("/v1/ideogram-v3/layerize-text", [("image", ("a.png", png))])
@@ -226,28 +226,28 @@ async def test_unsafe_layers(api, sandbox, png):
 
 @pytest.mark.parametrize("operation", [GENERATE, "/v1/ideogram-v3/generate", "ideogram-v3/generate", None])
 async def test_names_of_operations(api, sandbox, operation):
-    """An operation is named in full, by its path, by the end of that, or not at all."""
+    """An operation is named in full, by its path, by the end of its path, or not at all."""
     sandbox.fail(operation, fault=Fault.status(500))
 
     assert 500 == (await api.generate()).status
     assert 200 == (await api.generate()).status
 
 
-async def test_other_operations_pass(api, sandbox):
-    """A fault waits for its own operation."""
+async def test_other_operations_succeed(api, sandbox):
+    """A fault affects only its own operation."""
     sandbox.fail("/generate", fault=Fault.status(500))
 
     assert 200 == (await api.generate()).status
 
 
 def test_unknown_operation(sandbox):
-    """A name that fits no operation is a mistake."""
+    """An unknown operation is an error."""
     with pytest.raises(ValueError, match="paint"):
         sandbox.fail("paint", fault=Fault.hang)
 
 
 async def test_times_and_after(api, sandbox):
-    """Faults can wait, last, and queue behind each other."""
+    """Faults can be delayed, repeated and queued."""
     sandbox.fail(times=2, after=1, fault=Fault.status(500))
     sandbox.fail(after=2, fault=Fault.status(503))
 
@@ -256,8 +256,8 @@ async def test_times_and_after(api, sandbox):
     assert [200, 500, 500, 503, 200] == statuses
 
 
-async def test_faults_leave_refusals_alone(api, sandbox):
-    """What is refused is not billed, whatever becomes of the answer."""
+async def test_a_refused_call_is_never_billed(api, sandbox):
+    """A refused call is not billed, even if a fault changes its reply."""
     sandbox.fail(fault=Fault.html_502)
 
     await api.generate(num_images="9")
@@ -266,54 +266,54 @@ async def test_faults_leave_refusals_alone(api, sandbox):
 
 
 async def test_cut_image(api, sandbox):
-    """Half of an image comes."""
-    made = await api.generate()
+    """An image is truncated once."""
+    generated = await api.generate()
     sandbox.fail(fault=Fault.cut)
 
     with pytest.raises(aiohttp.ClientPayloadError):
-        await api.image(made.url)
+        await api.image(generated.url)
 
-    assert 200 == (await api.image(made.url)).status
+    assert 200 == (await api.image(generated.url)).status
 
 
 async def test_cut_image_without_length(api, sandbox):
-    """Faults of answers can meet images too; this one only the image itself can tell."""
-    made = await api.generate()
+    """Faults of replies also affect images; only the image's own content shows this one."""
+    generated = await api.generate()
     sandbox.fail("images", fault=Fault.cut_without_length)
 
-    half, whole = await api.image(made.url), await api.image(made.url)
+    half, whole = await api.image(generated.url), await api.image(generated.url)
 
     assert len(whole.body) // 2 == len(half.body)
 
 
 async def test_not_an_image(api, sandbox):
-    """A page comes under the type of an image."""
-    made = await api.generate()
+    """An HTML page arrives with the content type of an image."""
+    generated = await api.generate()
     sandbox.fail(fault=Fault.not_an_image)
 
-    answer = await api.image(made.url)
+    answer = await api.image(generated.url)
 
     assert (200, "image/png") == (answer.status, answer.headers["Content-Type"])
     assert answer.body.startswith(b"<!doctype html>")
 
 
 async def test_expired_image(api, sandbox):
-    """A link may be told to have expired."""
-    made = await api.generate()
+    """A link expires once."""
+    generated = await api.generate()
     sandbox.fail(fault=Fault.expired)
 
-    assert 403 == (await api.image(made.url)).status
-    assert 200 == (await api.image(made.url)).status
+    assert 403 == (await api.image(generated.url)).status
+    assert 200 == (await api.image(generated.url)).status
 
 
 async def test_image_status_and_hang(api, sandbox):
-    """An image may be missing for a while, or not come at all."""
-    made = await api.generate()
+    """An image may be unavailable or delayed."""
+    generated = await api.generate()
     sandbox.fail("images", fault=Fault.status(503))
     sandbox.fail("images", after=1, fault=Fault.hang)
 
-    missing = await api.image(made.url)
-    hanging = asyncio.create_task(api.image(made.url))
+    missing = await api.image(generated.url)
+    hanging = asyncio.create_task(api.image(generated.url))
     while len(sandbox.image_requests) < 2:
         await asyncio.sleep(0)
     sandbox.release()
@@ -322,11 +322,11 @@ async def test_image_status_and_hang(api, sandbox):
 
 
 async def test_endless_image(api, sandbox, session):
-    """An image may have no end; it stops when the client leaves."""
-    made = await api.generate()
+    """An endless image stops when the client disconnects."""
+    generated = await api.generate()
     sandbox.fail(fault=Fault.endless)
 
-    async with session.get(made.url) as reply:
+    async with session.get(generated.url) as reply:
         start = await reply.content.readexactly(2**20)
 
     assert reply.content_length is None

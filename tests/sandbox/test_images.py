@@ -1,4 +1,4 @@
-"""Links to images, and the images themselves."""
+"""Links to images, and the images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ideogram_async.sandbox.drawing import draw
 from ideogram_async.sandbox.recipe import Recipe
 
 
-def opened(body: bytes) -> Image.Image:
+def decode(body: bytes) -> Image.Image:
     """Decode an image."""
     image = Image.open(io.BytesIO(body))
     image.load()
@@ -20,12 +20,12 @@ def opened(body: bytes) -> Image.Image:
 
 
 def recipe(**changes):
-    """Give a recipe."""
+    """Return a recipe."""
     return Recipe(**{"action": "generate", "prompt": "a fox", "seed": 1, "size": (256, 192), **changes})
 
 
 async def test_link(api, sandbox):
-    """A link has the service's form and leads to another origin, without a key."""
+    """A link has the service's format and leads to another origin, without a key."""
     answer = await api.generate()
 
     fetched = await api.image(answer.url)
@@ -33,13 +33,13 @@ async def test_link(api, sandbox):
     assert answer.url.startswith(f"{sandbox.image_url}/api/images/ephemeral/")
     assert sandbox.image_url != sandbox.url
     assert (200, "image/png") == (fetched.status, fetched.headers["Content-Type"])
-    assert (1024, 1024) == opened(fetched.body).size
+    assert (1024, 1024) == decode(fetched.body).size
     assert [] == sandbox.leaked_keys
     assert [answer.url.removeprefix(sandbox.image_url)] == [arrival.path for arrival in sandbox.image_requests]
 
 
-async def test_tag(api):
-    """Who has an image already need not fetch it again."""
+async def test_etag(api):
+    """An image that the client already has is not sent again."""
     url = (await api.generate()).url
     first = await api.image(url)
 
@@ -50,7 +50,7 @@ async def test_tag(api):
 
 @pytest.mark.parametrize("header", ["Api-Key", "Authorization"])
 async def test_leaked_key(api, sandbox, header):
-    """A key that comes to the image origin is told."""
+    """A key sent to the image origin is recorded."""
     url = (await api.generate()).url
 
     await api.image(url, **{header: "secret"})
@@ -61,7 +61,7 @@ async def test_leaked_key(api, sandbox, header):
 
 
 async def test_expiry(api, sandbox):
-    """A link dies when its time is over, by the sandbox's clock."""
+    """A link expires by the sandbox's clock."""
     url = (await api.generate()).url
     sandbox.advance(86399)
     living = await api.image(url)
@@ -72,7 +72,7 @@ async def test_expiry(api, sandbox):
 
 
 async def test_forged_links(api, sandbox):
-    """A changed link is refused, one of before a reset too, and there is nothing but images."""
+    """A changed link, another method and a link from before a reset are refused."""
     url = (await api.generate()).url
     answers = [
         await api.image(url.replace("exp=1", "exp=2")),
@@ -87,7 +87,7 @@ async def test_forged_links(api, sandbox):
 
 
 async def test_unknown_image(api, sandbox):
-    """A good signature of an image that is gone finds nothing."""
+    """A valid signature of a missing image is 404."""
     url = (await api.generate()).url
     sandbox._state.links._recipes.clear()
 
@@ -96,23 +96,23 @@ async def test_unknown_image(api, sandbox):
 
 @pytest.mark.parametrize("image_format", ["PNG", "jpeg", "WEBP"])
 async def test_format(make_api, image_format):
-    """The sandbox serves the format it was asked for, under its own type and name."""
+    """The sandbox serves the requested format, with its content type and extension."""
     async with Sandbox(image_format=image_format) as sandbox:
         api = make_api(sandbox)
         url = (await api.generate()).url
         fetched = await api.image(url)
 
-    assert image_format.upper() == opened(fetched.body).format
+    assert image_format.upper() == decode(fetched.body).format
     assert f"image/{image_format.lower()}" == fetched.headers["Content-Type"]
     assert f".{image_format.lower()}?" in url
 
 
-async def test_transparent_in_a_box_of_jpegs(make_api):
-    """JPEG knows no transparency, so such an image is PNG."""
+async def test_transparent_jpeg_is_png(make_api):
+    """JPEG has no transparency, so such an image is PNG."""
     async with Sandbox(image_format="JPEG") as sandbox:
         api = make_api(sandbox)
         answer = await api.form("/v1/ideogram-v3/generate-transparent", [("prompt", "a"), ("aspect_ratio", "1x3")])
-        image = opened((await api.image(answer.url)).body)
+        image = decode((await api.image(answer.url)).body)
 
     assert ("PNG", (512, 1536), (0, 255)) == (image.format, image.size, image.getchannel("A").getextrema())
 
@@ -123,8 +123,8 @@ def test_unknown_format():
         Sandbox(image_format="GIF")
 
 
-async def test_few_images_are_kept(api, sandbox):
-    """The sandbox keeps a few drawn images, not all of them."""
+async def test_cache_is_bounded(api, sandbox):
+    """The sandbox caches a few drawn images."""
     for _ in range(3):
         answer = await api.generate(num_images="8", resolution="512x1536")
         for image in answer.json["data"]:
@@ -137,7 +137,7 @@ async def test_few_images_are_kept(api, sandbox):
 
 
 def test_same_bytes():
-    """The same seed, prompt and size draw the same bytes; anything else draws others."""
+    """The same seed, prompt and size draw the same bytes; any change draws others."""
     bodies = [draw(recipe(**change), "PNG") for change in ({}, {}, {"seed": 2}, {"prompt": "b"}, {"size": (192, 256)})]
 
     assert bodies[0] == bodies[1]
@@ -148,21 +148,21 @@ def test_same_bytes():
     "action",
     ["remix", "inpaint", "reframe", "replace-background", "remove-background", "edit", "upscale", "original", "base"],
 )
-def test_input_is_seen(make_picture, action):
-    """Whatever is made from an image shows it."""
+def test_input_is_visible(make_picture, action):
+    """An image generated from another depends on it."""
     mask = make_picture((64, 48), "white")
     red, blue = (
-        opened(draw(recipe(action=action, source=make_picture((64, 48), color), mask=mask), "PNG")).convert("RGB")
+        decode(draw(recipe(action=action, source=make_picture((64, 48), color), mask=mask), "PNG")).convert("RGB")
         for color in ("red", "blue")
     )
 
     assert red.tobytes() != blue.tobytes()
 
 
-def test_inpaint_keeps_what_is_white(make_picture):
-    """The mask says what is kept: white stays, black is drawn."""
+def test_inpaint_follows_the_mask(make_picture):
+    """White areas of a mask are kept, and black ones are drawn."""
     kept, drawn = (
-        opened(draw(recipe(action="inpaint", source=make_picture(), mask=make_picture(color=color)), "PNG"))
+        decode(draw(recipe(action="inpaint", source=make_picture(), mask=make_picture(color=color)), "PNG"))
         for color in ("white", "black")
     )
 
@@ -170,32 +170,40 @@ def test_inpaint_keeps_what_is_white(make_picture):
     assert len(drawn.getcolors(2**16)) > 10
 
 
-def test_upscale_doubles(make_picture):
-    """An enlarged image is the input."""
-    image = opened(draw(recipe(action="upscale", source=make_picture(), size=(128, 96)), "PNG"))
+def test_upscale_is_the_input(make_picture):
+    """An upscaled image is the input in a larger size."""
+    image = decode(draw(recipe(action="upscale", source=make_picture(), size=(128, 96)), "PNG"))
 
     assert [(128 * 96, (0, 128, 128))] == image.getcolors()
 
 
 @pytest.mark.parametrize("action", ["generate-transparent", "remove-background", "edit"])
 def test_transparency(make_picture, action):
-    """A transparent image has something on nothing."""
-    image = opened(draw(recipe(action=action, source=make_picture(), is_transparent=True), "PNG"))
+    """A transparent image has opaque and transparent pixels."""
+    image = decode(draw(recipe(action=action, source=make_picture(), is_transparent=True), "PNG"))
 
     assert (0, 255) == image.getchannel("A").getextrema()
 
 
 def test_broken_source(make_picture):
-    """Half of an input image does not stop the drawing."""
+    """A truncated input image does not prevent drawing."""
     source = make_picture(file_format="JPEG")
-    image = opened(draw(recipe(action="upscale", source=source[: len(source) // 2]), "PNG"))
+    image = decode(draw(recipe(action="upscale", source=source[: len(source) // 2]), "PNG"))
 
     assert (256, 192) == image.size
 
 
 @pytest.mark.parametrize("prompt", ["", "word " * 400, "x" * 300, "狐狸"])
-def test_any_text_is_set(prompt):
-    """A prompt may be empty, endless, without spaces or in any script."""
-    image = opened(draw(recipe(prompt=prompt), "PNG"))
+def test_any_prompt_is_drawn(prompt):
+    """A prompt may be empty, long, without spaces or in any script."""
+    image = decode(draw(recipe(prompt=prompt), "PNG"))
 
     assert (256, 192) == image.size
+
+
+async def test_remove_background_keeps_the_size(api, png):
+    """An image without its background has the size of the input."""
+    answer = await api.form("/v1/remove-background", [("image", ("a.png", png))])
+    image = decode((await api.image(answer.url)).body)
+
+    assert ((64, 48), "RGBA") == (image.size, image.mode)

@@ -1,4 +1,4 @@
-"""How much may be in the making, how much may be billed, and what was."""
+"""Concurrency slots, the balance and the ledger."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ideogram_async.sandbox.ledger import Ledger
 
 
 async def test_limit_counts_images(sandbox, api):
-    """Places are counted in images; a call that does not fit is refused with the limit, and not billed."""
+    """Slots are counted in images; a call that does not fit is refused with the limit, and not billed."""
     sandbox.hold()
-    flying = [asyncio.create_task(api.generate(num_images="4")) for _ in range(2)]
+    running = [asyncio.create_task(api.generate(num_images="4")) for _ in range(2)]
     await sandbox.wait_for_requests(2)
 
     refused = await api.generate(num_images="3")
     fitting = asyncio.create_task(api.generate(num_images="2"))
     await sandbox.wait_for_requests(4)
     sandbox.release()
-    statuses = [(await task).status for task in (*flying, fitting)]
+    statuses = [(await task).status for task in (*running, fitting)]
 
     assert 429 == refused.status
     assert ("inflight_limit", 10, "fast") == tuple(
@@ -32,23 +32,23 @@ async def test_limit_counts_images(sandbox, api):
     assert 10 == sandbox.ledger.billed_images
 
 
-async def test_lookups_take_no_place(make_api):
-    """Asking, and filling data sets, goes on while every place is taken."""
+async def test_free_calls_need_no_slot(make_api):
+    """Free calls succeed while every slot is in use."""
     async with Sandbox(max_in_flight=1) as sandbox:
         api = make_api(sandbox)
         sandbox.hold()
-        flying = asyncio.create_task(api.generate())
+        running = asyncio.create_task(api.generate())
         await sandbox.wait_for_requests(1)
 
         statuses = [(await api.get("/models")).status, (await api.post("/datasets", {"name": "Foxes"})).status]
         sandbox.release()
 
         assert [200, 200] == statuses
-        assert 200 == (await flying).status
+        assert 200 == (await running).status
 
 
 async def test_more_than_the_limit(make_api):
-    """A request for more images than there are places never fits."""
+    """A request for more images than there are slots never fits."""
     async with Sandbox(max_in_flight=2) as sandbox:
         answer = await make_api(sandbox).generate(num_images="3")
 
@@ -56,15 +56,15 @@ async def test_more_than_the_limit(make_api):
 
 
 async def test_balance(make_api):
-    """Money that is set aside for work under way cannot be spent twice."""
+    """Money reserved for a call in flight cannot be spent twice."""
     async with Sandbox(balance_usd="0.12") as sandbox:
         api = make_api(sandbox)
         sandbox.hold()
-        flying = asyncio.create_task(api.generate())
+        running = asyncio.create_task(api.generate())
         await sandbox.wait_for_requests(1)
         too_much = await api.generate(num_images="2")
         sandbox.release()
-        await flying
+        await running
         last = await api.generate()
         none = await api.generate(rendering_speed="FLASH")
 
@@ -73,8 +73,8 @@ async def test_balance(make_api):
     assert Decimal("0.12") == sandbox.ledger.billed_usd
 
 
-async def test_limited_work_frees_its_money(make_api):
-    """Money set aside for a call that found no place is free again."""
+async def test_a_throttled_call_releases_its_money(make_api):
+    """Money reserved for a call without slots is released."""
     async with Sandbox(max_in_flight=1, balance_usd=0.12) as sandbox:
         api = make_api(sandbox)
         refused = await api.generate(num_images="2")
@@ -84,13 +84,13 @@ async def test_limited_work_frees_its_money(make_api):
     assert [200, 200] == statuses
 
 
-async def test_work_goes_on_without_its_client(sandbox, api):
-    """Work that was accepted is done and billed when its client has gone."""
+async def test_a_call_finishes_without_its_client(sandbox, api):
+    """An accepted call runs and is billed after its client has disconnected."""
     sandbox.hold()
-    flying = asyncio.create_task(api.generate())
+    running = asyncio.create_task(api.generate())
     await sandbox.wait_for_requests(1)
-    flying.cancel()
-    await asyncio.gather(flying, return_exceptions=True)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
 
     before = sandbox.ledger.billed_images
     sandbox.release()
@@ -100,7 +100,7 @@ async def test_work_goes_on_without_its_client(sandbox, api):
 
 
 async def test_duplicates(sandbox, api):
-    """The same content billed twice is told, whatever the order of its parts."""
+    """Content billed twice is reported, independently of the order of its parts."""
     for fields in (
         [("prompt", "a"), ("seed", "1")],
         [("seed", "1"), ("prompt", "a")],
@@ -115,7 +115,7 @@ async def test_duplicates(sandbox, api):
 
 
 async def test_entry(sandbox, api):
-    """An entry tells the moment on the sandbox's clock."""
+    """An entry contains the time on the sandbox's clock."""
     sandbox.advance(1e9)
     await api.post("/generate", {"image_request": {"prompt": "a fox"}})
 
@@ -134,7 +134,7 @@ def test_ledger_without_entries():
 
 @pytest.mark.parametrize("latency", [0.001, (0.0, 0.001), lambda: 0.001])
 async def test_latency(make_api, latency):
-    """Work can take its time: always the same, drawn from a range, or as a function says."""
+    """The latency is a number, a range or a function."""
     async with Sandbox(latency=latency) as sandbox:
         answer = await make_api(sandbox).generate()
 

@@ -1,4 +1,4 @@
-"""Each operation of the contract answers in its own form."""
+"""Each operation of the contract replies in its own form."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ GENERATIONS: dict[str, tuple[list[tuple[str, Any]], int, str]] = {
 
 
 def fits(value: Any, schema: dict[str, Any]) -> bool:
-    """Say whether a value has exactly the form of a schema, apart from what newer services add."""
+    """Return whether a value has exactly the form of a schema, apart from known additions."""
     if "$ref" in schema:
         return fits(value, CONTRACT["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
     if isinstance(schema["type"], list):
@@ -57,14 +57,14 @@ def fits(value: Any, schema: dict[str, Any]) -> bool:
 
 
 def answer_schema(operation: str) -> dict[str, Any]:
-    """Give the schema of an operation's answer."""
+    """Return the schema of an operation's reply."""
     method, _, path = operation.partition(" ")
     answer = CONTRACT["paths"][path][method.lower()]["responses"]["200"]
     return answer["content"]["application/json"]["schema"]
 
 
 def links_in(value: Any) -> list[str]:
-    """Find every link in an answer."""
+    """Return every link in a reply."""
     if isinstance(value, dict):
         return [link for item in value.values() for link in links_in(item)]
     if isinstance(value, list):
@@ -75,7 +75,7 @@ def links_in(value: Any) -> list[str]:
 
 @pytest.mark.parametrize("path", GENERATIONS)
 async def test_generation(api, sandbox, png, path):
-    """Every multipart operation answers as the contract says, is billed once and serves its images."""
+    """Every multipart operation follows the contract, is billed once and serves its images."""
     fields, images, usd = GENERATIONS[path]
     sent = [(name, value if isinstance(value, str) else (value[0], png)) for name, value in fields]
 
@@ -92,7 +92,7 @@ async def test_generation(api, sandbox, png, path):
 
 
 async def test_legacy_generate(api, sandbox):
-    """The oldest operation takes JSON, and says that it is old."""
+    """The oldest operation takes JSON, and its reply has a deprecation notice."""
     answer = await api.post("/generate", {"image_request": {"prompt": "a fox", "aspect_ratio": "ASPECT_16_9"}})
 
     assert 200 == answer.status
@@ -106,8 +106,8 @@ def test_every_operation_is_known():
     assert 23 == len(routes())
 
 
-async def test_seed_and_prompt_come_back(api):
-    """An answer tells the seed of each image and the prompt that was used."""
+async def test_seed_and_prompt_are_returned(api):
+    """A reply contains the seed of each image and the prompt that was used."""
     answer = await api.generate(num_images="2", seed="2147483647", magic_prompt="ON", style_type="DESIGN")
 
     first, second = answer.json["data"]
@@ -117,8 +117,8 @@ async def test_seed_and_prompt_come_back(api):
     assert "DESIGN" == first["style_type"]
 
 
-async def test_seeds_follow_from_the_box(make_api):
-    """Two boxes with the same number draw the same seeds, and a reset starts again."""
+async def test_seeds_follow_from_the_sandbox(make_api):
+    """Two sandboxes with the same seed draw the same seeds, and a reset restarts the sequence."""
     from ideogram_async.sandbox import Sandbox
 
     async with Sandbox(seed=3) as one, Sandbox(seed=3) as other:
@@ -139,14 +139,14 @@ async def test_seeds_follow_from_the_box(make_api):
     ],
 )
 async def test_resolution(api, fields, resolution):
-    """The size is the one asked for, or the one that comes nearest to the shape."""
+    """The size is the requested one, or the nearest to the aspect ratio."""
     answer = await api.generate(**fields)
 
     assert resolution == answer.json["data"][0]["resolution"]
 
 
-async def test_transparent_tells_both_sizes(api):
-    """An enlarged image tells the base size and the final one."""
+async def test_transparent_has_both_sizes(api):
+    """The reply of an upscaled image contains the base size and the final one."""
     fields = [("prompt", "a fox"), ("upscale_factor", "X4"), ("aspect_ratio", "1x1")]
     answer = await api.form("/v1/ideogram-v3/generate-transparent", fields)
 
@@ -155,10 +155,14 @@ async def test_transparent_tells_both_sizes(api):
     assert ("1024x1024", "4096x4096") == (image["resolution"], image["upscaled_resolution"])
 
 
-async def test_edit_takes_links_of_the_box(api, sandbox):
-    """A link of an earlier answer is an image to edit; so is one of the service, unseen."""
-    made = await api.generate()
-    fields = [("prompt", "bluer"), ("image_urls", made.url), ("image_urls", "https://ideogram.ai/api/images/direct/x")]
+async def test_edit_takes_links_of_the_sandbox(api, sandbox):
+    """A link of an earlier reply is an image to edit; so is one of the real service, which is not read."""
+    generated = await api.generate()
+    fields = [
+        ("prompt", "bluer"),
+        ("image_urls", generated.url),
+        ("image_urls", "https://ideogram.ai/api/images/direct/x"),
+    ]
 
     edited = await api.form("/v1/edit", fields)
     unseen = await api.form("/v1/edit", [fields[0], fields[2]])
@@ -169,7 +173,7 @@ async def test_edit_takes_links_of_the_box(api, sandbox):
 
 
 async def test_edit_refuses_other_links(api):
-    """A link to anywhere else is no image of the service."""
+    """A link to another host is refused."""
     answer = await api.form("/v1/edit", [("prompt", "bluer"), ("image_urls", "https://example.com/a.png")])
 
     assert 400 == answer.status
@@ -185,7 +189,7 @@ async def test_edit_refuses_other_links(api):
     ],
 )
 async def test_rates(api, sandbox, png, extra, usd):
-    """What is used decides the price; a price nobody publishes is unknown and counts as nothing."""
+    """The options decide the price; an unpublished price is unknown and counts as zero."""
     sent = [(name, value if isinstance(value, str) else (value[0], png)) for name, value in extra]
     await api.form("/v1/ideogram-v3/generate", [("prompt", "a fox"), *sent])
 

@@ -1,4 +1,4 @@
-"""What the sandbox refuses, and how it says so."""
+"""Requests that the sandbox refuses, and the errors that it returns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ GENERATE = "/v1/ideogram-v3/generate"
 
 
 @pytest.mark.parametrize(
-    ("fields", "named"),
+    ("fields", "field"),
     [
         ([], "prompt"),
         ([("prompt", " ")], "prompt"),
@@ -40,18 +40,18 @@ GENERATE = "/v1/ideogram-v3/generate"
         ([("prompt", "a"), ("style_reference_images", ("a.png", b"no image"))], "style_reference_images"),
     ],
 )
-async def test_generate_names_the_field(api, sandbox, fields, named):
-    """A request out of order is answered with 400 and the name of the field, and costs nothing."""
+async def test_generate_names_the_field(api, sandbox, fields, field):
+    """An invalid request is answered with 400 and the name of the field, and is not billed."""
     answer = await api.form(GENERATE, fields)
 
     assert 400 == answer.status
-    assert answer.json["error"].startswith(f"{named}: ")
+    assert answer.json["error"].startswith(f"{field}: ")
     assert () == sandbox.ledger.entries
     assert [400] == [arrival.status for arrival in sandbox.requests]
 
 
 async def test_large_image(api):
-    """An image has ten megabytes at most."""
+    """An image is limited to ten megabytes."""
     answer = await api.form("/v1/remove-background", [("image", ("a.png", bytes(11 * 2**20)))])
 
     assert 400 == answer.status
@@ -59,7 +59,7 @@ async def test_large_image(api):
 
 
 @pytest.mark.parametrize(
-    ("request_fields", "named"),
+    ("request_fields", "field"),
     [
         ({"prompt": "a", "model": "V_2A", "negative_prompt": "b"}, "negative_prompt"),
         ({"prompt": "a", "model": "V_1", "color_palette": {"name": "EMBER"}}, "color_palette"),
@@ -70,24 +70,24 @@ async def test_large_image(api):
         ({}, "image_request.prompt"),
     ],
 )
-async def test_legacy_generate_names_the_field(api, request_fields, named):
-    """The older models know fewer fields, and JSON has types."""
+async def test_legacy_generate_names_the_field(api, request_fields, field):
+    """The older models support fewer fields, and JSON values have types."""
     answer = await api.post("/generate", {"image_request": request_fields})
 
     assert 400 == answer.status
-    assert answer.json["error"].startswith(f"{named}: ")
+    assert answer.json["error"].startswith(f"{field}: ")
 
 
 async def test_flash_is_not_transparent(api):
-    """The fastest speed makes no transparent images."""
+    """The fastest speed does not support transparent images."""
     fields = [("prompt", "a"), ("rendering_speed", "FLASH")]
     answer = await api.form("/v1/ideogram-v3/generate-transparent", fields)
 
     assert 400 == answer.status
 
 
-async def test_old_edit_knows_two_models(api, png):
-    """The oldest edit works with the second models only."""
+async def test_legacy_edit_has_two_models(api, png):
+    """The oldest edit supports only the V_2 models."""
     fields = [("image_file", ("a.png", png)), ("mask", ("m.png", png)), ("prompt", "a"), ("model", "V_1")]
     answer = await api.form("/edit", fields)
 
@@ -95,15 +95,15 @@ async def test_old_edit_knows_two_models(api, png):
     assert answer.json["error"].startswith("model: ")
 
 
-async def test_edit_needs_what_the_contract_requires(api):
-    """An edit without an image passes: the contract requires neither files nor links."""
+async def test_edit_without_an_image(api):
+    """An edit without an image is accepted: the contract requires neither files nor links."""
     answer = await api.form("/v1/edit", [("prompt", "a")])
 
     assert 200 == answer.status
 
 
 async def test_too_many_images_to_edit(api, png):
-    """An edit takes ten images."""
+    """An edit takes at most ten images."""
     answer = await api.form("/v1/edit", [("prompt", "a"), *[("images", ("a.png", png))] * 11])
 
     assert 400 == answer.status
@@ -111,7 +111,7 @@ async def test_too_many_images_to_edit(api, png):
 
 
 async def test_mask_of_another_size(api, png, make_picture):
-    """A mask has the size of its image."""
+    """A mask must have the size of its image."""
     fields = [("image", ("a.png", png)), ("mask", ("m.png", make_picture((10, 10)))), ("prompt", "a")]
     answer = await api.form("/v1/ideogram-v3/inpaint", fields)
 
@@ -121,7 +121,7 @@ async def test_mask_of_another_size(api, png, make_picture):
 
 @pytest.mark.parametrize("sizes", [[(64, 48), (64, 48)], [(10, 10)]])
 async def test_masks_of_references(api, png, make_picture, sizes):
-    """Masks of references are as many and as large as the references."""
+    """Masks of references have the number and sizes of the references."""
     masks = [("character_reference_images_mask", ("m.png", make_picture(size))) for size in sizes]
     fields = [("prompt", "a"), ("character_reference_images", ("a.png", png)), *masks]
     answer = await api.form(GENERATE, fields)
@@ -131,7 +131,7 @@ async def test_masks_of_references(api, png, make_picture, sizes):
 
 
 async def test_fitting_mask_of_a_reference(api, png):
-    """A mask that fits its reference is taken."""
+    """A mask that fits its reference is accepted."""
     names = ("character_reference_images", "character_reference_images_mask")
     answer = await api.form(GENERATE, [("prompt", "a"), *[(name, ("a.png", png)) for name in names]])
 
@@ -139,7 +139,7 @@ async def test_fitting_mask_of_a_reference(api, png):
 
 
 async def test_upscale_works_without_a_prompt(api, png):
-    """An empty prompt is harmless where none is needed."""
+    """An empty prompt is accepted where none is needed."""
     fields = [("image_request", json.dumps({"prompt": ""})), ("image_file", ("a.png", png))]
     answer = await api.form("/upscale", fields)
 
@@ -157,8 +157,8 @@ async def test_references_are_limited_together(api, make_picture):
 
 
 @pytest.mark.parametrize("key", ["", None])
-async def test_key_is_asked_for(api, sandbox, key):
-    """Without a key nothing else is looked at."""
+async def test_key_is_required(api, sandbox, key):
+    """A request without a key is refused before any other check."""
     headers = {} if key is None else {"Api-Key": key}
     answer = await api.call("POST", sandbox.url + GENERATE, json={}, headers=headers)
 
@@ -166,15 +166,15 @@ async def test_key_is_asked_for(api, sandbox, key):
 
 
 async def test_unknown_path(api):
-    """What the contract does not have is not found, and recorded under its own name."""
+    """An unknown operation is 404, and is recorded with its method and path."""
     answer = await api.get("/v2/anything")
 
     assert 404 == answer.status
     assert "GET /v2/anything" == api.sandbox.requests[0].operation
 
 
-async def test_wrong_type_of_body(api, sandbox):
-    """A form is not sent as JSON."""
+async def test_wrong_content_type(api, sandbox):
+    """A form operation does not accept JSON."""
     answer = await api.post(GENERATE, {"prompt": "a fox"})
 
     assert 400 == answer.status
@@ -190,7 +190,7 @@ async def test_wrong_type_of_body(api, sandbox):
     ],
 )
 async def test_broken_body(api, sandbox, body, content_type, path):
-    """A body that cannot be read is refused, not a crash."""
+    """A body that cannot be parsed is refused with 400."""
     headers = {"Api-Key": "key", "Content-Type": content_type}
     answer = await api.call("POST", sandbox.url + path, data=body, headers=headers)
 
@@ -198,7 +198,7 @@ async def test_broken_body(api, sandbox, body, content_type, path):
 
 
 async def test_unsafe_prompt(api, sandbox):
-    """A prompt may fail the safety check; that costs nothing."""
+    """A prompt may fail the safety check, which is not billed."""
     answer = await api.generate("an unsafe-prompt")
 
     assert (422, ["error"]) == (answer.status, list(answer.json))
@@ -206,14 +206,14 @@ async def test_unsafe_prompt(api, sandbox):
 
 
 async def test_unsafe_image(api, png):
-    """So may an image, told by its name."""
+    """An image may fail the safety check, by its name."""
     answer = await api.form("/describe", [("image_file", ("unsafe-image.png", png))])
 
     assert 422 == answer.status
 
 
 async def test_query_is_checked(api):
-    """The query has its rules too."""
+    """The query is validated."""
     unknown = await api.get("/models", [("page", "1")])
     wrong = await api.get("/models", [("status", "DONE")])
     twice = await api.get("/models", [("scope", "owned"), ("scope", "shared")])

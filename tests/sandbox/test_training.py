@@ -1,4 +1,4 @@
-"""Data sets and models, from the first file to the first image."""
+"""Datasets and models, from the first upload to the first image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ideogram_async.sandbox.training import TRAINING_SECONDS
 
 
 def archive(files: dict[str, bytes]) -> bytes:
-    """Pack files."""
+    """Return a ZIP archive of files."""
     buffer = io.BytesIO()
 
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
@@ -23,51 +23,51 @@ def archive(files: dict[str, bytes]) -> bytes:
 
 
 async def create(api) -> str:
-    """Make a data set and give its id."""
+    """Create a dataset and return its id."""
     answer = await api.post("/datasets", {"name": "Foxes"})
     return answer.json["dataset_id"]
 
 
 async def upload(api, dataset_id: str, *files: tuple[str, bytes]):
-    """Upload files to a data set."""
+    """Upload files to a dataset."""
     return await api.form(f"/datasets/{dataset_id}/upload_assets", [("files", file) for file in files])
 
 
 async def trained(api, png: bytes, images: int = 15):
-    """Fill a data set and ask for its training."""
+    """Fill a dataset and train a model."""
     dataset_id = await create(api)
     await upload(api, dataset_id, *[(f"{number}.png", png) for number in range(images)])
     return await api.post("/v1/ideogram-v3/train-model", {"dataset_id": dataset_id, "model_name": "My foxes"})
 
 
 async def test_empty_dataset(api, sandbox):
-    """A new data set is listed, found, empty and free."""
+    """A new dataset is listed, returned, empty and free."""
     created = await api.post("/datasets", {"name": "Foxes"})
     listed = await api.get("/datasets")
-    found = await api.get(f"/datasets/{created.json['dataset_id']}")
+    details = await api.get(f"/datasets/{created.json['dataset_id']}")
 
     assert [created.json] == listed.json["datasets"]
-    assert {"dataset": created.json, "file_count": 0, "files": [], "custom_model_ids": []} == found.json
+    assert {"dataset": created.json, "file_count": 0, "files": [], "custom_model_ids": []} == details.json
     assert () == sandbox.ledger.entries
 
 
 async def test_upload_and_captions(api, png):
-    """Captions find their images by stem, whatever their order, and the first image is the cover."""
+    """Captions match their images by stem in any order, and the first image is the cover."""
     dataset_id = await create(api)
 
     uploaded = await upload(api, dataset_id, ("a fox.txt", b"A fox, asleep"), ("a fox.png", png), ("b.png", png))
-    found = (await api.get(f"/datasets/{dataset_id}")).json
+    details = (await api.get(f"/datasets/{dataset_id}")).json
 
     assert (2, 2, 0) == tuple(uploaded.json[f"{kind}_count"] for kind in ("total", "success", "failure"))
     assert [
         {"file_name": "a fox.png", "file_size_bytes": len(png), "caption": "A fox, asleep"},
         {"file_name": "b.png", "file_size_bytes": len(png)},
-    ] == found["files"]
-    assert uploaded.json["successful_assets"][0]["asset_identifier"] == found["dataset"]["cover_asset_identifier"]
+    ] == details["files"]
+    assert uploaded.json["successful_assets"][0]["asset_identifier"] == details["dataset"]["cover_asset_identifier"]
 
 
 async def test_archive_is_unpacked(api, png):
-    """An archive brings images and captions; what the system hid in it does not count."""
+    """An archive contains images and captions; hidden system files are ignored."""
     files = {"in/c.png": png, "in/c.txt": b"C", "in/": b"", "__MACOSX/c.png": b"x", ".DS_Store": b"x", "d.png": b"no"}
 
     uploaded = await upload(api, await create(api), ("all.zip", archive(files)))
@@ -87,7 +87,7 @@ async def test_archive_is_unpacked(api, png):
     ],
 )
 async def test_failed_file(api, png, name, body, reason):
-    """A file that cannot be taken fails alone, with its reason."""
+    """An invalid file fails alone, with its reason."""
     uploaded = await upload(api, await create(api), ("good.png", png), (name, body))
 
     assert 200 == uploaded.status
@@ -95,8 +95,8 @@ async def test_failed_file(api, png, name, body, reason):
     assert (2, 1, 1) == tuple(uploaded.json[f"{kind}_count"] for kind in ("total", "success", "failure"))
 
 
-async def test_giants(api):
-    """A file may be too large, and a small archive may unpack to one."""
+async def test_large_files(api):
+    """A file may be too large, alone or unpacked from a small archive."""
     giant = bytes(11 * 2**20)
     packed = archive({"giant.png": giant})
 
@@ -106,7 +106,7 @@ async def test_giants(api):
 
 
 async def test_too_many_images(api, png):
-    """A data set holds a hundred images."""
+    """A dataset holds at most a hundred images."""
     packed = archive({f"{number}.png": png for number in range(101)})
 
     uploaded = await upload(api, await create(api), ("all.zip", packed))
@@ -116,7 +116,7 @@ async def test_too_many_images(api, png):
 
 
 async def test_unknown_ids(api):
-    """What was never made is not found."""
+    """An unknown id is 404."""
     answers = [
         await api.get("/datasets/nothing"),
         await upload(api, "nothing", ("a.png", b"")),
@@ -128,7 +128,7 @@ async def test_unknown_ids(api):
 
 
 async def test_training_needs_images_and_a_name(api, png):
-    """A training needs fifteen images, and a name in the right form."""
+    """A training needs fifteen images and a valid name."""
     few = await trained(api, png, images=14)
     short = await api.post("/v1/ideogram-v3/train-model", {"dataset_id": "x", "model_name": "fox!"})
 
@@ -137,8 +137,8 @@ async def test_training_needs_images_and_a_name(api, png):
     assert short.json["error"].startswith("model_name: ")
 
 
-async def test_training_goes_on_with_the_clock(api, sandbox, png):
-    """A model is created, trained and completed as the sandbox's clock goes on."""
+async def test_training_follows_the_clock(api, sandbox, png):
+    """A model is created, trained and completed by the sandbox's clock."""
     answer = await trained(api, png)
     path = f"/models/{answer.json['model_id']}"
     statuses = [answer.json["training_status"]]
@@ -156,19 +156,19 @@ async def test_training_goes_on_with_the_clock(api, sandbox, png):
 
 
 async def test_completed_model_generates(api, sandbox, png):
-    """A completed model draws, at its own price."""
+    """A completed model generates, at its own price."""
     answer = await trained(api, png)
     sandbox.advance(TRAINING_SECONDS)
     model = (await api.get(f"/models/{answer.json['model_id']}")).json["model"]
 
-    made = await api.generate(custom_model_uri=model["custom_model_uri"])
+    generated = await api.generate(custom_model_uri=model["custom_model_uri"])
 
-    assert 200 == made.status
+    assert 200 == generated.status
     assert Decimal("0.12") == sandbox.ledger.entries[-1].usd
 
 
 async def test_models_are_listed(api, png):
-    """The list can be narrowed to a scope and to statuses."""
+    """The list of models can be filtered by scope and status."""
     model_id = (await trained(api, png)).json["model_id"]
     queries = ([], [("scope", "owned")], [("scope", "shared")], [("status", "DRAFT"), ("status", "CREATING")])
     lists = [(await api.get("/models", query)).json["models"] for query in (*queries, [("status", "COMPLETED")])]

@@ -84,12 +84,12 @@ def say(answer: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def small(sketch: Any, _: str) -> bytes:
+def small(recipe: Any, _: str) -> bytes:
     """Draw next to nothing, another image for each seed."""
     from support.pictures import picture
 
     # What follows the image in its file belongs to nobody, and makes each file another.
-    return picture(size=(64 + sketch.seed % 64, 48))
+    return picture(size=(64 + recipe.seed % 64, 48))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The contract and the classes, each told in the same words so that they can be compared."""
+"""Descriptions of the contract and of the classes in one form, so that they can be compared."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from ideogram_async.requests._palette import PaletteRule
 from ideogram_async.requests._rules import Choice, Flag, Integer, Rule, Text, Texts
 
 __all__ = [
+    "ALIAS",
     "ANSWERS",
     "ENUMS",
     "OPERATIONS",
     "POSITIONAL",
     "REQUESTS",
-    "SAME",
     "SCHEMAS",
     "answer_in_class",
     "answer_in_contract",
@@ -49,7 +49,7 @@ ANSWERS: dict[str, type[Any]] = {
 }
 ENUMS: dict[str, type[Any]] = {name: getattr(enums, name) for name in enums.__all__ if name != "Unchecked"}
 
-# What may be given by position; everything else is named.
+# Arguments that can be passed by position; all others are keyword-only.
 POSITIONAL: dict[str, list[str]] = {
     "CreateDataset": ["name"],
     "Describe": ["image"],
@@ -76,16 +76,16 @@ POSITIONAL: dict[str, list[str]] = {
     "Upscale": ["image"],
 }
 
-# The contract writes FLASH's absence as a second enum.
-SAME = {"V1IdeogramV3GenerateTransparentPostRequestBodyContentMultipartFormDataSchemaRenderingSpeed": "RenderingSpeed"}
-# Where its prose takes fewer words than its schema.
-FEWER = {("POST /edit", "model"): ("V_2", "V_2_TURBO")}
-# Newer services leave it out.
-MAY_BE_ABSENT = ("data",)
+# The contract expresses the absence of FLASH by a second enum.
+ALIAS = {"V1IdeogramV3GenerateTransparentPostRequestBodyContentMultipartFormDataSchemaRenderingSpeed": "RenderingSpeed"}
+# Fields whose description allows fewer values than their schema.
+NARROWED = {("POST /edit", "model"): ("V_2", "V_2_TURBO")}
+# Fields that newer versions of the service omit.
+OPTIONAL = ("data",)
 
 
-def resolved(schema: dict[str, Any]) -> dict[str, Any]:
-    """Follow a reference."""
+def resolve(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema, or the one that it references."""
     return SCHEMAS[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
 
 
@@ -93,21 +93,21 @@ def resolved(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def request_in_contract(operation: str) -> dict[str, Any]:
-    """Tell an operation in the contract's words; the envelope is opened, and the file is always `image`."""
-    told = OPERATIONS[operation]
+    """Describe an operation of the contract, with the envelope unwrapped and the file always named `image`."""
+    schema = OPERATIONS[operation]
     method, path = operation.split()
-    content = told.get("requestBody", {}).get("content", {})
-    body = resolved(next(iter(content.values()))["schema"]) if content else {"properties": {}}
+    content = schema.get("requestBody", {}).get("content", {})
+    body = resolve(next(iter(content.values()))["schema"]) if content else {"properties": {}}
     envelope = "image_request" if "image_request" in body["properties"] else None
-    inner = resolved(body["properties"][envelope]) if envelope else {}
+    inner = resolve(body["properties"][envelope]) if envelope else {}
     properties = body["properties"] | inner.get("properties", {})
     required = [*body.get("required", ()), *inner.get("required", ())]
-    for parameter in told["parameters"]:
+    for parameter in schema["parameters"]:
         if parameter["in"] != "header":
             properties = properties | {parameter["name"]: parameter["schema"]}
             required += [parameter["name"]] if parameter["required"] else []
 
-    answer = told["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+    answer = schema["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
     return {
         "method": method,
         "path": path,
@@ -116,15 +116,15 @@ def request_in_contract(operation: str) -> dict[str, Any]:
         "answer": answer,
         "required": {_class_name(name) for name in required if name != envelope},
         "fields": {
-            _class_name(name): _schema_kind(operation, name, schema)
-            for name, schema in properties.items()
+            _class_name(name): _schema_kind(operation, name, field)
+            for name, field in properties.items()
             if name != envelope
         },
     }
 
 
 def request_in_class(kind: type[Any]) -> dict[str, Any]:
-    """Tell a request class in the same words."""
+    """Describe a request class in the same form."""
     endpoint, fields = kind.endpoint, attrs.fields(kind)
     return {
         "method": endpoint.method,
@@ -142,9 +142,9 @@ def _class_name(name: str) -> str:
 
 
 def _schema_kind(operation: str, name: str, schema: dict[str, Any]) -> Any:
-    target = resolved(schema)
+    target = resolve(schema)
     if "enum" in target:
-        return SAME.get(target["title"], target["title"]), {*FEWER.get((operation, name), target["enum"])}
+        return ALIAS.get(target["title"], target["title"]), {*NARROWED.get((operation, name), target["enum"])}
 
     if target.get("type") == "array":
         return "many", _schema_kind(operation, name, target["items"])
@@ -160,40 +160,40 @@ def _rule_kind(rule: Rule) -> Any:
             return "many", _rule_kind(rule.each)
 
     kinds = {ImageRule: "binary", PaletteRule: "palette", Integer: "integer", Flag: "boolean", Text: "string"}
-    return next(told for kind, told in kinds.items() if isinstance(rule, kind))
+    return next(name for kind, name in kinds.items() if isinstance(rule, kind))
 
 
 # ---- answers
 
 
 def answer_in_contract(name: str) -> dict[str, Any]:
-    """Tell an object of an answer: its fields with their types, whether each is promised and whether it may be null."""
+    """Describe an answer object: for each field its type, whether it is required and whether it may be null."""
     schema = SCHEMAS[name]
-    told = {}
-    for field, given in schema["properties"].items():
-        types = resolved(given).get("type")
-        is_promised = field in schema.get("required", ()) and field not in MAY_BE_ABSENT
-        told[field] = _answer_kind(given), is_promised, isinstance(types, list) and "null" in types
+    fields = {}
+    for field, field_schema in schema["properties"].items():
+        types = resolve(field_schema).get("type")
+        is_required = field in schema.get("required", ()) and field not in OPTIONAL
+        fields[field] = _answer_kind(field_schema), is_required, isinstance(types, list) and "null" in types
 
-    return told
+    return fields
 
 
 def answer_in_class(kind: type[Any]) -> dict[str, Any]:
-    """Tell an answer class in the same words. What is not promised is `None` or empty, so null is no news there."""
+    """Describe an answer class in the same form. A field that is not required defaults to `None` or an empty tuple."""
     hints = get_type_hints(kind)
-    told = {}
+    fields = {}
     for field in attrs.fields(kind):
         if field.name in ("extra", "meta"):
             continue
 
-        is_promised = field.default is attrs.NOTHING
+        is_required = field.default is attrs.NOTHING
         may_be_null = type(None) in get_args(hints[field.name])
-        assert is_promised or field.default in (None, ())
-        assert is_promised or may_be_null or field.default == ()
+        assert is_required or field.default in (None, ())
+        assert is_required or may_be_null or field.default == ()
 
-        told[field.name] = _hint_kind(hints[field.name]), is_promised, may_be_null
+        fields[field.name] = _hint_kind(hints[field.name]), is_required, may_be_null
 
-    return told
+    return fields
 
 
 def _answer_kind(schema: dict[str, Any]) -> Any:
@@ -213,12 +213,12 @@ def _hint_kind(hint: Any) -> Any:
 
     kinds = {str: "string", int: "integer", bool: "boolean", datetime: "date-time"}
     options = [arg for arg in _alternatives(hint) if arg is not type(None)]
-    # An enum stands beside `str`, so that unknown words pass.
-    named = [arg.__name__ for arg in options if arg not in kinds]
-    if named and named[0] in ENUMS:
+    # An enum is combined with `str`, so that unknown values are accepted.
+    names = [arg.__name__ for arg in options if arg not in kinds]
+    if names and names[0] in ENUMS:
         assert str in options
 
-    return named[0] if named else kinds[options[0]]
+    return names[0] if names else kinds[options[0]]
 
 
 def _alternatives(hint: Any) -> Iterator[Any]:

@@ -42,7 +42,7 @@ async def fox(client: Ideogram) -> AsyncGenerator[ImageGenerationObjectV3]:
 
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(origin, "draw", lambda sketch, kind: picture(kind, length=LARGE))
+    monkeypatch.setattr(origin, "draw", lambda recipe, kind: picture(kind, length=LARGE))
 
 
 def app_of(client: Ideogram, image: Any, **headers: str) -> FastAPI:

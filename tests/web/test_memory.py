@@ -52,7 +52,7 @@ def resident(pid: int, what: str) -> int:
 @linux
 async def test_images_pass_through_a_worker(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundred images of 5 MB, ten at a time, raise the memory of the worker by less than 32 MiB at its highest."""
-    monkeypatch.setattr(origin, "draw", lambda sketch, kind: picture(kind, length=SIZE))
+    monkeypatch.setattr(origin, "draw", lambda recipe, kind: picture(kind, length=SIZE))
     async with Ideogram(CANARY, base_url=box.url) as client:
         links = [image.url for image in await client.generate("a fox", num_images=8)]
 
