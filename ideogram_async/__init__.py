@@ -270,39 +270,40 @@ __all__ = [
     "__version__",
 ]
 
-__getattr__, __dir__ = lazy_exports(
-    __name__,
-    {
-        "_batch.batch": "Batch",
-        "_batch.job": "ImageState Job JobResult JobState StoredImage",
-        "_batch.report": "Plan Report",
-        "_client": "Ideogram",
-        "_limiter.limiter": "Limiter",
-        "_pipeline.running_call": "RunningCall",
-        "_transport.policy": "Retry Timeout",
-        "enums": """
-            AspectRatio AspectRatioV3 AssetType ColorPalettePresetName DatasetAssetFailureReason
-            DescribeModelVersion MagicPromptOption ModelEnum ModelsGetParametersScope ModelStatus RenderingSpeed
-            Resolution ResolutionV3 StylePresetV3 StyleType StyleTypeV3 Unchecked UpscaleFactor""",
-        "errors": """
-            AmbiguousError APIStatusError AuthenticationError BadRequestError BatchError BatchLockedError Billed
-            DecodeError DownloadError FileConflictError HostRefusedError IdeogramError ImageTooLargeError
-            InvalidRequestError JobConflictError JournalError LinkExpiredError NotAnImageError NotFoundError
-            NotSentError PaymentRequiredError PermissionDeniedError RateLimitError SafetyError ServerError
-            TransportError TruncatedImageError WithheldImageError""",
-        "events": """
-            Answered BatchFinished BatchStopped Downloaded Event Failed JobFinished JobStarted Retrying Sending
-            Throttled Waiting""",
-        "files": "FromJob ImageFile",
-        "models": """
-            AssetIdentifier CustomModel Dataset DatasetFile DatasetUploadFailedAsset DatasetUploadSucceededAsset
-            DescribeResponse Description GenerateImageResponse GetDatasetResponse GetModelResponse
-            ImageGenerationObjectV3 ImageGenerationResponseV3 ImageObject LayerizeTextResponse LimiterStatistics
-            ListDatasetsResponse ListModelsResponse Price RemoveBackgroundImageObject RemoveBackgroundResponse Reply
-            TrainDatasetModelResponse UploadDatasetAssetsResponse V1EditImageObject V1EditImagesResponse""",
-        "requests": """
-            ColorPaletteMember CreateDataset Describe Edit Generate GenerateTransparent GetDataset GetModel Inpaint
-            LayerizeText LegacyEdit LegacyEditV3 LegacyGenerate LegacyReframe LegacyRemix ListDatasets ListModels
-            Reframe Remix RemoveBackground ReplaceBackground TrainModel UploadDatasetAssets Upscale""",
-    },
-)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_exports(
+        __name__,
+        {
+            "_batch.batch": "Batch",
+            "_batch.job": "ImageState Job JobResult JobState StoredImage",
+            "_batch.report": "Plan Report",
+            "_client": "Ideogram",
+            "_limiter.limiter": "Limiter",
+            "_pipeline.running_call": "RunningCall",
+            "_transport.policy": "Retry Timeout",
+            "enums": """
+                AspectRatio AspectRatioV3 AssetType ColorPalettePresetName DatasetAssetFailureReason
+                DescribeModelVersion MagicPromptOption ModelEnum ModelsGetParametersScope ModelStatus RenderingSpeed
+                Resolution ResolutionV3 StylePresetV3 StyleType StyleTypeV3 Unchecked UpscaleFactor""",
+            "errors": """
+                AmbiguousError APIStatusError AuthenticationError BadRequestError BatchError BatchLockedError Billed
+                DecodeError DownloadError FileConflictError HostRefusedError IdeogramError ImageTooLargeError
+                InvalidRequestError JobConflictError JournalError LinkExpiredError NotAnImageError NotFoundError
+                NotSentError PaymentRequiredError PermissionDeniedError RateLimitError SafetyError ServerError
+                TransportError TruncatedImageError WithheldImageError""",
+            "events": """
+                Answered BatchFinished BatchStopped Downloaded Event Failed JobFinished JobStarted Retrying Sending
+                Throttled Waiting""",
+            "files": "FromJob ImageFile",
+            "models": """
+                AssetIdentifier CustomModel Dataset DatasetFile DatasetUploadFailedAsset DatasetUploadSucceededAsset
+                DescribeResponse Description GenerateImageResponse GetDatasetResponse GetModelResponse
+                ImageGenerationObjectV3 ImageGenerationResponseV3 ImageObject LayerizeTextResponse LimiterStatistics
+                ListDatasetsResponse ListModelsResponse Price RemoveBackgroundImageObject RemoveBackgroundResponse Reply
+                TrainDatasetModelResponse UploadDatasetAssetsResponse V1EditImageObject V1EditImagesResponse""",
+            "requests": """
+                ColorPaletteMember CreateDataset Describe Edit Generate GenerateTransparent GetDataset GetModel Inpaint
+                LayerizeText LegacyEdit LegacyEditV3 LegacyGenerate LegacyReframe LegacyRemix ListDatasets ListModels
+                Reframe Remix RemoveBackground ReplaceBackground TrainModel UploadDatasetAssets Upscale""",
+        },
+    )

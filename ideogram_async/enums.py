@@ -1,10 +1,8 @@
-"""Closed lists of the contract, under their schema names.
+"""Enumerations of the API, under their schema names.
 
-Each member is a string: `RenderingSpeed.TURBO == "TURBO"`, and either may be passed. A value that the service
-accepts and this library does not know yet is written `Unchecked("BALANCED")`.
+Each member is a string: `RenderingSpeed.TURBO == "TURBO"`, and either can be passed. A value newer than this library
+is written `Unchecked("BALANCED")`.
 """
-
-from __future__ import annotations
 
 from enum import StrEnum
 
@@ -31,7 +29,7 @@ __all__ = [
 
 
 class AspectRatioV3(StrEnum):
-    """The shapes of the 3.0 operations, width by height."""
+    """Aspect ratios of the 3.0 operations, width by height."""
 
     A_1_3 = "1x3"
     A_3_1 = "3x1"
@@ -51,7 +49,7 @@ class AspectRatioV3(StrEnum):
 
 
 class RenderingSpeed(StrEnum):
-    """How much care, time and money go into an image."""
+    """Trade-offs between quality, speed and cost."""
 
     FLASH = "FLASH"
     TURBO = "TURBO"
@@ -60,7 +58,7 @@ class RenderingSpeed(StrEnum):
 
 
 class ResolutionV3(StrEnum):
-    """The sizes of the 3.0 operations, in pixels."""
+    """Image sizes of the 3.0 operations, width by height in pixels."""
 
     R_512_1536 = "512x1536"
     R_576_1408 = "576x1408"
@@ -134,7 +132,7 @@ class ResolutionV3(StrEnum):
 
 
 class StylePresetV3(StrEnum):
-    """Looks that have a name."""
+    """Named styles."""
 
     ILLUSTRATION_80S = "80S_ILLUSTRATION"
     NOSTALGIA_90S = "90S_NOSTALGIA"
@@ -201,7 +199,7 @@ class StylePresetV3(StrEnum):
 
 
 class StyleTypeV3(StrEnum):
-    """The styles of the 3.0 operations."""
+    """Style types of the 3.0 operations."""
 
     AUTO = "AUTO"
     GENERAL = "GENERAL"
@@ -211,7 +209,7 @@ class StyleTypeV3(StrEnum):
 
 
 class UpscaleFactor(StrEnum):
-    """How much larger a transparent image is made, at a price."""
+    """Enlargements of transparent images. Larger images cost more."""
 
     X1 = "X1"
     X2 = "X2"
@@ -219,7 +217,7 @@ class UpscaleFactor(StrEnum):
 
 
 class AspectRatio(StrEnum):
-    """The shapes of the legacy operations."""
+    """Aspect ratios of the legacy operations, width by height."""
 
     ASPECT_10_16 = "ASPECT_10_16"
     ASPECT_16_10 = "ASPECT_16_10"
@@ -235,7 +233,7 @@ class AspectRatio(StrEnum):
 
 
 class ModelEnum(StrEnum):
-    """The models of the legacy operations."""
+    """Models of the legacy operations."""
 
     V_1 = "V_1"
     V_1_TURBO = "V_1_TURBO"
@@ -247,7 +245,7 @@ class ModelEnum(StrEnum):
 
 
 class Resolution(StrEnum):
-    """The sizes of the legacy operations, in pixels."""
+    """Image sizes of the legacy operations, width by height in pixels."""
 
     RESOLUTION_512_1536 = "RESOLUTION_512_1536"
     RESOLUTION_576_1408 = "RESOLUTION_576_1408"
@@ -330,7 +328,7 @@ class Resolution(StrEnum):
 
 
 class StyleType(StrEnum):
-    """The styles of the legacy operations."""
+    """Style types of the legacy operations."""
 
     AUTO = "AUTO"
     GENERAL = "GENERAL"
@@ -342,7 +340,7 @@ class StyleType(StrEnum):
 
 
 class ColorPalettePresetName(StrEnum):
-    """The palettes that have a name."""
+    """Named color palettes."""
 
     EMBER = "EMBER"
     FRESH = "FRESH"
@@ -355,28 +353,22 @@ class ColorPalettePresetName(StrEnum):
 
 
 class DescribeModelVersion(StrEnum):
-    """The models that describe an image."""
+    """Models that describe an image."""
 
     V_2 = "V_2"
     V_3 = "V_3"
 
 
 class MagicPromptOption(StrEnum):
-    """Whether the service may rewrite the prompt."""
+    """Settings for the automatic rewriting of prompts."""
 
     AUTO = "AUTO"
     ON = "ON"
     OFF = "OFF"
 
 
-class Unchecked(str):
-    """A value newer than this library: sent as it is, whatever the lists here say."""
-
-    __slots__ = ()
-
-
 class AssetType(StrEnum):
-    """What kind of asset an identifier names."""
+    """Kinds of assets."""
 
     ASSET = "ASSET"
     CANVAS_ASSET = "CANVAS_ASSET"
@@ -386,7 +378,7 @@ class AssetType(StrEnum):
 
 
 class DatasetAssetFailureReason(StrEnum):
-    """Why a file was not taken into a data set."""
+    """Reasons to reject a file for a dataset."""
 
     FAILED_SAFETY_CHECK = "FAILED_SAFETY_CHECK"
     FILE_TOO_LARGE = "FILE_TOO_LARGE"
@@ -398,7 +390,7 @@ class DatasetAssetFailureReason(StrEnum):
 
 
 class ModelStatus(StrEnum):
-    """Where a custom model stands."""
+    """States of a custom model."""
 
     CREATING = "CREATING"
     DRAFT = "DRAFT"
@@ -409,7 +401,13 @@ class ModelStatus(StrEnum):
 
 
 class ModelsGetParametersScope(StrEnum):
-    """Whose models are listed."""
+    """Owners of the listed models."""
 
     OWNED = "owned"
     SHARED = "shared"
+
+
+class Unchecked(str):
+    """A value newer than this library. It is sent without a check."""
+
+    __slots__ = ()

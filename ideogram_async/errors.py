@@ -1,11 +1,11 @@
-"""Errors, and what each of them means for the bill.
+"""Exception hierarchy. Every error states whether the call was billed.
 
     IdeogramError
-    ├── InvalidRequestError           a value breaks a rule; nothing was sent
-    ├── TransportError                no usable answer came
-    │   ├── NotSentError              it certainly did not run
-    │   └── AmbiguousError            it was sent and may have run
-    ├── APIStatusError                the service refused or failed
+    ├── InvalidRequestError           a request breaks a rule; it was not sent
+    ├── TransportError                no usable response
+    │   ├── NotSentError              not sent: certainly not processed
+    │   └── AmbiguousError            sent: may have been processed and billed
+    ├── APIStatusError                a status other than 2xx
     │   ├── BadRequestError           400
     │   ├── AuthenticationError       401
     │   ├── PaymentRequiredError      402
@@ -14,8 +14,8 @@
     │   ├── SafetyError               422
     │   ├── RateLimitError            429
     │   └── ServerError               5xx
-    ├── DecodeError                   a success that cannot be read
-    ├── DownloadError                 an image could not be collected
+    ├── DecodeError                   a 2xx response that is truncated or invalid
+    ├── DownloadError                 an image cannot be downloaded
     │   ├── LinkExpiredError
     │   ├── TruncatedImageError
     │   ├── NotAnImageError
@@ -28,16 +28,14 @@
         ├── JournalError
         └── JobConflictError
 
-Every error states whether money was spent (`billed`), whether the same call may be sent again without paying twice
-(`retryable`), and what to do next (`advice`). All of them can be pickled; none contains the key.
+An error has three attributes of its own: `billed`, `retryable` (the call can be sent again without being billed twice)
+and `advice` (the next step). Errors can be pickled, and never contain the API key.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Required, TypedDict, Unpack
 
 __all__ = [
     "APIStatusError",
@@ -73,96 +71,99 @@ __all__ = [
 
 
 class Billed(StrEnum):
-    """Whether a call was paid for."""
+    """Whether a call was billed."""
 
     NO = "no"
-    """It certainly did not run."""
+    """The call certainly was not processed."""
     YES = "yes"
-    """It ran: an answer says so, even if the answer cannot be read."""
+    """The call was processed: the service responded, even if the response cannot be read."""
     UNKNOWN = "unknown"
-    """It was sent, and nothing tells whether it ran."""
+    """The call was sent, and its outcome is unknown."""
 
 
 class Phase(StrEnum):
-    """How far an attempt had come."""
+    """Progress of an attempt."""
 
     QUEUED = "queued"
-    """Waiting for a place, or between two attempts."""
+    """Waiting for a concurrency slot, or between two attempts."""
     CONNECTING = "connecting"
-    """Looking up the host, connecting, or agreeing on TLS: not one byte of the request had left."""
+    """DNS lookup, connect or TLS handshake: no byte of the request was sent."""
     SENT = "sent"
-    """The request was leaving or had left; no answer had begun."""
+    """The request was sent in part or in whole, and no response has begun."""
     ANSWERING = "answering"
-    """The status line had come."""
+    """The status line was received."""
 
 
 class IdeogramError(Exception):
-    """The root of every error that this library raises on its own account."""
+    """Base class of all errors that this library raises."""
 
     billed: Billed = Billed.NO
     retryable: bool = False
-    """Whether the same call may be sent again: that cannot pay twice, and it may help."""
+    """Whether the same call can be sent again: it cannot be billed twice, and may succeed."""
     advice: str = ""
-    """What to do next, in a sentence."""
+    """The next step, in one sentence or two."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The default would call `__init__` with `args` alone, and lose every keyword.
+        # The default would call `__init__` with `args` alone and lose the keyword arguments.
         return _restore, (type(self), self.args, self.__dict__)
 
 
 class InvalidRequestError(IdeogramError, ValueError):
-    """A request breaks one or more rules; nothing was sent and nothing was spent."""
+    """A request breaks one or more rules. It was not sent."""
 
-    advice = "Correct the fields that are named, and send again."
+    advice = "Correct the listed fields, then send the request again."
 
     def __init__(self, problems: Iterable[tuple[str, str]], *, subject: str = "request") -> None:
         self.problems: tuple[tuple[str, str], ...] = tuple(problems)
-        """Every fault at once, as `(field, rule)`."""
+        """All problems, as `(field, rule)`."""
 
         lines = "".join(f"\n  {field}: {rule}" for field, rule in self.problems)
         super().__init__(f"invalid {subject}, nothing was sent:{lines}")
 
 
-def _restore(kind: type[IdeogramError], args: tuple[Any, ...], state: dict[str, Any]) -> IdeogramError:
-    error = kind.__new__(kind, *args)
-    error.args = args
-    error.__dict__.update(state)
-    return error
-
-
 class TransportError(IdeogramError):
-    """No usable answer came. As itself: a call that costs nothing, sent in vain."""
+    """No usable response was received. This class itself is raised only for a call that costs nothing."""
 
-    retryable = True
-    advice = "The call costs nothing: send it again."
+    retryable: bool = True
+    advice = "The call costs nothing. Retry it."
 
     def __init__(self, message: str, *, phase: Phase, retryable: bool | None = None) -> None:
         super().__init__(message)
         self.phase = phase
-        """How far the last attempt had come."""
+        """Progress of the last attempt."""
 
         if retryable is not None:
             self.retryable = retryable
 
 
 class NotSentError(TransportError):
-    """Not one byte left: the lookup, the connection or TLS failed, or the time ran out before. Never billed."""
+    """No byte was sent: DNS, connect or TLS failed, or a timeout came before. Never billed."""
 
-    advice = "Nothing was sent. Check the network, the base URL and the proxy, then send again."
+    advice = "Nothing was sent. Check the network, the base URL and the proxy, then retry."
 
 
 class AmbiguousError(TransportError):
-    """A call that costs money was sent and has no usable answer: it may have run, and may have been billed."""
+    """A call that costs money was sent and has no usable response. It may have been processed and billed."""
 
     billed = Billed.UNKNOWN
     retryable = False
-    advice = "The call may have run and been paid for. Sending it again may pay a second time: decide, do not loop."
+    advice = "The call may have been processed and billed. Retrying may bill you twice, so do not retry in a loop."
+
+
+class _StatusDetails(TypedDict, total=False):
+    status: Required[int]
+    body: Any
+    reason: str | None
+    request_id: str | None
+    retry_after: float | None
+    headers: Mapping[str, str] | None
+    billed: Billed
 
 
 class APIStatusError(IdeogramError):
-    """The service answered with a status that is no success."""
+    """The service responded with a status other than 2xx."""
 
-    advice = "The service refused the call. Read `body` for its reason."
+    advice = "The service refused the call. See `body` for the reason."
 
     def __init__(
         self,
@@ -178,77 +179,77 @@ class APIStatusError(IdeogramError):
     ) -> None:
         super().__init__(message)
         self.status = status
-        self.body = body
-        """The parsed JSON, or the text where it is none."""
+        self.body: Any = body
+        """The parsed JSON, or the text if the body is not JSON."""
         self.reason = reason
-        """The service's own word for it (`reject_reason`), such as `insufficient_funds`."""
+        """The service's error code (`reject_reason`), such as `insufficient_funds`."""
         self.request_id = request_id
         self.retry_after = retry_after
-        """Seconds that the service asks to wait."""
+        """Seconds to wait, from the `Retry-After` header."""
         self.headers: dict[str, str] = dict(headers or {})
-        """The answer's headers, names in lower case."""
-        self.billed = billed
+        """The response headers, with names in lower case."""
+        self.billed: Billed = billed
 
 
 class BadRequestError(APIStatusError):
-    """400: the service found the request invalid. Not billed."""
+    """400: the request is invalid. Not billed."""
 
-    advice = "Correct the request. Sent unchanged it fails again."
+    advice = "Correct the request. The same request fails again."
 
 
 class AuthenticationError(APIStatusError):
-    """401, or no key at all. Not billed."""
+    """401, or no API key. Not billed."""
 
-    advice = "Set IDEOGRAM_API_KEY, or pass api_key, to a key that is valid."
+    advice = "Set IDEOGRAM_API_KEY or api_key to a valid key. Get a key at https://ideogram.ai/manage-api."
 
 
 class PaymentRequiredError(APIStatusError):
     """402: the balance or the plan does not cover the call. Not billed."""
 
-    advice = "Top up the balance or change the plan; until then every call ends so."
+    advice = "Top up the balance or change the plan. Until then every call fails."
 
 
 class PermissionDeniedError(APIStatusError):
-    """403: the key may not use this operation or model. Not billed."""
+    """403: the key has no access to this operation or model. Not billed."""
 
     advice = "Use a key, a model or an operation that the account has access to."
 
 
 class NotFoundError(APIStatusError):
-    """404: what the call names does not exist, or is not yours. Not billed."""
+    """404: the object does not exist, or belongs to another account. Not billed."""
 
     advice = "Check the id."
 
 
 class SafetyError(APIStatusError):
-    """422: the prompt or an image did not pass the safety check, and nothing ran. Not billed."""
+    """422: the prompt or an image failed the safety check. Not processed, not billed."""
 
-    advice = "Change the prompt or the image. Sent unchanged it fails again."
+    advice = "Change the prompt or the image. The same request fails again."
 
 
 class RateLimitError(APIStatusError):
-    """429, for longer than `Retry.throttle_wait`: too many images in progress. Not billed."""
+    """429 for longer than `Retry.throttle_wait`: too many images in progress. Not billed."""
 
     retryable = True
-    advice = "Wait for other work on the account to end, or lower max_in_flight, then send again."
+    advice = "Wait until other work on the account has finished, or lower max_in_flight, then retry."
 
-    def __init__(self, message: str, *, max_in_flight: int | None = None, **facts: Any) -> None:
-        super().__init__(message, **facts)
+    def __init__(self, message: str, *, max_in_flight: int | None = None, **details: Unpack[_StatusDetails]) -> None:
+        super().__init__(message, **details)
         self.max_in_flight = max_in_flight
-        """How many images the service allows at once, where it says so."""
+        """Maximum number of images in progress, if the service states it."""
 
 
 class ServerError(APIStatusError):
-    """5xx: the service, or something before it, failed. A call that costs money may have run all the same."""
+    """5xx: the service or a proxy in front of it failed. A call that costs money may have been processed."""
 
-    def __init__(self, message: str, **facts: Any) -> None:
-        super().__init__(message, **facts)
-        self.retryable = self.billed is Billed.NO
-        self.advice = TransportError.advice if self.retryable else AmbiguousError.advice
+    def __init__(self, message: str, **details: Unpack[_StatusDetails]) -> None:
+        super().__init__(message, **details)
+        self.retryable: bool = self.billed is Billed.NO
+        self.advice: str = TransportError.advice if self.retryable else AmbiguousError.advice
 
 
 class DecodeError(IdeogramError):
-    """A success was cut, or is not what the contract promises. A call that costs money was paid for."""
+    """A 2xx response is truncated, or does not match the API contract. A call that costs money was billed."""
 
     def __init__(
         self,
@@ -261,103 +262,110 @@ class DecodeError(IdeogramError):
         request_id: str | None = None,
     ) -> None:
         self.problems: tuple[str, ...] = tuple(problems)
-        """What is wrong and where, in lines like `$.data[0].seed: missing`."""
+        """The problems with their positions, such as `$.data[0].seed: missing`."""
 
         super().__init__("\n  ".join([message, *self.problems]))
         self.raw = raw
-        """Every byte that came."""
+        """All bytes received."""
         self.links: tuple[str, ...] = tuple(links)
-        """Every URL found in them: what was paid for can still be downloaded."""
-        self.billed = billed
+        """All URLs in `raw`: billed images can still be downloaded."""
+        self.billed: Billed = billed
         self.request_id = request_id
-        self.retryable = billed is Billed.NO
-        self.advice = (
-            "Send it again; the call costs nothing."
+        self.retryable: bool = billed is Billed.NO
+        self.advice: str = (
+            TransportError.advice
             if self.retryable
-            else "The work was paid for. Download `links`, keep `raw`, and do not send the call again."
+            else "The call was billed. Download `links`, keep `raw`, and do not send the call again."
         )
 
 
-class BatchError(IdeogramError):
-    """A batch cannot use its folder. Nothing was sent on that account."""
-
-    advice = "Look into the folder that is named; what it holds is kept."
-
-
-class BatchLockedError(BatchError):
-    """Another process is at work in the folder."""
-
-    retryable = True
-    advice = "Wait until the other process ends, or choose another folder."
-
-
-class JournalError(BatchError):
-    """The folder's journal is damaged, foreign, or belongs to another service. It is never started afresh."""
-
-    advice = "Keep the folder: its journal says what was paid for. Restore it from a copy, or begin in a new folder."
-
-
-class JobConflictError(BatchError):
-    """A job's id already stands for another request."""
-
-    advice = "Give the changed request another id: what the first one made has been paid for."
-
-
 class DownloadError(IdeogramError):
-    """An image could not be collected. The download itself costs nothing, and never leads to a new generation."""
+    """An image cannot be downloaded. A download costs nothing and never triggers a generation."""
 
     retryable = True
-    advice = "Download the same link again, before it expires."
+    advice = "Download the same link again before it expires."
 
     def __init__(self, message: str, *, url: str | None = None, status: int | None = None) -> None:
         super().__init__(message)
         self.url = url
-        """The link, without its signature."""
+        """The link without its signature."""
         self.status = status
 
 
 class LinkExpiredError(DownloadError):
-    """The image host answered 403, 404 or 410: the link has died. Links live 24 hours at most."""
+    """The image host responded with 403, 404 or 410: the link has expired. Links are valid for at most 24 hours."""
 
     retryable = False
-    advice = "The image is lost unless another copy of it exists; a new one is a new purchase."
+    advice = "The image is lost unless you have another copy. A new image is billed again."
 
 
 class TruncatedImageError(DownloadError):
-    """The image ended early, time after time."""
+    """Every attempt ended before the image was complete."""
 
 
 class NotAnImageError(DownloadError):
-    """What came is no PNG, JPEG or WebP file."""
+    """The downloaded file is not a PNG, JPEG or WebP file."""
 
 
 class ImageTooLargeError(DownloadError):
     """The image is larger than `max_image_bytes`, or has more than 100 million pixels."""
 
     retryable = False
-    advice = "The link still works: raise max_image_bytes, or open the link elsewhere."
+    advice = "The link is still valid. Raise max_image_bytes, or open the link elsewhere."
 
 
 class HostRefusedError(DownloadError):
-    """The link, or a redirect, leads where this client does not go: no https, a private address, a host not allowed."""
+    """The link or a redirect points to a refused host: no https, a private address, or not in `image_hosts`."""
 
     retryable = False
-    advice = "If the host is right, add it to image_hosts."
+    advice = "If the host is correct, add it to image_hosts."
 
 
 class WithheldImageError(DownloadError):
-    """There is no link: the service made the image and charged for it, but withheld it as unsafe."""
+    """The image has no link: the service made and billed it, but withheld it as unsafe."""
 
     retryable = False
-    advice = "Change the prompt; the same one may be withheld, and charged, again."
+    advice = "Change the prompt. With the same prompt the image may be withheld and billed again."
 
 
 class FileConflictError(DownloadError):
-    """Another file stands at the target. It was left as it is."""
+    """The target file already exists with different content. It was not overwritten."""
 
     retryable = False
-    advice = "Choose another target, or move the file that stands there."
+    advice = "Choose another target, or move the existing file."
 
     def __init__(self, message: str, *, path: Path, url: str | None = None) -> None:
         super().__init__(message, url=url)
         self.path = path
+
+
+class BatchError(IdeogramError):
+    """A batch cannot use its folder."""
+
+    advice = "Check the folder. Its files were kept."
+
+
+class BatchLockedError(BatchError):
+    """Another process is using the folder."""
+
+    retryable = True
+    advice = "Wait until the other process ends, or choose another folder."
+
+
+class JournalError(BatchError):
+    """The folder's journal is damaged, of another program, or of another service. It is never overwritten."""
+
+    advice = "Keep the folder: its journal records billed work. Restore it from a copy, or use a new folder."
+
+
+class JobConflictError(BatchError):
+    """The id of a job is already used by a different request."""
+
+    advice = "Use another id for the changed request. The images of the first one were billed."
+
+
+def _restore(kind: type[IdeogramError], args: tuple[Any, ...], state: dict[str, Any]) -> IdeogramError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error

@@ -1,10 +1,8 @@
-"""What happens to a call, told while it happens.
+"""Events emitted during a call.
 
-`Ideogram(on_event=...)` gets these values in order. A call ends with the `Answered` of its answer, or with one
-`Failed`. They hold no key and no link that still opens; the prompt is veiled, and shows only where it is asked for.
+`Ideogram(on_event=...)` receives them in order. A call ends with the `Answered` of its response, or with one `Failed`.
+Events contain no API key and no usable link. The prompt is redacted: it prints as `***`.
 """
-
-from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -31,131 +29,128 @@ __all__ = [
 ]
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 @frozen(kw_only=True)
 class Event:
-    """Something that happened to one call."""
+    """Base class of events."""
 
     call_id: str
-    """The same for all events of a call."""
+    """Id of the call, the same for all its events."""
     operation: str
-    """Method and path as in the contract, or `download`."""
-    at: datetime = field(factory=_now)
+    """Method and path, such as `POST /v1/ideogram-v3/generate`, or `download`."""
+    at: datetime = field(factory=lambda: datetime.now(UTC))
+    """Time of the event."""
 
 
 @frozen(kw_only=True)
 class Waiting(Event):
-    """The call asks for its places."""
+    """The call is queued for its concurrency slots."""
 
     weight: int
-    """Images that it will have in progress."""
+    """Number of concurrency slots."""
     images: int = 0
-    """Images that it is to make; 0 for one that makes none, a description say."""
+    """Number of images that it makes; 0 for a call that makes none, such as a description."""
     model: str | None = None
-    """The model that it asks for, where it names one."""
+    """The requested model, if the request names one."""
     prompt: RedactedStr | None = None
-    """What to draw, where it says so: `prompt.reveal()`."""
+    """The prompt, if the request has one; `prompt.reveal()` returns the text."""
 
 
 @frozen(kw_only=True)
 class Sending(Event):
-    """An attempt begins."""
+    """An attempt starts."""
 
     attempt: int
-    """Counted from 1, attempts refused with 429 included."""
+    """Number of the attempt from 1, including attempts refused with 429."""
 
 
 @frozen(kw_only=True)
 class Answered(Event):
-    """A reply has come, whatever its status."""
+    """A response was received, with any status."""
 
     attempt: int
     status: int
     elapsed: float
-    """Seconds since the attempt began."""
+    """Seconds since the start of the attempt."""
 
 
 @frozen(kw_only=True)
 class Retrying(Event):
-    """The call will be tried again."""
+    """The call will be retried."""
 
     attempt: int
-    """The attempt that failed."""
+    """Number of the failed attempt."""
     pause: float
-    """Seconds until the next."""
+    """Seconds until the next attempt."""
     reason: str
 
 
 @frozen(kw_only=True)
 class Throttled(Event):
-    """The service refused the call with 429: too many images in progress. Nothing was paid."""
+    """The service refused the call with 429: too many images in progress. Not billed."""
 
     attempt: int
     retry_after: float | None
-    """Seconds, where the service asks for some."""
+    """Seconds to wait, if the service states them."""
     max_in_flight: int | None
-    """The limit that the service told."""
+    """The limit of images in progress, if the service states it."""
 
 
 @frozen(kw_only=True)
 class Failed(Event):
-    """The call has ended without an answer; also when it was cancelled."""
+    """The call ended without an answer. Also emitted when it is cancelled."""
 
     error: str
     """The error's class name."""
     message: str
     billed: Billed
     phase: Phase
-    """How far the last attempt had come."""
+    """Progress of the last attempt."""
 
 
 @frozen(kw_only=True)
 class Downloaded(Event):
-    """An image stands whole at its path."""
+    """An image was downloaded completely."""
 
     path: Path
     size: int
-    """Bytes."""
+    """Size in bytes."""
     sha256: str
     adopted: bool
-    """Whether the same bytes stood there before."""
+    """Whether the file already existed with the same content."""
 
 
 @frozen(kw_only=True)
 class JobStarted(Event):
-    """A job of a batch is about to be sent, or taken up again."""
+    """A job of a batch was started or resumed."""
 
     job_id: str
     weight: int
-    """Images that it will have in progress."""
+    """Number of concurrency slots."""
 
 
 @frozen(kw_only=True)
 class JobFinished(Event):
-    """A job of a batch is settled, for this run."""
+    """A job of a batch was finished in this run."""
 
     job_id: str
     state: str
     stored: int
-    """Images of it that stand on disk."""
+    """Number of its images on disk."""
     cost_usd: Decimal | None
 
 
 @frozen(kw_only=True)
 class BatchStopped(Event):
-    """A batch sends no more; what is on its way is finished."""
+    """A batch stopped sending. Calls in flight finish."""
 
     reason: str
 
 
 @frozen(kw_only=True)
 class BatchFinished(Event):
-    """A batch has ended."""
+    """A batch ended."""
 
     jobs: int
-    """Jobs that were settled."""
+    """Number of finished jobs."""
     spent_usd: Decimal
     in_doubt_usd: Decimal

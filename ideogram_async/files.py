@@ -1,6 +1,4 @@
-"""An image file that can be opened again, however it was given."""
-
-from __future__ import annotations
+"""Files to upload."""
 
 import errno
 import io
@@ -8,7 +6,7 @@ import os
 import stat
 from collections.abc import Awaitable, Iterable
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, TypeAlias, runtime_checkable
+from typing import Any, BinaryIO, Protocol, Self, TypeAlias, runtime_checkable
 
 from attrs import field, frozen
 
@@ -19,10 +17,10 @@ __all__ = ["AsyncReader", "FromJob", "HasUrl", "ImageFile", "ImageSource"]
 
 @runtime_checkable
 class AsyncReader(Protocol):
-    """Anything whose `read(size)` is awaited: a Starlette `UploadFile`, an anyio or aiofiles handle."""
+    """An object with an async `read(size)`: a Starlette `UploadFile`, an anyio or aiofiles handle."""
 
     def read(self, size: int = -1, /) -> Awaitable[bytes]:
-        """Read up to `size` bytes; none at the end."""
+        """Read up to `size` bytes; return none at the end."""
         ...
 
 
@@ -32,18 +30,18 @@ class HasUrl(Protocol):
 
     @property
     def url(self) -> str | None:
-        """Where it lies; `None` if it was withheld."""
+        """The link to the image; `None` if it was withheld."""
         ...
 
 
 @frozen
 class FromJob:
-    """An image that an earlier job of the same batch makes: `Upscale(image=FromJob("fox"))`."""
+    """An image of an earlier job of the same batch: `Upscale(image=FromJob("fox"))`."""
 
     id: str
-    """The earlier job's id."""
+    """Id of the earlier job."""
     index: int = 0
-    """Which of its images, counted from 0."""
+    """Index of the image, from 0."""
 
 
 @frozen
@@ -52,10 +50,10 @@ class ImageFile:
 
     Args:
         source: A path, bytes, an open binary file, an async reader, or an image of an earlier answer. The last three
-            can be read once only, so they are copied to a temporary file before the call takes its place; a handle
-            is read from where it stands, and never closed.
-        name: The file name that the service sees. Taken from the source where it has one.
-        content_type: Told by the file's first bytes where not given.
+            can be read only once, so they are copied to a temporary file before the call is queued. An open file is
+            read from its current position and never closed.
+        name: The file name to send. Defaults to the name of the source.
+        content_type: The media type to send. Defaults to the one of the file's first bytes.
     """
 
     source: str | os.PathLike[str] | bytes | BinaryIO | AsyncReader | HasUrl | FromJob = field(
@@ -65,8 +63,8 @@ class ImageFile:
     content_type: str | None = None
 
     @classmethod
-    def of(cls, value: Any) -> ImageFile:
-        """Wrap whatever a file field was given; what makes no sense is reported by `problem`."""
+    def of(cls, value: Any) -> Self:
+        """Convert the value of a file field. The field's rule reports a value of the wrong type."""
         if isinstance(value, cls):
             return value
 
@@ -77,56 +75,56 @@ class ImageFile:
 
     @property
     def path(self) -> Path | None:
-        """The file's path, where it was given as one."""
+        """The path of the file, if the source is a path."""
         return Path(self.source) if isinstance(self.source, str | os.PathLike) else None
 
     @property
     def is_reopenable(self) -> bool:
-        """Whether it can be read more than once."""
+        """Whether the file can be read more than once."""
         return isinstance(self.source, str | os.PathLike | bytes | bytearray | memoryview)
 
     @property
     def is_readable(self) -> bool:
-        """Whether it is of a kind that can be read at all."""
+        """Whether the source has a type that can be read."""
         is_image = isinstance(self.source, HasUrl | FromJob)
         return self.is_reopenable or is_image or callable(getattr(self.source, "read", None))
 
     def open(self) -> BinaryIO:
-        """Open it anew.
+        """Open the file again, from the start.
 
-        Raises `OSError` if a path cannot be opened.
+        Raises:
+            OSError: If a path cannot be opened.
+            TypeError: If the source can be read only once.
         """
         path = self.path
         if path is not None:
-            # Without waiting: opening a pipe that nobody writes to would never end, nor would the process.
-            opened = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
-            return _only_regular(opened)
+            # Non-blocking: opening a pipe without a writer would block forever.
+            return _regular(os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb"))
 
         return io.BytesIO(self._bytes())
 
     def size(self) -> int:
-        """Return its length in bytes.
+        """Return the size in bytes.
 
-        Raises `OSError` if a path cannot be read.
+        Raises:
+            OSError: If a path cannot be read.
+            TypeError: If the source can be read only once.
         """
         path = self.path
-        if path is not None:
-            return path.stat().st_size
-
-        return len(self._bytes())
+        return len(self._bytes()) if path is None else path.stat().st_size
 
     def _bytes(self) -> bytes:
         if not isinstance(self.source, bytes | bytearray | memoryview):
-            raise TypeError(f"{self!r} can be read once only")
+            raise TypeError(f"{self!r} can be read only once")
 
         return bytes(self.source)
 
     def file_name(self, head: bytes) -> str:
-        """Return the name to send, given the file's first bytes."""
-        given = self.name or _name_of(self.source)
-        if given:
-            # A path may hold bytes that are no text; they have no form in which they could travel.
-            return given.encode(errors="replace").decode()
+        """Return the file name to send. Without one in the file or its source, it is derived from the first bytes."""
+        name = self.name or _name_of(self.source)
+        if name:
+            # A path may contain bytes that are not text; they cannot be encoded.
+            return name.encode(errors="replace").decode()
 
         kind = sniff(head)
         return f"image.{kind.extension}" if kind else "file.bin"
@@ -135,30 +133,30 @@ class ImageFile:
 ImageSource: TypeAlias = (
     str | os.PathLike[str] | bytes | tuple[str, bytes] | BinaryIO | AsyncReader | HasUrl | FromJob | ImageFile
 )
-
-"""Everything that a file field takes. A plain string is a path."""
+"""The values that a file field accepts. A string is a path."""
 
 
 def as_image(value: ImageSource) -> ImageFile:
-    """Convert a file field; never refuses."""
+    """Convert the value of a file field; never refuses one."""
     return ImageFile.of(value)
 
 
 def as_images(value: Iterable[ImageSource]) -> tuple[ImageFile, ...]:
-    """Convert a field of several files; what is no list becomes one file, which the field's rule then judges."""
+    """Convert the value of a field of several files. A value that is not a list becomes one file."""
     is_bytes = isinstance(value, bytes | bytearray | memoryview)
     if is_bytes or isinstance(value, str | os.PathLike | ImageFile | AsyncReader) or not isinstance(value, Iterable):
         return (ImageFile.of(value),)
 
-    # Two paths are two files; a name and bytes are one.
     items = tuple(value)
-    return (
-        (ImageFile.of(items),) if _is_pair(items) and isinstance(items[1], bytes) else tuple(map(ImageFile.of, items))
-    )
+    if _is_pair(items) and isinstance(items[1], bytes):
+        # Two paths are two files; a name and bytes are one.
+        return (ImageFile.of(items),)
+
+    return tuple(map(ImageFile.of, items))
 
 
 def as_optional_images(value: Iterable[ImageSource] | None) -> tuple[ImageFile, ...] | None:
-    """Convert a field of several files that may be left out."""
+    """Convert the value of an optional field of several files."""
     return None if value is None else as_images(value)
 
 
@@ -167,20 +165,20 @@ def _is_pair(value: object) -> bool:
 
 
 def as_tuple(value: Any) -> tuple[Any, ...]:
-    """Return what a field holds, one thing or several, as a tuple."""
+    """Return the value of a field, one item or several, as a tuple."""
     return value if isinstance(value, tuple) else (value,)
 
 
-def is_one_shot(value: Any) -> bool:
-    """Whether it is a file that can be read only once, or has to be found first."""
+def is_one_shot(value: object) -> bool:
+    """Return whether a value is a file that can be read only once, or that must be downloaded first."""
     return isinstance(value, ImageFile) and not value.is_reopenable
 
 
-def _only_regular(opened: BinaryIO) -> BinaryIO:
-    if stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
-        return opened
+def _regular(file: BinaryIO) -> BinaryIO:
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
 
-    opened.close()
+    file.close()
     raise OSError(errno.EINVAL, "Not a regular file")
 
 

@@ -1,4 +1,4 @@
-"""What comes back: frozen values with the names of the contract."""
+"""Answers: frozen values under their schema names."""
 
 from __future__ import annotations
 
@@ -65,17 +65,18 @@ __all__ = [
     "V1EditImagesResponse",
 ]
 
-__getattr__, __dir__ = lazy_exports(
-    __name__,
-    {
-        "base": "LimiterStatistics Price Reply",
-        "images": """
-            DescribeResponse Description GenerateImageResponse ImageGenerationObjectV3 ImageGenerationResponseV3
-            ImageObject LayerizeTextResponse RemoveBackgroundImageObject RemoveBackgroundResponse V1EditImageObject
-            V1EditImagesResponse""",
-        "training": """
-            AssetIdentifier CustomModel Dataset DatasetFile DatasetUploadFailedAsset DatasetUploadSucceededAsset
-            GetDatasetResponse GetModelResponse ListDatasetsResponse ListModelsResponse TrainDatasetModelResponse
-            UploadDatasetAssetsResponse""",
-    },
-)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_exports(
+        __name__,
+        {
+            "base": "LimiterStatistics Price Reply",
+            "images": """
+                DescribeResponse Description GenerateImageResponse ImageGenerationObjectV3 ImageGenerationResponseV3
+                ImageObject LayerizeTextResponse RemoveBackgroundImageObject RemoveBackgroundResponse V1EditImageObject
+                V1EditImagesResponse""",
+            "training": """
+                AssetIdentifier CustomModel Dataset DatasetFile DatasetUploadFailedAsset DatasetUploadSucceededAsset
+                GetDatasetResponse GetModelResponse ListDatasetsResponse ListModelsResponse TrainDatasetModelResponse
+                UploadDatasetAssetsResponse""",
+        },
+    )

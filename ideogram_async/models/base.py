@@ -1,34 +1,37 @@
-"""What every answer and every object in it has."""
+"""Base classes of answers, and the values that all operations share."""
 
-from __future__ import annotations
-
+from abc import abstractmethod
+from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from enum import Enum
+from typing import Any, Generic, TypeVar, overload
 
 import attrs
 from attrs import field, frozen
 
-__all__ = ["Answer", "Item", "LimiterStatistics", "Price", "Reply", "_ValueObject"]
+__all__ = ["Answer", "Item", "LimiterStatistics", "ListAnswer", "Price", "Reply"]
+
+T = TypeVar("T")
 
 
 @frozen(kw_only=True)
 class Reply:
-    """An answer of the service as it arrived; `answer.meta` of everything decoded from it."""
+    """A response of the service as it was received. A decoded answer keeps it as `answer.meta`."""
 
     status: int
     headers: dict[str, str] = field(factory=dict, repr=False)
-    """Names in lower case."""
+    """Response headers, with names in lower case."""
     raw: bytes = field(repr=False)
-    """The body, whole unless `cut` says otherwise."""
+    """The body, complete unless `cut` is set."""
     cut: str | None = None
-    """Why the body is not whole, where it is not."""
+    """The reason why the body is truncated."""
     attempts: int = 1
-    """How many times the call was sent, refusals with 429 included."""
+    """Number of attempts, including those refused with 429."""
     elapsed: float = 0.0
-    """Seconds from the last attempt's start to its last byte."""
+    """Seconds from the start of the last attempt to the last byte."""
     in_doubt: bool = False
-    """Whether an earlier attempt of the same call may have run, and been paid for, too."""
+    """Whether an earlier attempt of the same call may have been processed and billed, too."""
 
     @property
     def is_success(self) -> bool:
@@ -37,13 +40,14 @@ class Reply:
 
     @property
     def request_id(self) -> str | None:
-        """The id to quote to the service's support."""
+        """The request id, to quote to the service's support."""
         return self.headers.get("x-request-id") or self.headers.get("cf-ray")
 
     def json(self) -> Any:
         """Parse the body.
 
-        Raises `ValueError` if it is no JSON.
+        Raises:
+            ValueError: If the body is not valid JSON.
         """
         import json
 
@@ -53,15 +57,15 @@ class Reply:
             raise ValueError("nested too deeply") from None
 
 
-@attrs.frozen(slots=False, eq=False, repr=False)
+@frozen(slots=False, eq=False, repr=False)
 class _ValueObject:
-    """The base of requests and answers. Fields declared with `eq=False` or `repr=False` are left out."""
+    """Base class with repr, equality and hash by field, except fields declared with `repr=False` or `eq=False`."""
 
     def __repr__(self) -> str:
-        # `None` says that nothing was given, and most fields of most values are `None`.
-        given = [field for field in attrs.fields(type(self)) if field.repr and getattr(self, field.name) is not None]
-        positional = [repr(getattr(self, field.name)) for field in given if not field.kw_only]
-        named = [f"{field.name}={getattr(self, field.name)!r}" for field in given if field.kw_only]
+        # `None` means that a field is not set, and most fields of most values are not.
+        fields = [field for field in attrs.fields(type(self)) if field.repr and getattr(self, field.name) is not None]
+        positional = [repr(getattr(self, field.name)) for field in fields if not field.kw_only]
+        named = [f"{field.name}={getattr(self, field.name)!r}" for field in fields if field.kw_only]
         return f"{type(self).__name__}({', '.join(positional + named)})"
 
     def __eq__(self, other: object) -> bool:
@@ -70,49 +74,98 @@ class _ValueObject:
     def __hash__(self) -> int:
         return hash((type(self), self._content()))
 
-    def _content(self) -> tuple[Any, ...]:
+    def _content(self) -> tuple[object, ...]:
         return tuple(getattr(self, field.name) for field in attrs.fields(type(self)) if field.eq)
 
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
 class Item(_ValueObject):
-    """An object inside an answer."""
+    """An object in an answer."""
 
     extra: dict[str, Any] = field(factory=dict, eq=False, repr=False)
-    """What the service sent beyond the contract, as parsed JSON."""
+    """Fields that the service sent in addition to the API contract, as parsed JSON."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as values that `json.dumps` accepts, with those of `extra` and without `meta`."""
+        names = [field.name for field in attrs.fields(type(self)) if field.name not in ("extra", "meta")]
+        values = {name: getattr(self, name) for name in names} | self.extra
+        return {name: _json_value(value) for name, value in values.items()}
 
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
 class Answer(Item):
-    """What a call gives back."""
+    """The decoded response to a call."""
 
     meta: Reply = field(default=Reply(status=200, raw=b""), eq=False, repr=False)
-    """Status, request id, headers, attempts, seconds and bytes of the reply it was read from."""
+    """The response that it was decoded from: status, request id, headers, attempts, seconds and bytes."""
+
+
+class ListAnswer(Answer, Generic[T]):
+    """Base class of answers with exactly one list: `for`, `len()` and `[i]` use its items."""
+
+    @property
+    @abstractmethod
+    def _items(self) -> tuple[T, ...]: ...
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __bool__(self) -> bool:
+        # An answer without items is an answer all the same.
+        return True
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[T, ...]: ...
+    def __getitem__(self, index: int | slice) -> T | tuple[T, ...]:
+        return self._items[index]
 
 
 @frozen(kw_only=True)
 class Price:
-    """What a request will cost, as far as a dated table can tell."""
+    """The estimated price of a request."""
 
     usd: Decimal | None
-    """The whole call; `None` where the price is not known."""
+    """Price of the whole call; `None` if it is unknown."""
     per_image: Decimal | None
-    """One output image, or one call where the service charges by the input."""
+    """Price of one image, or of one call if the service bills per call."""
     as_of: date | None
-    """The day on which the source was read."""
+    """The day when the source was read."""
     source: str | None
-    """Where the price stands, or `caller` for one that was passed in."""
+    """URL of the price, or `caller` for one of your own."""
 
 
 @frozen(kw_only=True)
 class LimiterStatistics:
-    """How full the limit is, for the running event loop."""
+    """The state of the limiter in the running event loop."""
 
     limit: float
-    """Images that may be in progress now: what was configured, or less after a 429."""
+    """Maximum number of images in progress: the configured one, or less after a 429."""
     in_flight: int
-    """Images in progress."""
+    """Number of images in progress."""
     waiting: int
-    """Calls that wait for places."""
+    """Number of queued calls."""
     rejected: int
-    """Calls that the service refused with 429."""
+    """Number of calls that the service refused with 429."""
+
+
+def _json_value(value: Any) -> Any:
+    match value:
+        case Item():
+            return value.to_dict()
+        case dict():
+            return {key: _json_value(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_json_value(item) for item in value]
+        case Enum():
+            return value.value
+        case date():
+            return value.isoformat()
+        case Decimal():
+            return str(value)
+        case _:
+            return value

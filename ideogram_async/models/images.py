@@ -1,14 +1,13 @@
-"""Answers that hold images."""
+"""Answers of the image operations."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
+from abc import abstractmethod
 from datetime import datetime
+from typing import TypeVar
 
 from attrs import frozen
 
 from ideogram_async.enums import ResolutionV3, StyleType, StyleTypeV3
-from ideogram_async.models.base import Answer, Item
+from ideogram_async.models.base import Answer, Item, ListAnswer
 
 __all__ = [
     "DescribeResponse",
@@ -30,21 +29,21 @@ class RemoveBackgroundImageObject(Item):
     """The foreground of an image, on a transparent background."""
 
     is_image_safe: bool
-    """Whether it passed the safety check; if not it has no link, and was charged for all the same."""
+    """Whether the image passed the safety check. Otherwise it has no link, and was billed nevertheless."""
     url: str | None = None
-    """Where the image lies, for 24 hours at most."""
+    """Link to the image, valid for at most 24 hours."""
 
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
 class GeneratedImage(RemoveBackgroundImageObject):
-    """What every generated image tells of itself."""
+    """Base class of generated images."""
 
     prompt: str
-    """The prompt that was used: not the one that was sent, where magic prompt rewrote it."""
+    """The prompt used: not the one sent, if magic prompt rewrote it."""
     seed: int
-    """The seed that was used, also when none was sent."""
+    """The seed used, even if none was sent."""
     upscaled_resolution: str | None = None
-    """The final size in pixels, where the operation changed it after drawing."""
+    """Width by height in pixels, if the image was upscaled."""
 
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
@@ -58,7 +57,7 @@ class ImageGenerationObjectV3(GeneratedImage):
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
 class V1EditImageObject(GeneratedImage):
-    """An image that was edited by a prompt."""
+    """An image edited by a prompt."""
 
     resolution: str
     """Width by height in pixels."""
@@ -76,87 +75,89 @@ class ImageObject(GeneratedImage):
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
 class LayerImage(RemoveBackgroundImageObject):
-    """An image of a layerized one: the `base` without text, or the `original`."""
+    """An image of a `LayerizeTextResponse`."""
 
     layer: str
+    """`base`, the image without text, or `original`."""
     seed: int
 
 
+ImageT = TypeVar("ImageT", bound=RemoveBackgroundImageObject)
+
+
 class ImageAnswer(Answer):
-    """The base of answers that contain images."""
+    """Base class of answers that contain images."""
 
     @property
+    @abstractmethod
     def images(self) -> tuple[RemoveBackgroundImageObject, ...]:
         """All images, in the order of the answer."""
-        raise NotImplementedError
 
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
-class ImageListAnswer(ImageAnswer):
-    """The base of answers that are a list of images."""
+class ImageListAnswer(ImageAnswer, ListAnswer[ImageT]):
+    """Base class of answers that are a list of images. Iteration yields the images."""
 
     created: datetime
-    data: tuple[RemoveBackgroundImageObject, ...] = ()
+    """Time of the response."""
+    data: tuple[ImageT, ...] = ()
+    """The images."""
 
     @property
-    def images(self) -> tuple[RemoveBackgroundImageObject, ...]:
+    def images(self) -> tuple[ImageT, ...]:
         """All images, in the order of the answer."""
+        return self.data
+
+    @property
+    def _items(self) -> tuple[ImageT, ...]:
         return self.data
 
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
-class ImageGenerationResponseV3(ImageListAnswer):
-    """The images of a 3.0 operation. Iterating goes over them."""
+class ImageGenerationResponseV3(ImageListAnswer[ImageGenerationObjectV3]):
+    """Images of a 3.0 operation. Iteration yields the images."""
 
     data: tuple[ImageGenerationObjectV3, ...] = ()
-
-    def __iter__(self) -> Iterator[ImageGenerationObjectV3]:
-        return iter(self.data)
+    """The images."""
 
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
-class V1EditImagesResponse(ImageListAnswer):
-    """The images of an edit. Iterating goes over them."""
+class V1EditImagesResponse(ImageListAnswer[V1EditImageObject]):
+    """Images of an edit. Iteration yields the images."""
 
     data: tuple[V1EditImageObject, ...] = ()
-
-    def __iter__(self) -> Iterator[V1EditImageObject]:
-        return iter(self.data)
+    """The images."""
 
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
-class GenerateImageResponse(ImageListAnswer):
-    """The images of a legacy operation, or of an upscale. Iterating goes over them."""
+class GenerateImageResponse(ImageListAnswer[ImageObject]):
+    """Images of a legacy operation or of an upscale. Iteration yields the images."""
 
     data: tuple[ImageObject, ...] = ()
-
-    def __iter__(self) -> Iterator[ImageObject]:
-        return iter(self.data)
+    """The images."""
 
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
-class RemoveBackgroundResponse(ImageListAnswer):
-    """The foreground, as a list of one. Iterating goes over it."""
+class RemoveBackgroundResponse(ImageListAnswer[RemoveBackgroundImageObject]):
+    """The foreground of an image, as a list of one. Iteration yields it."""
 
     data: tuple[RemoveBackgroundImageObject, ...] = ()
-
-    def __iter__(self) -> Iterator[RemoveBackgroundImageObject]:
-        return iter(self.data)
+    """The images."""
 
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
 class LayerizeTextResponse(ImageAnswer):
-    """An image without its text. The text blocks that the service found are in `extra["text_blocks"]`."""
+    """An image without its text. The detected text blocks are in `extra["text_blocks"]`."""
 
     base_image_url: str
-    """The image with all text removed; the link lives for 24 hours at most."""
+    """Link to the image without text, valid for at most 24 hours."""
     seed: int
     original_image_url: str | None = None
-    """The image with its text."""
+    """Link to the image with its text."""
 
     @property
     def images(self) -> tuple[LayerImage, ...]:
-        """The image without its text, and the original where the answer has it."""
+        """The image without its text, and the original if the answer contains it."""
         links = {"base": self.base_image_url, "original": self.original_image_url}
         return tuple(
             LayerImage(url=url or None, is_image_safe=bool(url), layer=layer, seed=self.seed)
@@ -167,16 +168,17 @@ class LayerizeTextResponse(ImageAnswer):
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
 class Description(Item):
-    """One description of an image."""
+    """A description of an image."""
 
     text: str | None = None
 
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
-class DescribeResponse(Answer):
-    """Descriptions of an image. Iterating goes over them."""
+class DescribeResponse(ListAnswer[Description]):
+    """Descriptions of an image. Iteration yields the descriptions."""
 
     descriptions: tuple[Description, ...] = ()
 
-    def __iter__(self) -> Iterator[Description]:
-        return iter(self.descriptions)
+    @property
+    def _items(self) -> tuple[Description, ...]:
+        return self.descriptions

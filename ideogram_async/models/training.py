@@ -1,14 +1,11 @@
-"""Answers about data sets and custom models."""
+"""Answers about datasets and custom models."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
 from datetime import datetime
 
 from attrs import frozen
 
 from ideogram_async.enums import AssetType, DatasetAssetFailureReason, ModelStatus
-from ideogram_async.models.base import Answer, Item
+from ideogram_async.models.base import Answer, Item, ListAnswer
 
 __all__ = [
     "AssetIdentifier",
@@ -28,7 +25,7 @@ __all__ = [
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
 class AssetIdentifier(Item):
-    """Names an asset that the service keeps."""
+    """Identifier of an asset that the service stores."""
 
     asset_type: AssetType | str
     asset_id: str
@@ -36,7 +33,7 @@ class AssetIdentifier(Item):
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
 class Dataset(Answer):
-    """A set of images to train a model on."""
+    """A dataset: images to train a model on."""
 
     dataset_id: str
     name: str
@@ -46,18 +43,19 @@ class Dataset(Answer):
 
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
-class ListDatasetsResponse(Answer):
-    """The account's data sets. Iterating goes over them."""
+class ListDatasetsResponse(ListAnswer[Dataset]):
+    """The account's datasets. Iteration yields the datasets."""
 
     datasets: tuple[Dataset, ...]
 
-    def __iter__(self) -> Iterator[Dataset]:
-        return iter(self.datasets)
+    @property
+    def _items(self) -> tuple[Dataset, ...]:
+        return self.datasets
 
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
 class DatasetFile(Item):
-    """A file of a data set."""
+    """A file of a dataset."""
 
     file_name: str | None
     file_size_bytes: int | None = None
@@ -65,18 +63,18 @@ class DatasetFile(Item):
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
 class GetDatasetResponse(Answer):
-    """A data set with its files."""
+    """A dataset with its files."""
 
     dataset: Dataset
     file_count: int
     files: tuple[DatasetFile, ...]
     custom_model_ids: tuple[str, ...]
-    """The models that were trained on it."""
+    """Ids of the models trained on the dataset."""
 
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
 class DatasetUploadSucceededAsset(Item):
-    """A file that was taken."""
+    """A file that was accepted."""
 
     asset_identifier: AssetIdentifier
     file_name: str | None = None
@@ -84,7 +82,7 @@ class DatasetUploadSucceededAsset(Item):
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
 class DatasetUploadFailedAsset(Item):
-    """A file that was not taken."""
+    """A file that was rejected."""
 
     failure_reason: DatasetAssetFailureReason | str
     file_name: str | None = None
@@ -92,7 +90,7 @@ class DatasetUploadFailedAsset(Item):
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
 class UploadDatasetAssetsResponse(Answer):
-    """What became of each uploaded file. Some may have failed: the status is a success all the same."""
+    """Results of an upload, by file. The status is a success even if some files were rejected."""
 
     total_count: int
     success_count: int
@@ -103,7 +101,7 @@ class UploadDatasetAssetsResponse(Answer):
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
 class TrainDatasetModelResponse(Answer):
-    """A training that has begun."""
+    """A training that was started."""
 
     model_id: str
     dataset_id: str
@@ -122,19 +120,20 @@ class CustomModel(Item):
     is_available_for_generation: bool
     is_owned: bool
     custom_model_uri: str | None = None
-    """What `Generate(custom_model_uri=...)` takes, once the model is registered."""
+    """The value for `Generate(custom_model_uri=...)`, once the model is registered."""
     dataset_id: str | None = None
     last_update_time: datetime | None = None
 
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
-class ListModelsResponse(Answer):
-    """Custom models. Iterating goes over them."""
+class ListModelsResponse(ListAnswer[CustomModel]):
+    """Custom models. Iteration yields the models."""
 
     models: tuple[CustomModel, ...]
 
-    def __iter__(self) -> Iterator[CustomModel]:
-        return iter(self.models)
+    @property
+    def _items(self) -> tuple[CustomModel, ...]:
+        return self.models
 
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)

@@ -59,14 +59,15 @@ __all__ = [
     "Upscale",
 ]
 
-__getattr__, __dir__ = lazy_exports(
-    __name__,
-    {
-        "_palette": "ColorPaletteMember",
-        "images": """
-            Describe Edit Generate GenerateTransparent Inpaint LayerizeText Reframe Remix RemoveBackground
-            ReplaceBackground Upscale""",
-        "legacy": "LegacyEdit LegacyEditV3 LegacyGenerate LegacyReframe LegacyRemix",
-        "training": "CreateDataset GetDataset GetModel ListDatasets ListModels TrainModel UploadDatasetAssets",
-    },
-)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_exports(
+        __name__,
+        {
+            "_palette": "ColorPaletteMember",
+            "images": """
+                Describe Edit Generate GenerateTransparent Inpaint LayerizeText Reframe Remix RemoveBackground
+                ReplaceBackground Upscale""",
+            "legacy": "LegacyEdit LegacyEditV3 LegacyGenerate LegacyReframe LegacyRemix",
+            "training": "CreateDataset GetDataset GetModel ListDatasets ListModels TrainModel UploadDatasetAssets",
+        },
+    )

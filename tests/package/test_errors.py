@@ -122,4 +122,4 @@ def test_doubt_forbids_a_repeat(billed: Billed) -> None:
     error = errors.ServerError("words", status=500, billed=billed)
 
     assert (billed is Billed.NO) == error.retryable
-    assert ("pay a second time" in error.advice) == (billed is not Billed.NO)
+    assert ("bill you twice" in error.advice) == (billed is not Billed.NO)

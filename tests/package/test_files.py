@@ -1,4 +1,4 @@
-"""Every kind of file can be uploaded; what can be read once only is copied, and the copies are deleted."""
+"""Uploads of each kind of source, and the temporary copies of one-shot sources."""
 
 from __future__ import annotations
 
@@ -233,7 +233,7 @@ def test_image_file() -> None:
 def test_once_only_files_cannot_be_opened() -> None:
     """A source that can be read once has no size and cannot be opened again; its name is found."""
     file = ImageFile(Upload(PNG, "a/b.png"))
-    with pytest.raises(TypeError, match="can be read once only"):
+    with pytest.raises(TypeError, match="can be read only once"):
         file.size()
 
     assert (False, True, "b.png") == (file.is_reopenable, file.is_readable, file.file_name(b""))
