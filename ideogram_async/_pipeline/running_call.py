@@ -15,15 +15,17 @@ R = TypeVar("R")
 
 
 class RunningCall(Generic[R]):
-    """A call on its way, as `Ideogram.detached` returns it.
+    """A call in flight, as `Ideogram.start` returns it.
 
-    `await call` gives the answer, or raises what `send` raises, to any number of tasks and any number of times; a
-    cancellation ends the waiting alone. Kept, it holds the answer when that has come.
+    `await call` returns the answer, or raises what `send` raises, in any number of tasks and any number of times; a
+    cancellation ends the wait alone.
     """
+
+    request: Request[R]
+    """The request that was sent."""
 
     def __init__(self, request: Request[R]) -> None:
         self.request = request
-        """What was sent."""
         self._future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
 
     def __await__(self) -> Generator[Any, None, R]:
@@ -31,12 +33,12 @@ class RunningCall(Generic[R]):
 
     @property
     def is_done(self) -> bool:
-        """Whether it has ended, well or badly."""
+        """Whether it has ended, with an answer or an error."""
         return self._future.done()
 
     @property
     def error(self) -> Exception | None:
-        """Why it failed, if it has; `error.billed` tells whether it was paid for."""
+        """The error that it failed with; `error.billed` is whether it was paid for."""
         return cast("Exception | None", self._future.exception()) if self.is_done else None
 
     def result(self) -> R:
@@ -49,38 +51,38 @@ class RunningCall(Generic[R]):
         return self._future.result()
 
     def __repr__(self) -> str:
-        state = type(self.error).__name__ if self.error else "answered" if self.is_done else "on its way"
+        state = type(self.error).__name__ if self.error else "answered" if self.is_done else "in flight"
         return f"<RunningCall {type(self.request).__name__}: {state}>"
 
     async def run(
         self, work: Callable[[], Awaitable[R]], closed: Callable[[], Exception], on_done: OnDone[R] | None
     ) -> None:
-        """Do the work, keep what comes of it, and hand that on.
+        """Run `work`, store its outcome, and pass the call to `on_done`.
 
-        Nobody cancels this task but a loop that ends, and even then the call says what it may cost.
+        Only the end of the event loop cancels this task. The call then fails with the error that `closed` returns.
         """
-        patience = None
+        timeout = None
         try:
             self._future.set_result(await work())
         except asyncio.CancelledError:
             self._fail(closed())
             _end_cancellation()
             # A loop that ends waits for this task.
-            patience = SHUTDOWN_TIMEOUT
+            timeout = SHUTDOWN_TIMEOUT
         except Exception as error:
             self._fail(error)
 
         if on_done is not None:
-            await self._hand_to(on_done, patience)
+            await self._notify(on_done, timeout)
 
     def _fail(self, error: Exception) -> None:
         self._future.set_exception(error)
-        # Looked at: that nobody else does is not worth a warning.
+        # Retrieved: an error that is never read is not worth a warning.
         self._future.exception()
 
-    async def _hand_to(self, on_done: OnDone[R], patience: float | None) -> None:
+    async def _notify(self, on_done: OnDone[R], timeout: float | None) -> None:
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(timeout):
                 work = on_done(self)
                 if inspect.isawaitable(work):
                     await work
@@ -92,10 +94,10 @@ class RunningCall(Generic[R]):
             logger.error("on_done failed for %r", self, exc_info=error)
 
 
+OnDone: TypeAlias = Callable[[RunningCall[R]], Awaitable[None] | None]
+
+
 def _end_cancellation() -> None:
     task = asyncio.current_task()
     if task is not None:
         task.uncancel()
-
-
-OnDone: TypeAlias = Callable[[RunningCall[R]], Awaitable[None] | None]

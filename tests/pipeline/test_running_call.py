@@ -106,7 +106,7 @@ async def test_before_its_end_there_is_no_result(box: Sandbox) -> None:
         box.release()
         await call
 
-    assert ("<RunningCall Generate: on its way>", "<RunningCall Generate: answered>") == (seen, repr(call))
+    assert ("<RunningCall Generate: in flight>", "<RunningCall Generate: answered>") == (seen, repr(call))
 
 
 async def test_what_breaks_rules_is_refused_at_once(box: Sandbox) -> None:
