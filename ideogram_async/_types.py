@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from ideogram_async._transport.emitter import Listener as Listener
     from ideogram_async._transport.policy import Retry as Retry
     from ideogram_async._transport.policy import Timeout as Timeout
-
-__getattr__, __dir__ = lazy_exports(
-    __name__,
-    {
-        "_batch.batch": "Batch",
-        "_batch.report": "Plan Report",
-        "_batch.source": "Jobs",
-        "_download.stream": "ImageStream",
-        "_limiter.limiter": "Limiter",
-        "_pipeline.running_call": "OnDone RunningCall",
-        "_pipeline.sessions": "SessionFactory",
-        "_transport.emitter": "Listener",
-        "_transport.policy": "Retry Timeout",
-    },
-)
+else:
+    __getattr__, __dir__ = lazy_exports(
+        __name__,
+        {
+            "_batch.batch": "Batch",
+            "_batch.report": "Plan Report",
+            "_batch.source": "Jobs",
+            "_download.stream": "ImageStream",
+            "_limiter.limiter": "Limiter",
+            "_pipeline.running_call": "OnDone RunningCall",
+            "_pipeline.sessions": "SessionFactory",
+            "_transport.emitter": "Listener",
+            "_transport.policy": "Retry Timeout",
+        },
+    )

@@ -19,8 +19,8 @@ from ideogram_async._lazy import lazy_exports
 if TYPE_CHECKING:
     from ideogram_async.sandbox.faults import Fault
     from ideogram_async.sandbox.sandbox import Sandbox
+else:
+    # Every run of pytest imports this package for its plugin, so nothing is loaded before it is used.
+    __getattr__, __dir__ = lazy_exports(__name__, {"faults": "Fault", "sandbox": "Sandbox"})
 
 __all__ = ["Fault", "Sandbox"]
-
-# Every run of pytest imports this package for its plugin, so nothing is loaded before it is used.
-__getattr__, __dir__ = lazy_exports(__name__, {"faults": "Fault", "sandbox": "Sandbox"})
