@@ -74,6 +74,7 @@ async def test_waiting_for_a_place_takes_no_time(tmp_path: Path, monkeypatch: py
         last = asyncio.create_task(client.download(f"{server.url}/last.png", tmp_path / "last.png"))
         await asyncio.wait([last], timeout=0.2)
         connections = server.connections
+        monkeypatch.undo()
         server.released.set()
 
         assert [SOURCE] * 16 == await asyncio.gather(*first)
