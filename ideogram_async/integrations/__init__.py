@@ -1,3 +1,3 @@
-"""The library at home in other people's houses: each module wants the extra of its name."""
+"""Integrations. Each module needs the extra of the same name."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What of an event may be written down where others read it: plain values, no prompt, no link that opens."""
+"""Conversion of events to attributes of logs and traces: plain values without secrets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import attrs
 
@@ -15,27 +15,27 @@ from ideogram_async._redaction import RedactedStr
 from ideogram_async.errors import Phase
 from ideogram_async.events import Event, Failed
 
-Fact: TypeAlias = str | int | float | bool
+Attribute: TypeAlias = str | int | float | bool
 
 
-def attributes_of(event: Event, *, prompts: bool = False) -> dict[str, Fact]:
-    """Name the facts of an event, without those that are `None`.
+def attributes_of(event: Event, *, prompts: bool = False) -> dict[str, Attribute]:
+    """Return the fields of an event that are not `None`.
 
-    The prompt is among them only if `prompts` says so, and so is what the service wrote when it refused a call: it
-    may quote the prompt.
+    The prompt is included only with `prompts`. So is the service's message for a rejected call, which may quote the
+    prompt.
     """
-    facts: dict[str, Any] = {field.name: getattr(event, field.name) for field in attrs.fields(type(event))}
+    values: dict[str, object] = {field.name: getattr(event, field.name) for field in attrs.fields(type(event))}
     if isinstance(event, Failed) and event.phase is Phase.ANSWERING and not prompts:
-        del facts["message"]
+        del values["message"]
 
     return {
         name: _plain(value)
-        for name, value in facts.items()
+        for name, value in values.items()
         if value is not None and (prompts or not isinstance(value, RedactedStr))
     }
 
 
-def _plain(value: Any) -> Fact:
+def _plain(value: object) -> Attribute:
     match value:
         case RedactedStr():
             return value.reveal()
@@ -46,14 +46,14 @@ def _plain(value: Any) -> Fact:
         case Decimal() | Path():
             return str(value)
         case str():
-            return _scrubbed(value)
+            return _redact_urls(value)
         case int() | float():
             return value
         case _:
             return repr(value)
 
 
-def _scrubbed(text: str) -> str:
-    """Take users, passwords, queries and fragments out of the URLs in a text: who has them opens what they lead to."""
+def _redact_urls(text: str) -> str:
+    """Remove user names, passwords, queries and fragments from the URLs in a text: they grant access."""
     text = re.sub(r"(https?://)[^\s/?#@]*@", r"\1***@", text)
     return re.sub(r"(https?://[^\s?#\"'<>]*)[?#][^\s\"'<>]*", r"\1?***", text)

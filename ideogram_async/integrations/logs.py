@@ -1,4 +1,4 @@
-"""Events in your log, as records with fields. It needs nothing but the standard library; structlog is welcome."""
+"""Log records for events, with structured fields. Works with the standard library and with structlog."""
 
 from __future__ import annotations
 
@@ -34,27 +34,27 @@ LEVELS: dict[type[Event], int] = {
     Failed: logging.WARNING,
 }
 
-"""All others are DEBUG, and a failure that may have cost money is an ERROR."""
+"""Other events are DEBUG. A failure that may have been billed is an ERROR."""
 
 
 class Logger(Protocol):
-    """What a logger of structlog can do."""
+    """The part of a structlog logger that is used here."""
 
-    def log(self, level: int, event: str, /, **facts: Any) -> Any:
+    def log(self, level: int, event: str, /, **attributes: object) -> object:
         """Write a record with fields."""
         ...
 
 
 class EventLog:
-    """Writes each event down: `Ideogram(on_event=EventLog())`.
+    """A listener that logs each event: `Ideogram(on_event=EventLog())`.
 
-    A logger of the standard library gets the event's name as the message, and its facts as fields of the record whose
-    names begin with `ideogram_`, where a formatter for JSON finds them. A logger of structlog gets the facts as
-    keyword arguments. Neither gets a key, a link that opens, or a prompt.
+    A logger of the standard library receives the event's name as the message, and the event's fields as attributes of
+    the record. Their names begin with `ideogram_`, and a JSON formatter can write them. A structlog logger receives
+    them as keyword arguments. The API key and signed links are never logged.
 
     Args:
-        logger: Where they go; the logger `ideogram_async.events` if not given.
-        capture_prompts: Whether prompts are written down as well, and the service's words that may quote them.
+        logger: Destination; the logger `ideogram_async.events` if omitted.
+        capture_prompts: Whether to log prompts as well, and service messages that may quote them.
     """
 
     def __init__(
@@ -67,19 +67,19 @@ class EventLog:
         self._prompts = capture_prompts
 
     def __call__(self, event: Event) -> None:
-        """Write it down, if its level is asked for."""
+        """Log an event if its level is enabled."""
         level, name = level_of(event), type(event).__name__
         logger = self._logger
         if not isinstance(logger, logging.Logger | logging.LoggerAdapter):
             logger.log(level, name, **attributes_of(event, prompts=self._prompts))
         elif logger.isEnabledFor(level):
-            facts = attributes_of(event, prompts=self._prompts)
-            fields = {f"ideogram_{key}": fact for key, fact in facts.items()}
+            attributes = attributes_of(event, prompts=self._prompts)
+            fields = {f"ideogram_{key}": value for key, value in attributes.items()}
             logger.log(level, "%s %s", name, event.operation, extra=fields)
 
 
 def level_of(event: Event) -> int:
-    """Say how loud an event is."""
+    """Return the log level of an event."""
     if isinstance(event, Failed) and event.billed is not Billed.NO:
         return logging.ERROR
 

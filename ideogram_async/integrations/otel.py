@@ -1,7 +1,7 @@
-"""Traces and metrics of OpenTelemetry: a span a call, its attempts as events. It needs the extra `otel`.
+"""OpenTelemetry traces and metrics: one span per call, with its attempts as span events. Needs the extra `otel`.
 
-Names are those of the conventions for generative AI, in development as of 2026; what they have no name for begins with
-`ideogram`. Source: https://github.com/open-telemetry/semantic-conventions-genai
+Names follow the semantic conventions for generative AI, in development as of 2026; all others begin with `ideogram`.
+Source: https://github.com/open-telemetry/semantic-conventions-genai
 """
 
 from __future__ import annotations
@@ -18,46 +18,30 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, TracerProvider
 from ideogram_async._version import __version__
 from ideogram_async.errors import Billed
 from ideogram_async.events import Answered, Event, Failed, Retrying, Sending, Throttled, Waiting
-from ideogram_async.integrations._attributes import Fact, attributes_of
+from ideogram_async.integrations._attributes import Attribute, attributes_of
 
 __all__ = ["Telemetry"]
 
 NAME = "ideogram_async"
 
-# The boundaries of the convention, and two more: an image takes up to 265 seconds, and its call may wait for a place.
-SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 163.84, 327.68)
+# The boundaries of the conventions, and two more: an image takes up to 265 seconds, and its call may be queued.
+BUCKETS = tuple(0.01 * 2**n for n in range(16))
 
-COMMON = ("at", "call_id", "operation")
-
-
-@define(eq=False)
-class OpenSpan:
-    """A call that has not ended."""
-
-    span: Span
-    labels: dict[str, Fact]
-    """What its metrics are told apart by."""
-    images: int
-    weight: int
-    began_at: float = field(factory=time.monotonic)
-    is_waiting: bool = False
-    is_in_flight: bool = False
-    attempts: int = 0
-    ending: asyncio.Handle | None = None
-    """Set when an answer has come: nothing more, or that it cannot be read, will be told in this turn of the loop."""
+# On the span itself.
+OMITTED = ("at", "call_id", "operation", "prompt")
 
 
 class Telemetry:
-    """Turns events into spans and metrics: `Ideogram(on_event=Telemetry())`.
+    """A listener that records spans and metrics: `Ideogram(on_event=Telemetry())`.
 
-    One serves any number of clients. A span begins where the call asks for its places, as a child of the span that is
-    current there, and ends with the call. No key is ever recorded, and no prompt unless you ask for it.
+    One instance serves any number of clients. A span begins when the call is queued for its slots, as a child of the
+    current span, and ends with the call. The API key is never recorded.
 
     Args:
-        capture_prompts: Whether prompts are recorded, as `gen_ai.input.messages`, and the service's words that may
-            quote them.
-        tracer_provider: Where spans go; the global one if not given.
-        meter_provider: Where metrics go; the global one if not given.
+        capture_prompts: Whether to record prompts, as `gen_ai.input.messages`, and service messages that may quote
+            them.
+        tracer_provider: Destination of spans; the global provider if omitted.
+        meter_provider: Destination of metrics; the global provider if omitted.
     """
 
     def __init__(
@@ -71,22 +55,20 @@ class Telemetry:
         self._tracer = trace.get_tracer(NAME, __version__, tracer_provider)
         meter = metrics.get_meter(NAME, __version__, meter_provider)
         self._waiting = meter.create_up_down_counter(
-            "ideogram.client.calls.waiting", "{call}", "Calls that wait for their places."
+            "ideogram.client.calls.waiting", "{call}", "Calls queued for slots."
         )
         self._in_flight = meter.create_up_down_counter(
             "ideogram.client.images.in_flight", "{image}", "Images in progress, as the account's limit counts them."
         )
         self._billed = meter.create_counter(
-            "ideogram.client.images.billed", "{image}", "Images that were paid for, and those that may have been."
+            "ideogram.client.images.billed", "{image}", "Billed images, and those that may have been billed."
         )
-        self._throttled = meter.create_counter(
-            "ideogram.client.throttled", "{call}", "Attempts that the service refused with 429."
-        )
+        self._throttled = meter.create_counter("ideogram.client.throttled", "{call}", "Attempts rejected with 429.")
         self._duration = meter.create_histogram(
             "gen_ai.client.operation.duration",
             "s",
-            "Time of a call, from asking for its places to its end.",
-            explicit_bucket_boundaries_advisory=SECONDS,
+            "Duration of a call, including the time in the queue.",
+            explicit_bucket_boundaries_advisory=BUCKETS,
         )
         self._open: dict[str, OpenSpan] = {}
 
@@ -100,7 +82,7 @@ class Telemetry:
             if call.ending is not None:
                 call.ending.cancel()
 
-            self._move(call, event)
+            self._count(call, event)
             self._record(call, event)
 
     def _begin(self, event: Event) -> OpenSpan:
@@ -119,8 +101,8 @@ class Telemetry:
         span = self._tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
         return OpenSpan(span, labels, waiting.images if waiting else 0, waiting.weight if waiting else 0)
 
-    def _move(self, call: OpenSpan, event: Event) -> None:
-        """Count it where it now is: in line, in flight, or neither."""
+    def _count(self, call: OpenSpan, event: Event) -> None:
+        """Count the call as queued, in flight, or neither."""
         is_waiting, is_in_flight = isinstance(event, Waiting), isinstance(event, Sending)
         if is_waiting is not call.is_waiting:
             self._waiting.add(1 if is_waiting else -1, call.labels)
@@ -147,9 +129,9 @@ class Telemetry:
             case _:
                 return
 
-        facts = attributes_of(event, prompts=self._prompts)
-        told = {f"ideogram.{name}": fact for name, fact in facts.items() if name not in (*COMMON, "prompt")}
-        call.span.add_event(f"ideogram.{type(event).__name__.lower()}", told)
+        values = attributes_of(event, prompts=self._prompts)
+        attributes = {f"ideogram.{name}": value for name, value in values.items() if name not in OMITTED}
+        call.span.add_event(f"ideogram.{type(event).__name__.lower()}", attributes)
 
     def _end(self, call: OpenSpan, event: Answered | Failed) -> None:
         del self._open[event.call_id]
@@ -173,9 +155,26 @@ class Telemetry:
         span.end()
 
 
-def _labels(operation: str, waiting: Waiting | None) -> dict[str, Fact]:
+@define(eq=False)
+class OpenSpan:
+    """The span of a call in progress."""
+
+    span: Span
+    labels: dict[str, Attribute]
+    """Attributes of its metrics."""
+    images: int
+    weight: int
+    began_at: float = field(factory=time.monotonic)
+    is_waiting: bool = False
+    is_in_flight: bool = False
+    attempts: int = 0
+    ending: asyncio.Handle | None = None
+    """Ends the span after a response, unless a decoding error follows in the same iteration of the event loop."""
+
+
+def _labels(operation: str, waiting: Waiting | None) -> dict[str, Attribute]:
     is_inference = bool(waiting and waiting.images) or operation.endswith("/describe")
-    labels: dict[str, Fact] = {
+    labels: dict[str, Attribute] = {
         "gen_ai.operation.name": "generate_content" if is_inference else operation,
         "gen_ai.provider.name": "ideogram",
     }

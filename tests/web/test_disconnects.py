@@ -41,7 +41,7 @@ def shown(name: str) -> Callable[..., Any]:
     return found
 
 
-unless_gone = shown("unless_gone")
+cancel_on_disconnect = shown("cancel_on_disconnect")
 
 
 @define
@@ -70,7 +70,7 @@ class Scene:
         @app.post("/cancelled")
         async def cancelled(request: Request, client: Client) -> int:
             try:
-                return len((await unless_gone(request, client.generate("a fox"))).data)
+                return len((await cancel_on_disconnect(request, client.generate("a fox"))).data)
             finally:
                 self.ended += 1
                 self.left.set()
@@ -82,7 +82,7 @@ class Scene:
 
             call = await client.start(Generate("a fox"), on_done=self.kept.append)
             try:
-                return int(await unless_gone(request, wait()))
+                return int(await cancel_on_disconnect(request, wait()))
             finally:
                 self.ended += 1
                 self.left.set()

@@ -322,5 +322,5 @@ async def test_a_web_socket_is_closed(is_accepted: bool) -> None:
     scope = {"type": "websocket", "path": "/", "headers": [], "query_string": b"", "app": app}
     await app(scope, receive, send)  # type: ignore[arg-type]
 
-    assert {"type": "websocket.close", "code": 1011, "reason": "Nobody knows whether it ran"} == sent[-1]
+    assert {"type": "websocket.close", "code": 1011, "reason": "Outcome unknown"} == sent[-1]
     assert [is_accepted] == [sent[0]["type"] == "websocket.accept"]

@@ -1,14 +1,12 @@
-"""A client in a web app, with FastAPI or with bare Starlette.
+"""Integration with FastAPI and Starlette. Needs only Starlette.
 
-    app = FastAPI(lifespan=lifespan)
-    install_error_handlers(app)
+app = FastAPI(lifespan=lifespan)
+install_error_handlers(app)
 
-    @app.post("/fox")
-    async def fox(client: Annotated[Ideogram, Depends(get_client)]):
-        answer = await client.generate("a red fox")
-        return image_response(client, answer.data[0])
-
-Everything here needs Starlette alone.
+@app.post("/fox")
+async def fox(client: Annotated[Ideogram, Depends(get_client)]):
+answer = await client.generate("a red fox")
+return image_response(client, answer.data[0])
 """
 
 from __future__ import annotations

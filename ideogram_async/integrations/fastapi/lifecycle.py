@@ -1,10 +1,9 @@
-"""Who owns the client: the app, from its start to its end."""
+"""Lifecycle of the client: created when the app starts, closed when it ends."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
@@ -15,20 +14,20 @@ __all__ = ["get_client", "lifespan"]
 
 NAME = "ideogram"
 
-"""Where the client is, in the state of the app and of each request."""
+"""Name of the client in the state of the app and of each request."""
 
 
 @asynccontextmanager
 async def lifespan(
     app: Starlette, client: Ideogram | None = None, *, grace: float = GRACE
-) -> AsyncGenerator[dict[str, Any]]:
-    """Own one client while the app runs: `FastAPI(lifespan=lifespan)`.
+) -> AsyncGenerator[dict[str, Ideogram]]:
+    """Provide one client while the app runs: `FastAPI(lifespan=lifespan)`.
 
-    A client costs nothing before its first call, so it may be made where the app is made:
+    A client opens nothing before its first call, so it can be created together with the app:
 
         FastAPI(lifespan=partial(lifespan, client=Ideogram(max_in_flight=5)))
 
-    An app with a lifespan of its own opens this one inside it:
+    An app with its own lifespan opens this one inside it:
 
         @asynccontextmanager
         async def own_lifespan(app):
@@ -36,30 +35,29 @@ async def lifespan(
                 yield {**state, "db": db}
 
     Args:
-        app: The app; `get_client` finds the client there.
-        client: The client to own; one with the settings of the environment if not given.
-        grace: Seconds that detached calls have to end when the app ends.
+        app: The app, in whose state `get_client` finds the client.
+        client: The client to close at the end; one with the settings of the environment if omitted.
+        grace: Seconds that started calls and batches have to finish when the app ends.
     """
     client = Ideogram() if client is None else client
     setattr(app.state, NAME, client)
     try:
-        # Apps that are mounted in this one have a state of their own, but requests bring this along.
+        # Mounted apps have their own state, but their requests carry this one.
         yield {NAME: client}
     finally:
         await client.aclose(grace=grace)
 
 
 async def get_client(connection: HTTPConnection) -> Ideogram:
-    """Find the app's client, from a request or a web socket.
+    """Return the app's client, for a request or a web socket.
 
-    FastAPI gives it to handlers with `Depends(get_client)`; bare Starlette says `await get_client(request)`.
+    In FastAPI, use `Depends(get_client)`; in Starlette, `await get_client(request)`.
 
     Raises:
-        RuntimeError: If the app owns none.
+        RuntimeError: If the app has no client.
     """
-    client = getattr(connection.state, NAME, None) or getattr(connection.app.state, NAME, None)
+    client: Ideogram | None = getattr(connection.state, NAME, None) or getattr(connection.app.state, NAME, None)
     if client is None:
-        raise RuntimeError("this app owns no client: make it with lifespan=lifespan, and let it start")
+        raise RuntimeError("the app has no client: create it with lifespan=lifespan, and start it")
 
-    found: Ideogram = client
-    return found
+    return client

@@ -48,81 +48,117 @@ __all__ = ["PROBLEMS", "Problem", "install_error_handlers", "problem_of", "retry
 
 UNREADABLE = "cannot be read"
 
-OPERATOR = "Whoever runs this site has to act; trying again does not help."
+OPERATOR = "The operator of this site has to act; a retry does not help."
+
+INTERNAL_ERROR = 1011
+
+"""Code of a web socket that the server closes after an error."""
 
 
 @frozen
 class Problem:
-    """How one kind of error is answered."""
+    """The response to one kind of error."""
 
     status: int
     title: str
     detail: str | None = None
-    """In place of the error's own words, where those are the operator's."""
+    """Replaces the error's message if that is meant for the operator."""
     advice: str | None = None
-    """In place of the error's own advice."""
+    """Replaces the error's advice."""
     retry_after: int | None = None
-    """Seconds, where waiting helps and the service names none."""
+    """Seconds, if waiting helps and the service sets no time."""
 
 
 PROBLEMS: dict[type[IdeogramError], Problem] = {
-    IdeogramError: Problem(502, "The call failed", "The image service could not be used.", OPERATOR),
-    InvalidRequestError: Problem(422, "Invalid request", "Nothing was sent: some fields break the rules."),
-    TransportError: Problem(502, "No answer", "The image service was asked, and no usable answer came."),
+    IdeogramError: Problem(502, "Call failed", "The image service could not be used.", OPERATOR),
+    InvalidRequestError: Problem(422, "Invalid request", "Some fields are invalid. Nothing was sent."),
+    TransportError: Problem(502, "No response", "The image service returned no usable response."),
     NotSentError: Problem(
         503,
         "Not sent",
-        "The image service cannot be reached now, or too many calls are in line. Nothing was sent.",
-        "Try again later.",
+        "The image service is unreachable, or too many calls are queued. Nothing was sent.",
+        "Retry later.",
         retry_after=30,
     ),
     AmbiguousError: Problem(
-        504,
-        "Nobody knows whether it ran",
-        "The call was sent, and no answer came: it may have run, and may have been paid for.",
+        504, "Outcome unknown", "The call was sent, but no response arrived. It may have been processed and billed."
     ),
-    APIStatusError: Problem(502, "Refused", "The image service refused the call."),
-    BadRequestError: Problem(400, "Refused as invalid"),
-    AuthenticationError: Problem(502, "No access", "The image service does not let this site in.", OPERATOR),
-    PermissionDeniedError: Problem(502, "No access", "The image service does not let this site do that.", OPERATOR),
+    APIStatusError: Problem(502, "Call rejected", "The image service rejected the call."),
+    BadRequestError: Problem(400, "Rejected as invalid"),
+    AuthenticationError: Problem(502, "Access denied", "The image service denies access to this site.", OPERATOR),
+    PermissionDeniedError: Problem(502, "Access denied", "The image service denies this call to this site.", OPERATOR),
     PaymentRequiredError: Problem(
-        503, "Not available now", "This site's account does not cover the call.", OPERATOR, retry_after=300
+        503, "Not available now", "The account of this site does not cover the call.", OPERATOR, retry_after=300
     ),
     NotFoundError: Problem(404, "Not found"),
-    SafetyError: Problem(422, "Refused as unsafe"),
+    SafetyError: Problem(422, "Rejected as unsafe"),
     RateLimitError: Problem(
-        503, "Too busy", "Too many images are in the making. Nothing was sent.", "Try again later.", retry_after=30
+        503, "Too busy", "Too many images are in progress. Nothing was sent.", "Retry later.", retry_after=30
     ),
-    ServerError: Problem(502, "The image service failed", "The image service, or something before it, failed."),
+    ServerError: Problem(502, "Image service failed", "The image service, or a proxy in front of it, failed."),
     DecodeError: Problem(
         502,
-        "The answer cannot be read",
-        "The image service answered, and its answer cannot be read.",
-        "Do not send it again: whoever runs this site may still find what was made.",
+        "Unreadable response",
+        "The image service responded, but its response cannot be parsed.",
+        "Do not retry: the operator of this site may still recover the result.",
     ),
-    DownloadError: Problem(502, "The image cannot be had now", "The image host failed to give the image."),
-    LinkExpiredError: Problem(410, "The image is gone", "The link to the image has died."),
-    WithheldImageError: Problem(404, "The image is withheld", "The image was made, and is withheld as unsafe."),
-    TruncatedImageError: Problem(502, "The image came cut", "The image host failed to give the whole image."),
-    NotAnImageError: Problem(502, "Not an image", "The image host gave something that is no image."),
-    ImageTooLargeError: Problem(502, "The image is too large", "The image is larger than this site allows.", OPERATOR),
-    HostRefusedError: Problem(502, "The image is elsewhere", "The link leads where this site does not go.", OPERATOR),
-    FileConflictError: Problem(500, "The image has no place", "Another file stands where it should go.", OPERATOR),
-    BatchError: Problem(500, "The batch cannot run", "The folder of the batch cannot be used.", OPERATOR),
+    DownloadError: Problem(502, "Image unavailable", "The image host did not deliver the image."),
+    LinkExpiredError: Problem(410, "Image no longer available", "The link to the image has expired."),
+    WithheldImageError: Problem(404, "Image withheld", "The image was generated, but withheld as unsafe."),
+    TruncatedImageError: Problem(502, "Image truncated", "The image host did not deliver the complete image."),
+    NotAnImageError: Problem(502, "Not an image", "The image host returned a file that is not an image."),
+    ImageTooLargeError: Problem(502, "Image too large", "The image is larger than this site allows.", OPERATOR),
+    HostRefusedError: Problem(502, "Host not allowed", "The link leads to a host that this site refuses.", OPERATOR),
+    FileConflictError: Problem(500, "File already exists", "The target of the image is another file.", OPERATOR),
+    BatchError: Problem(500, "Batch failed", "The batch folder cannot be used.", OPERATOR),
 }
 
 
+def install_error_handlers(app: Starlette) -> None:
+    """Respond to every `IdeogramError` of the app's handlers with a problem document (RFC 9457).
+
+    Each document has `type`, `title`, `status`, `detail`, `billed`, `retryable` and `advice`. That of an
+    `InvalidRequestError` also has `problems`, by field. A web socket is closed. Errors of the server, and those that
+    may be billed, are logged by `ideogram_async`.
+    """
+    # Starlette's types allow a handler for requests or for web sockets; this is both.
+    handler: Any = _respond
+    app.add_exception_handler(IdeogramError, handler)
+
+
+async def _respond(connection: HTTPConnection, error: Exception) -> Response | None:
+    if not isinstance(error, IdeogramError):
+        raise error
+
+    problem = problem_of(error)
+    if should_log(error):
+        logger.error("%s answered with %d", type(error).__name__, problem.status, exc_info=error)
+
+    if isinstance(connection, WebSocket):
+        if connection.client_state is not WebSocketState.DISCONNECTED:
+            await connection.close(INTERNAL_ERROR, problem.title)
+
+        return None
+
+    headers = {"Cache-Control": "no-store"}
+    seconds = retry_after(error)
+    if seconds is not None:
+        headers["Retry-After"] = str(seconds)
+
+    return JSONResponse(to_problem(error), problem.status, headers=headers, media_type="application/problem+json")
+
+
 def problem_of(error: IdeogramError) -> Problem:
-    """Find how an error is answered: as the most specific of its classes."""
+    """Return the response to an error, by the most specific of its classes."""
     return next(PROBLEMS[kind] for kind in type(error).__mro__ if kind in PROBLEMS)
 
 
-def to_problem(error: IdeogramError) -> dict[str, Any]:
-    """Describe an error to a browser."""
+def to_problem(error: IdeogramError) -> dict[str, object]:
+    """Convert an error to a problem document."""
     problem = problem_of(error)
-    # Who may have paid is told that before anything else.
+    # If the outcome is unknown, the error's own advice matters most.
     advice = problem.advice if error.billed is not Billed.UNKNOWN else None
-    described: dict[str, Any] = {
+    document: dict[str, object] = {
         "type": f"urn:ideogram-async:{type(error).__name__}",
         "title": problem.title,
         "status": problem.status,
@@ -131,74 +167,34 @@ def to_problem(error: IdeogramError) -> dict[str, Any]:
         "retryable": error.retryable,
         "advice": advice or error.advice,
     }
-    return described | ({"problems": _by_field(error)} if isinstance(error, InvalidRequestError) else {})
+    return document | ({"problems": _by_field(error)} if isinstance(error, InvalidRequestError) else {})
 
 
 def should_log(error: IdeogramError) -> bool:
-    """Say whether whoever runs the site has to know: it may cost money, or the fault is not the browser's."""
+    """Return whether the operator needs the details: of errors of the server, and those that may be billed."""
     problems = error.problems if isinstance(error, InvalidRequestError) else []
-    is_hidden = any(_told(rule) != rule for _, rule in problems)
-    return is_hidden or error.billed is not Billed.NO or problem_of(error).status >= 500
+    is_shortened = any(_without_path(rule) != rule for _, rule in problems)
+    return is_shortened or error.billed is not Billed.NO or problem_of(error).status >= 500
 
 
 def retry_after(error: IdeogramError) -> int | None:
-    """Say after how many seconds to come again; never where that could pay twice."""
+    """Return the seconds after which a retry may help; `None` if it could be billed twice."""
     if error.billed is not Billed.NO:
         return None
 
-    asked = getattr(error, "retry_after", None)
-    usual = problem_of(error).retry_after
-    return usual if usual is None or asked is None else max(1, math.ceil(asked))
+    requested = getattr(error, "retry_after", None)
+    default = problem_of(error).retry_after
+    return default if default is None or requested is None else max(1, math.ceil(requested))
 
 
 def _by_field(error: InvalidRequestError) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    rules: dict[str, list[str]] = {}
     for name, rule in error.problems:
-        found.setdefault(name, []).append(_told(rule))
+        rules.setdefault(name, []).append(_without_path(rule))
 
-    return found
+    return rules
 
 
-def _told(rule: str) -> str:
-    # Why a file cannot be read is told with its path, or with the address of an image.
+def _without_path(rule: str) -> str:
+    # The reason why a file cannot be read contains its path, or the address of an image.
     return UNREADABLE if rule.startswith(UNREADABLE) else rule
-
-
-INTERNAL_ERROR = 1011
-
-"""The code of a web socket that closes for a fault on this side."""
-
-
-def install_error_handlers(app: Starlette) -> None:
-    """Answer every `IdeogramError` of the app's handlers with a problem to_problem (RFC 9457).
-
-    Each has `type`, `title`, `status`, `detail`, `billed`, `retryable` and `advice`; an `InvalidRequestError` also
-    `problems`, by field. A web socket is closed. Errors that are not the browser's, and those that cost money, are
-    logged by `ideogram_async`.
-    """
-    # Starlette types one for requests, or one for web sockets; this is both.
-    handler: Any = _answer
-    app.add_exception_handler(IdeogramError, handler)
-
-
-async def _answer(connection: HTTPConnection, error: Exception) -> Response | None:
-    if not isinstance(error, IdeogramError):
-        raise error
-
-    described = to_problem(error)
-    if should_log(error):
-        logger.error("%s answered with %d", type(error).__name__, described["status"], exc_info=error)
-
-    if isinstance(connection, WebSocket):
-        if connection.client_state is not WebSocketState.DISCONNECTED:
-            await connection.close(INTERNAL_ERROR, described["title"])
-
-        return None
-
-    return JSONResponse(described, described["status"], headers=_headers(error), media_type="application/problem+json")
-
-
-def _headers(error: IdeogramError) -> dict[str, Any]:
-    headers = {"Cache-Control": "no-store"}
-    seconds = retry_after(error)
-    return headers if seconds is None else headers | {"Retry-After": str(seconds)}
