@@ -1,3 +1,46 @@
-"""The command line: every operation, batches, and a look around. Needs the extra `cli`."""
+"""Command line: all operations, batches and tools. Needs the extra `cli`."""
 
 from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+REQUIRED = ("cyclopts", "rich")
+
+USAGE = 2
+
+BROKEN_PIPE = 1
+
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit code.
+
+    Args:
+        argv: The arguments after the program's name; those of the process by default.
+    """
+    missing = [name for name in REQUIRED if find_spec(name) is None]
+    if missing:
+        sys.stderr.write(
+            f"The command line needs {' and '.join(missing)}: pip install 'ideogram-async[cli]'\n"
+            "Available without: python -m ideogram_async demo, python -m ideogram_async sandbox\n"
+        )
+        return USAGE
+
+    try:
+        from ideogram_async.cli.app import run
+
+        code = run(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of the output has closed it. Python would report that once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except KeyboardInterrupt:
+        # Before a command began, or while an error was printed.
+        return INTERRUPTED
+
+    return code

@@ -1,40 +1,32 @@
-"""All commands, and how the first word finds its own."""
+"""Command tree. cyclopts imports a command when it is used."""
 
 from __future__ import annotations
-
-import os
-import sys
-from collections.abc import Callable, Sequence
-from importlib.util import find_spec
-from inspect import Parameter as Option
-from typing import Any
 
 from cyclopts import App, CycloptsError, Group, UnusedCliTokensError
 
 from ideogram_async._version import __version__
-from ideogram_async.cli import batch, doctor, tools
-from ideogram_async.cli.call import send
-from ideogram_async.cli.catalog import Named, operations
-from ideogram_async.cli.console import Exit, of_error
-from ideogram_async.cli.errors import UsageError, say_error, say_trouble
-from ideogram_async.cli.options import FOLDER, JSON, command_of
-from ideogram_async.cli.tools import estimate, wait
+from ideogram_async.cli.batch import make_batch_app
+from ideogram_async.cli.catalog import commands
+from ideogram_async.cli.console import Exit, exit_code_for_error
+from ideogram_async.cli.errors import UsageError, print_error, print_ideogram_error
 from ideogram_async.errors import Billed, IdeogramError
 
-WORDS = """Ideogram's image API from the command line. Nothing is paid twice by accident.
+HELP = """Ideogram's image API from the command line. Nothing is paid twice by accident.
 
-The key comes from `IDEOGRAM_API_KEY`; `batch run FILE FOLDER --sandbox` and `demo` need none. `IDEOGRAM_TIMEOUT` sets
-the seconds that one attempt may take (300), `IDEOGRAM_BASE_URL` another address of the service. A word that is newer
-than this program is written `unchecked:WORD`, and sent as it is."""
+`IDEOGRAM_API_KEY` is the API key; `batch run FILE FOLDER --sandbox` and `demo` need none. `IDEOGRAM_TIMEOUT` is the
+timeout of one attempt in seconds (300), `IDEOGRAM_BASE_URL` another address of the service. A value that is newer than
+this program is written `unchecked:VALUE`, and sent unchanged."""
 
-ENDING = """Exit codes:
+EXIT_CODES = """Exit codes:
 
-- `0` all is well
+- `0` success
 - `1` some jobs failed, or images were withheld or lost
-- `2` the command makes no sense; nothing was spent on it
-- `3` something may have been paid for, and is yours to decide
-- `4` a batch stopped early; the same command goes on
+- `2` usage error; nothing was spent
+- `3` some outcomes are unknown and may have been billed; see `batch resolve`
+- `4` batch stopped early; run the same command to resume
 - `130` interrupted; a batch only by the second Ctrl-C"""
+
+BATCHES = Group("Batches and prices", sort_key=0)
 
 CURRENT = Group("Operations", sort_key=1)
 
@@ -46,158 +38,106 @@ TOOLS = Group("Tools", sort_key=4)
 
 ABOUT = Group("About", sort_key=5)
 
-GROUPS = {"datasets": "Sets of images to train on.", "models": "Custom models."}
+GROUPS = {"datasets": "Datasets to train on.", "models": "Custom models."}
+
+WAIT = """Wait until the training of a model has finished. Costs nothing.
+
+Exits with 0 once it is trained, and with 1 if the training failed or takes longer than `--timeout`. Ctrl-C ends the
+wait, not the training."""
+
+DOCTOR = "Check the API key, host, clock and disk. Buys nothing, and shows no key."
+
+DEMO = "Make some images against a sandbox; buys nothing."
+
+SANDBOX = "Serve a sandbox until Ctrl-C: a local server that behaves and bills like the service, and costs nothing."
 
 
 def run(argv: list[str]) -> int:
-    """Do what the words say; return the exit code. Whatever goes wrong is told in words."""
+    """Run a command, print its error if it fails, and return the exit code."""
     as_json = "--json" in argv
     try:
-        code = make_app(argv)(argv, exit_on_error=False, print_error=False, result_action="return_value")
+        code = make_app()(argv, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        say_trouble(_misunderstood(error), f"See: ideogram-async {_near(argv)}--help", as_json=as_json)
+        words = " ".join(["ideogram-async", *(error.command_chain or ()), "--help"])
+        print_error(_usage_message(error), f"See: {words}", as_json=as_json)
         return Exit.USAGE
     except UsageError as error:
-        say_trouble(str(error), error.advice, as_json=as_json)
+        print_error(str(error), error.advice, as_json=as_json)
         return Exit.USAGE
     except IdeogramError as error:
-        say_error(error, as_json=as_json)
-        return of_error(error)
+        print_ideogram_error(error, as_json=as_json)
+        return exit_code_for_error(error)
     except KeyboardInterrupt:
-        say_trouble("Interrupted.", "Nothing was sent.", as_json=as_json, name="Interrupted")
+        print_error("Interrupted.", "Nothing was sent.", as_json=as_json, name="Interrupted")
         return Exit.INTERRUPTED
     except BrokenPipeError:
         raise
     except Exception as error:
-        return _say_fault(error, as_json=as_json)
+        return _print_unexpected(error, as_json=as_json)
 
     return int(code or Exit.OK)
 
 
-def _misunderstood(error: CycloptsError) -> str:
-    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
-        return f"There is no place for {', '.join(map(repr, error.unused_tokens))}."
-
-    return str(error)
-
-
-def _say_fault(error: Exception, *, as_json: bool) -> Exit:
-    """Say what nobody has foreseen: what it left behind cannot be known here."""
-    if isinstance(error, OSError):
-        message, advice = f"{error.filename or 'The system'}: {error.strerror or error}", ""
-    else:
-        message, advice = f"{type(error).__name__}: {error}", "This is a fault of the program itself; please report it."
-
-    say_trouble(message, advice, as_json=as_json, name=type(error).__name__, billed=Billed.UNKNOWN)
-    return Exit.FAILED
-
-
-def make_app(argv: list[str]) -> App:
-    """Make the app. Only the operations that the words may mean get their options, for that takes a while."""
+def make_app() -> App:
+    """Return the command tree. Help texts are set here, so that listing a command does not import it."""
     app = App(
         name="ideogram-async",
-        help=WORDS,
-        help_epilogue=ENDING,
+        help=HELP,
+        help_epilogue=EXIT_CODES,
         version=__version__,
         suppress_keyboard_interrupt=False,
     )
-    # Not among the commands that people look for.
+    # Below the commands, which users look for.
     app["--help"].group = app["--version"].group = ABOUT
-    _add_batches(app, argv)
-    _add_operations(app, argv)
-    app.command(doctor.doctor, group=TOOLS)
-    for command in (tools.demo, tools.sandbox):
-        # Their options are their own, help included.
-        app.command(App(name=command.__name__, default_command=command, help_flags=(), version_flags=(), group=TOOLS))
+    app.command(make_batch_app(BATCHES))
+    _add_operations(app)
+    _add_estimates(app)
+    app.command("ideogram_async.cli.doctor:doctor", group=TOOLS, help=DOCTOR)
+    # These two parse their own options, also --help.
+    app.command("ideogram_async.cli.tools:demo", group=TOOLS, help=DEMO, help_flags=(), version_flags=())
+    app.command("ideogram_async.cli.tools:sandbox", group=TOOLS, help=SANDBOX, help_flags=(), version_flags=())
 
     return app
 
 
-def _add_operations(app: App, argv: list[str]) -> None:
-    groups = {"": app} | {name: App(name=name, help=words, group=TRAINING) for name, words in GROUPS.items()}
-    for named in operations():
-        options = [FOLDER, JSON] if named.makes_images else [JSON]
-        target = groups[named.group]
-        section: dict[str, Any] = {"group": LEGACY if named.is_legacy else CURRENT} if target is app else {}
-        target.command(_command(named, named.words, send, options, argv), name=named.name, **section)
+def _add_operations(app: App) -> None:
+    groups = {name: App(name=name, help=text, group=TRAINING) for name, text in GROUPS.items()}
+    for command in commands():
+        path = f"ideogram_async.cli.call:{command.attribute}"
+        if command.group:
+            groups[command.group].command(path, name=command.name, help=command.help)
+        else:
+            section = LEGACY if command.name.startswith("legacy-") else CURRENT
+            app.command(path, name=command.name, help=command.help, group=section)
 
-    groups["models"].command(wait)
-    for name in GROUPS:
-        app.command(groups[name])
-
-
-def _add_batches(app: App, argv: list[str]) -> None:
-    many = Group("Many images, and their price", sort_key=0)
-    priced = App(name="estimate", help="Say what an operation will cost, by a dated table. Sends nothing.", group=many)
-    app.command(batch.app(many))
-    app.command(priced)
-    for named in operations():
-        if named.request.endpoint.charged and not named.group:
-            words = f"Say what `{named.name}` will cost, by a dated table. Sends nothing."
-            priced.command(_command(named, words, estimate, [JSON], argv), name=named.name)
+    groups["models"].command("ideogram_async.cli.tools:wait", help=WAIT)
+    for group in groups.values():
+        app.command(group)
 
 
-def _command(
-    named: Named, words: str, act: Callable[..., int], more: list[Option], argv: list[str]
-) -> Callable[..., Any]:
-    if named.name in argv:
-        return command_of(named.request, words, act, more)
+def _add_estimates(app: App) -> None:
+    estimate = App(name="estimate", help="Estimate a price from a dated table. Sends nothing.", group=BATCHES)
+    for command in commands():
+        if command.endpoint.charged and not command.group:
+            path = f"ideogram_async.cli.tools:{command.attribute}"
+            estimate.command(path, name=command.name, help=command.estimate_help)
 
-    def unasked() -> None: ...
-
-    unasked.__doc__ = words
-    return unasked
+    app.command(estimate)
 
 
-def _near(argv: list[str]) -> str:
-    """Name the command whose help may say more."""
-    known = {named.name for named in operations()} | {*GROUPS, "batch", "estimate", "doctor", "wait"}
-    words = []
-    for word in argv[:2]:
-        if word not in known and word not in batch.NAMES:
-            break
+def _usage_message(error: CycloptsError) -> str:
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        return f"Unexpected arguments: {', '.join(map(repr, error.unused_tokens))}."
 
-        words.append(f"{word} ")
-
-    return "".join(words)
+    return str(error)
 
 
-NEEDED = ("cyclopts", "rich")
+def _print_unexpected(error: Exception, *, as_json: bool) -> Exit:
+    """Print an unforeseen error. Whether a call was billed is unknown here."""
+    if isinstance(error, OSError):
+        message, advice = f"{error.filename or 'The system'}: {error.strerror or error}", ""
+    else:
+        message, advice = f"{type(error).__name__}: {error}", "This is a bug of this program; please report it."
 
-USAGE = 2
-
-BROKEN_PIPE = 1
-
-INTERRUPTED = 130
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; return its exit code.
-
-    Args:
-        argv: The words behind the program's name; those of the process if not given.
-    """
-    missing = [name for name in NEEDED if find_spec(name) is None]
-    if missing:
-        sys.stderr.write(
-            f"The command line needs {' and '.join(missing)}: pip install 'ideogram-async[cli]'\n"
-            "Without them there are: python -m ideogram_async demo, python -m ideogram_async sandbox\n"
-        )
-        return USAGE
-
-    try:
-        code = run(list(sys.argv[1:] if argv is None else argv))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read the output has left; Python would complain once more when it flushes at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
-    except KeyboardInterrupt:
-        # Before there was anything to tell, or while it was being told.
-        return INTERRUPTED
-
-    return code
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    print_error(message, advice, as_json=as_json, name=type(error).__name__, billed=Billed.UNKNOWN)
+    return Exit.FAILED

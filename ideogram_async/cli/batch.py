@@ -1,19 +1,10 @@
-"""`ideogram-async batch`: many jobs into a folder, and what can be done with that folder."""
+"""Command group `batch`: many jobs into a folder, and commands on that folder."""
 
 from __future__ import annotations
 
-import asyncio
-from pathlib import Path
-from typing import Annotated
+from cyclopts import App, Group
 
-from cyclopts import App, Group, Parameter
-
-from ideogram_async.cli.batch_folder import export, gallery, resolve, status
-from ideogram_async.cli.options import Asked, Json, Switch
-
-NAMES = ("plan", "run", "status", "resolve", "gallery", "export")
-
-WORDS = """Run many jobs into a folder. What was paid for is on disk, and nothing is paid twice.
+HELP = """Run many jobs into a folder, with checkpoints: after a crash the same command resumes. Nothing is paid twice.
 
 A jobs file has a JSON object a line:
 
@@ -21,57 +12,45 @@ A jobs file has a JSON object a line:
 
 `{"operation": "upscale", "id": "large", "image": {"job": "fox", "index": 0}}`
 
-An `operation` is any command that makes images, the fields are its options with `_` for `-`. A file is a path relative
-to the jobs file, or an image of an earlier job. The `id` names files and jobs; without one the content does.
+An `operation` is any command that makes images. The fields are its options, with `_` instead of `-`. A file is a path
+relative to the jobs file, or an image of an earlier job. The `id` names the job and its files; by default its content
+does.
 
-A `.csv` file has a header with the same names, and a row a job; there `job:fox#0` is an image of an earlier job, and
-`;` separates the items of a list."""
+A `.csv` file has a header with the same names, and a row for each job. There `job:fox#0` is an image of an earlier job,
+and `;` separates the items of a list."""
+
+PLAN = "Check a jobs file: its images, its cost, and every fault with its line. Sends nothing."
+
+RUN = """Run a jobs file into a folder. The same command resumes an earlier run, however that ended.
+
+Ctrl-C stops sending and waits for calls in flight. Press it again to abort them; they may still be billed."""
+
+STATUS = "Show the jobs of a folder, their cost, and jobs to resolve, also while a batch is running."
+
+RESOLVE = """Resolve an ambiguous job: one that may have run, and may have been billed. Sends nothing.
+
+`lost` gives it up; its price counts as spent. `retry` lets the next run send it again, which may be billed twice.
+`adopt` lets the next run download `--url`, if you have found its image."""
+
+GALLERY = "Write a page of all images, which needs no network: `gallery.html` in the folder."
+
+EXPORT = "Export a folder to a table with a row for each image, or to JSON lines with one for each job."
+
+COMMANDS = {
+    "plan": ("ideogram_async.cli.batch_check:plan", PLAN),
+    "run": ("ideogram_async.cli.batch_run:run", RUN),
+    "status": ("ideogram_async.cli.batch_folder:status", STATUS),
+    "resolve": ("ideogram_async.cli.batch_folder:resolve", RESOLVE),
+    "gallery": ("ideogram_async.cli.batch_folder:gallery", GALLERY),
+    "export": ("ideogram_async.cli.batch_folder:export", EXPORT),
+}
+"""Each with its import path and its help, so that listing it does not import it."""
 
 
-def app(section: Group) -> App:
-    """Make the group of commands, to be listed in that section."""
-    group = App(name="batch", help=WORDS, group=section)
-    for command in (plan, run_file, status, resolve, gallery, export):
-        group.command(command, name="run" if command is run_file else command.__name__)
+def make_batch_app(section: Group) -> App:
+    """Return the command group, to be listed in that section of the help."""
+    group = App(name="batch", help=HELP, group=section)
+    for name, (path, text) in COMMANDS.items():
+        group.command(path, name=name, help=text)
 
     return group
-
-
-def plan(file: Path, /, *, json: Json = False) -> int:
-    """Say what a jobs file would make and cost, and what is wrong with it. Sends nothing.
-
-    Args:
-        file: The jobs, as JSON lines, or a table if it ends in `.csv`.
-    """
-    from ideogram_async.cli.batch_check import plan_file
-    from ideogram_async.cli.jobs_file import JobsFile
-
-    return asyncio.run(plan_file(JobsFile(file), as_json=json))
-
-
-def run_file(
-    file: Annotated[Path, Parameter(allow_leading_hyphen=True)],
-    folder: Path,
-    /,
-    *,
-    asked: Asked = Asked(),  # noqa: B008  a value that never changes
-    sandbox: Annotated[bool, Switch] = False,
-    gallery: bool | None = None,
-    json: Json = False,
-) -> int:
-    """Run a jobs file into a folder. The same command goes on where an earlier run ended, however it ended.
-
-    Ctrl-C stops sending, and finishes what is on its way. A second one gives that up; it may be paid for.
-
-    Args:
-        file: The jobs, as JSON lines, or a table if it ends in `.csv`; `-` reads JSON lines from standard input as
-            they come.
-        folder: Where images go, and the journal.
-        sandbox: Run against a sandbox on this machine: needs no key, and buys nothing.
-        gallery: Make a page of all images at the end; made with `--sandbox` anyway.
-    """
-    from ideogram_async.cli.batch_folder import can_draw
-    from ideogram_async.cli.batch_run import run
-
-    with_gallery = sandbox and can_draw() if gallery is None else gallery
-    return run(file, folder, asked, sandbox=sandbox, gallery=with_gallery, as_json=json)

@@ -1,187 +1,152 @@
-"""`batch run`: the first pass over the file, the run, and what comes of it."""
+"""Command `batch run`: check of the file, run, report and gallery."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Annotated
 
 import attrs
-from attrs import define, frozen
+from cyclopts import Parameter
 
-from ideogram_async._batch.folder import Folder
-from ideogram_async._batch.report import Report
-from ideogram_async._client import Ideogram
-from ideogram_async.cli.batch_check import first_pass, say_problems
-from ideogram_async.cli.batch_folder import busy, can_draw, make_gallery
-from ideogram_async.cli.batch_loop import Outcome, run_through
-from ideogram_async.cli.console import Exit, of_error, of_report, worst
-from ideogram_async.cli.errors import UsageError, say_error, say_trouble
-from ideogram_async.cli.jobs_file import InvalidJobsError, JobsFile, jobs_of_stdin
-from ideogram_async.cli.options import Asked, client_of_environment
-from ideogram_async.cli.report import say_report, tell_report
+from ideogram_async import Ideogram, Report
+from ideogram_async.batch import Folder
+from ideogram_async.cli.batch_check import check_jobs, print_problems
+from ideogram_async.cli.batch_folder import INSTALL, can_draw, write_gallery
+from ideogram_async.cli.batch_loop import Outcome, run_batch
+from ideogram_async.cli.console import Exit, exit_code_for_error, exit_code_for_report, run_async, spinner, worst
+from ideogram_async.cli.errors import UsageError, print_error, print_ideogram_error
+from ideogram_async.cli.jobs_file import InvalidJobsError, JobsFile, read_stdin_jobs
+from ideogram_async.cli.options import BatchRunOptions, Json, Switch, client_from_environment
+from ideogram_async.cli.report import print_json_report, print_report
 from ideogram_async.errors import BatchError, Billed, IdeogramError
-
-
-@frozen
-class Ending:
-    """Tells how a run into a folder ended."""
-
-    folder: Path
-    sandbox: bool = attrs.field(kw_only=True)
-    as_json: bool = attrs.field(kw_only=True)
-
-    def tell(self, outcome: Outcome, *, with_page: bool) -> Exit:
-        """Tell how it ended, and return the exit code."""
-        is_given_up = outcome.interrupts > 1
-        report = _of_folder(self.folder, outcome.report) if is_given_up else outcome.report
-        codes = [of_report(report)] + [Exit.INTERRUPTED] * is_given_up
-        if outcome.error is not None:
-            report = attrs.evolve(report, stopped="by what is told above")
-            codes.append(_say_end_of_input(outcome.error, as_json=self.as_json))
-
-        page = self._page() if with_page and report.images_stored and not is_given_up else None
-        code = worst(codes)
-        if self.as_json:
-            tell_report(report, self.folder, page, code)
-        else:
-            note = "in the sandbox only" if self.sandbox else ""
-            say_report(report, self.folder, total=outcome.total, page=page, note=note)
-
-        return code
-
-    def _page(self) -> Path | None:
-        """Make the page if that can be done: what was paid for is told whatever comes of it."""
-        try:
-            return make_gallery(self.folder, as_json=self.as_json)
-        except (OSError, BatchError, KeyboardInterrupt) as error:
-            why = "interrupted" if isinstance(error, KeyboardInterrupt) else getattr(error, "strerror", None) or error
-            advice = f"The images are there; try again: ideogram-async batch gallery {self.folder}"
-            say_trouble(f"The gallery was not made: {why}", advice, as_json=self.as_json, name="Gallery", billed=None)
-            return None
-
-
-def _of_folder(folder: Path, report: Report) -> Report:
-    """Ask the journal: results of what was given up were told to nobody."""
-    try:
-        found = Folder(folder).report()
-    except BatchError:
-        return report
-
-    return attrs.evolve(found, stopped="interrupted twice", elapsed=report.elapsed, throttled=report.throttled)
-
-
-def _say_end_of_input(error: Exception, *, as_json: bool) -> Exit:
-    """Say what kept a batch from going on, though what was on its way was finished."""
-    match error:
-        case InvalidJobsError():
-            say_problems(error.name, error.problems, as_json=as_json, so_far="what came before it is kept")
-            return Exit.USAGE
-        case IdeogramError():
-            say_error(error, as_json=as_json)
-            return of_error(error)
-        case OSError():
-            words = f"{error.filename or 'The input'} cannot be read: {error.strerror or error}"
-            say_trouble(words, "What came before it is kept; run it again to go on.", as_json=as_json)
-            return Exit.USAGE
-        case _:
-            words, advice = f"{type(error).__name__}: {error}", "This is a fault of the program itself."
-            say_trouble(words, advice, as_json=as_json, name=type(error).__name__, billed=Billed.UNKNOWN)
-            return Exit.FAILED
-
 
 STDIN = Path("-")
 
 LATENCY = (0.2, 0.8)
-
-"""Seconds that the sandbox takes for a call; the service takes some more."""
-
-EXTRA = "Install them: pip install 'ideogram-async[cli]'"
+"""Seconds for a call to the sandbox; the service takes longer."""
 
 
-def run(file: Path, folder: Path, asked: Asked, *, sandbox: bool, gallery: bool, as_json: bool) -> int:
-    """Run the file's jobs into the folder, and return the exit code."""
+def run(
+    file: Annotated[Path, Parameter(allow_leading_hyphen=True)],
+    folder: Path,
+    /,
+    *,
+    options: BatchRunOptions = BatchRunOptions(),  # noqa: B008  immutable
+    sandbox: Annotated[bool, Switch] = False,
+    gallery: bool | None = None,
+    json: Json = False,
+) -> int:
+    """Run `batch run`.
+
+    Args:
+        file: The jobs, as JSON lines, or a table if it ends in `.csv`; `-` reads JSON lines from standard input as
+            they arrive.
+        folder: The folder for images and the journal.
+        sandbox: Run against a sandbox on this machine: needs no key, and buys nothing.
+        gallery: Write a page of all images at the end; the default with `--sandbox`.
+    """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; a batch needs a folder", "Name another folder.")
 
     if gallery and not can_draw():
-        raise UsageError("The gallery needs jinja2 and Pillow.", EXTRA)
+        raise UsageError("The gallery needs jinja2 and Pillow.", INSTALL)
 
-    work = _Work(file, folder, asked, sandbox=sandbox, as_json=as_json)
+    batch_run = BatchRun(file, folder, options, sandbox=sandbox, as_json=json)
     try:
-        outcome = asyncio.run(work.through())
+        outcome = run_async(batch_run.run())
         if outcome is None:
             return Exit.USAGE
 
-        return Ending(folder, sandbox=sandbox, as_json=as_json).tell(outcome, with_page=gallery)
+        return batch_run.finish(outcome, with_gallery=sandbox and can_draw() if gallery is None else gallery)
     except KeyboardInterrupt:
-        if not work.has_begun:
+        if not batch_run.has_begun:
             raise
 
-        advice = f"What became of it: ideogram-async batch status {folder}"
-        # Not even one more may get further: whoever is there would say that nothing was sent.
+        advice = f"To see the jobs: ideogram-async batch status {folder}"
+        # A further interrupt must not reach the handler that reports that nothing was sent.
         with suppress(KeyboardInterrupt):
-            say_trouble("Interrupted.", advice, as_json=as_json, name="Interrupted", billed=Billed.UNKNOWN)
+            print_error("Interrupted.", advice, as_json=json, name="Interrupted", billed=Billed.UNKNOWN)
 
         return Exit.INTERRUPTED
 
 
-@define
-class _Work:
-    """A jobs file on its way into a folder."""
+@attrs.define
+class BatchRun:
+    """A run of a jobs file into a folder."""
 
     file: Path
     folder: Path
-    asked: Asked
-    sandbox: bool
-    as_json: bool
-    has_begun: bool = False
-    """Whether something may have been sent."""
+    options: BatchRunOptions
+    sandbox: bool = attrs.field(kw_only=True)
+    as_json: bool = attrs.field(kw_only=True)
+    has_begun: bool = attrs.field(default=False, init=False)
+    """Whether a call may have been sent."""
 
-    async def through(self) -> Outcome | None:
-        """Check the file as a whole, then run it; `None` if it has faults, which have been told then."""
-        async with _client(sandbox=self.sandbox) as client:
+    async def run(self) -> Outcome | None:
+        """Check the whole file, then run it. Return `None` after printing its faults."""
+        async with _open_client(sandbox=self.sandbox) as client:
             if self.file == STDIN:
-                return await self._run(client, None)
+                return await self._send(client, None, None)
 
             jobs = JobsFile(self.file)
-            with busy(f"Checking {self.file}", as_json=self.as_json):
-                plan, problems = await first_pass(client, jobs)
+            with spinner(f"Checking {self.file}", as_json=self.as_json):
+                plan, problems = await check_jobs(client, jobs)
 
             if problems:
-                say_problems(str(self.file), problems, as_json=self.as_json)
+                print_problems(str(self.file), problems, as_json=self.as_json)
                 return None
 
-            return await self._run(client, jobs, total=plan.jobs)
+            return await self._send(client, jobs, plan.jobs)
 
-    async def _run(self, client: Ideogram, jobs: JobsFile | None, total: int | None = None) -> Outcome:
-        source = jobs_of_stdin() if jobs is None else jobs.read()
+    def finish(self, outcome: Outcome, *, with_gallery: bool) -> Exit:
+        """Print the report, write the gallery, and return the exit code."""
+        report = _folder_report(self.folder, outcome.report) if outcome.is_aborted else outcome.report
+        codes = [exit_code_for_report(report)] + [Exit.INTERRUPTED] * outcome.is_aborted
+        if outcome.error is not None:
+            report = attrs.evolve(report, stopped="by the error above")
+            codes.append(_print_failure(outcome.error, as_json=self.as_json))
+
+        page = self._write_gallery() if with_gallery and report.images_stored and not outcome.is_aborted else None
+        code = worst(codes)
+        if self.as_json:
+            print_json_report(report, self.folder, page, code)
+        else:
+            note = "in the sandbox only" if self.sandbox else ""
+            print_report(report, self.folder, total=outcome.total, page=page, note=note)
+
+        return code
+
+    async def _send(self, client: Ideogram, jobs: JobsFile | None, total: int | None) -> Outcome:
+        source = read_stdin_jobs() if jobs is None else jobs.read()
         self.has_begun = True
         try:
-            return await run_through(client, source, self.folder, self.asked, total=total, as_json=self.as_json)
+            return await run_batch(client, source, self.folder, self.options, total=total, as_json=self.as_json)
         except ValueError as error:
-            raise UsageError(_optioned(str(error)), "Correct the option.") from None
+            raise UsageError(_name_option(str(error)), "Correct the option.") from None
         except OSError as error:
-            words = f"{self.folder} cannot be used: {error.strerror or error}"
-            raise UsageError(words, "Make room there, or name another folder.") from None
+            message = f"{self.folder} cannot be used: {error.strerror or error}"
+            raise UsageError(message, "Free some space, or name another folder.") from None
 
-
-def _optioned(words: str) -> str:
-    """Name an option as it is written here; the template of names fails in words of Python."""
-    for name in ("max_cost_usd", "max_downloads", "names"):
-        if name in words:
-            return words.replace(f"'{name}'", name).replace(name, "--" + name.replace("_", "-"))
-
-    return f"--names: {words}"
+    def _write_gallery(self) -> Path | None:
+        """Write the gallery if possible: a failure must not hide the report."""
+        try:
+            return write_gallery(self.folder, as_json=self.as_json)
+        except (OSError, BatchError, KeyboardInterrupt) as error:
+            cause = "interrupted" if isinstance(error, KeyboardInterrupt) else getattr(error, "strerror", None) or error
+            message = f"The gallery was not written: {cause}"
+            advice = f"The images are stored. To retry: ideogram-async batch gallery {self.folder}"
+            print_error(message, advice, as_json=self.as_json, name="Gallery", billed=None)
+            return None
 
 
 @asynccontextmanager
-async def _client(*, sandbox: bool) -> AsyncGenerator[Ideogram]:
-    """Open a client: of the environment, or of a sandbox that lives as long."""
+async def _open_client(*, sandbox: bool) -> AsyncGenerator[Ideogram]:
+    """Open a client that is configured by the environment, or one of a sandbox."""
     if not sandbox:
-        async with client_of_environment() as client:
+        async with client_from_environment() as client:
             yield client
 
         return
@@ -189,7 +154,46 @@ async def _client(*, sandbox: bool) -> AsyncGenerator[Ideogram]:
     from ideogram_async.sandbox import Sandbox
 
     if find_spec("PIL") is None:
-        raise UsageError("The sandbox draws with Pillow.", EXTRA)
+        raise UsageError("The sandbox needs Pillow.", INSTALL)
 
     async with Sandbox(latency=LATENCY) as box, Ideogram("sandbox", base_url=box.url) as client:
         yield client
+
+
+def _folder_report(folder: Path, report: Report) -> Report:
+    """Return the report of the folder, since results of aborted calls were not delivered."""
+    try:
+        whole = Folder(folder).report()
+    except BatchError:
+        return report
+
+    return attrs.evolve(whole, stopped="interrupted twice", elapsed=report.elapsed, throttled=report.throttled)
+
+
+def _print_failure(error: Exception, *, as_json: bool) -> Exit:
+    """Print the error that ended a batch, though its calls in flight finished."""
+    match error:
+        case InvalidJobsError():
+            print_problems(error.name, error.problems, as_json=as_json, status="earlier jobs are kept")
+            return Exit.USAGE
+        case IdeogramError():
+            print_ideogram_error(error, as_json=as_json)
+            return exit_code_for_error(error)
+        case OSError():
+            message = f"{error.filename or 'The input'} cannot be read: {error.strerror or error}"
+            print_error(message, "Earlier jobs are kept; run the same command to resume.", as_json=as_json)
+            return Exit.USAGE
+        case _:
+            name = type(error).__name__
+            message, advice = f"{name}: {error}", "This is a bug of this program; please report it."
+            print_error(message, advice, as_json=as_json, name=name, billed=Billed.UNKNOWN)
+            return Exit.FAILED
+
+
+def _name_option(message: str) -> str:
+    """Replace the name of a parameter by that of its option; a malformed template has none in its message."""
+    for name in ("max_cost_usd", "max_downloads", "names"):
+        if name in message:
+            return message.replace(f"'{name}'", name).replace(name, "--" + name.replace("_", "-"))
+
+    return f"--names: {message}"

@@ -1,12 +1,13 @@
-"""The operations under the names that they have here: `generate`, `legacy-edit`, `datasets create`."""
+"""Catalog of the operations under their command names: `generate`, `legacy-edit`, `datasets create`."""
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Mapping
 from enum import Enum
-from typing import Any, TypeAlias
+from functools import cache
+from typing import Any, TypeAlias, cast
 
 import attrs
 from attrs import frozen
@@ -14,17 +15,95 @@ from attrs import frozen
 import ideogram_async.requests
 from ideogram_async._client import Ideogram
 from ideogram_async._namespaces import Datasets, Legacy, Models
-from ideogram_async._operations import operations_of
+from ideogram_async._operations import Endpoint, Request, operations_of
 from ideogram_async.enums import Unchecked
 from ideogram_async.requests._file_rules import ImageRule, ImagesRule
 from ideogram_async.requests._palette import PaletteRule
-from ideogram_async.requests._rules import Choice, Flag, Integer, Texts
+from ideogram_async.requests._rules import Choice, Flag, Integer, Rule, Texts
 
 Field: TypeAlias = "attrs.Attribute[Any]"
 
+AnyRequest: TypeAlias = Request[object]
 
-class Kind(Enum):
-    """What a field holds, for somebody who writes text."""
+NAMESPACES = ((Ideogram, "", ""), (Legacy, "", "legacy-"), (Datasets, "datasets", ""), (Models, "models", ""))
+"""Each with its command group and the prefix of its command names."""
+
+UNCHECKED = "unchecked:"
+
+UNCHECKED_IN_PYTHON = re.compile(r"Unchecked\((['\"])(?P<value>.*)\1\)(?=\n|$)", re.MULTILINE)
+
+# Parts of docstrings that speak of Python.
+FOR_CLI = {
+    "hex strings, pairs of hex and weight, or `ColorPaletteMember`s": "`#FF5733`, or `#FF5733:0.6` with its weight",
+    "see `client.estimate`": "see `ideogram-async estimate`",
+    "as `CustomModel.custom_model_uri` names it": "as `ideogram-async models list` shows it",
+    "`client.models.wait` waits": "`ideogram-async models wait` waits",
+    '`"EMBER"`': "`EMBER`",
+}
+
+
+@frozen
+class Command:
+    """An operation as a command."""
+
+    name: str
+    """The name to type: `legacy-edit`."""
+    request: type[AnyRequest]
+    group: str = ""
+    """The group before the name, if it has one: `datasets`."""
+
+    @property
+    def endpoint(self) -> Endpoint[object]:
+        """The endpoint of its requests."""
+        return cast("Endpoint[object]", self.request.endpoint)
+
+    @property
+    def attribute(self) -> str:
+        """Its name in an import path: `legacy_edit`, `datasets_create`."""
+        return f"{self.group} {self.name}".strip().replace(" ", "_").replace("-", "_")
+
+    @property
+    def help(self) -> str:
+        """The docstring of the request class, for the command line."""
+        return for_cli(inspect.getdoc(self.request) or "", fields_of(self.request))
+
+    @property
+    def estimate_help(self) -> str:
+        """The help of `estimate` for this operation."""
+        return f"Estimate the price of `{self.name}` from a dated table. Sends nothing."
+
+
+@cache
+def commands() -> tuple[Command, ...]:
+    """Return all operations, in the order of the client."""
+    return tuple(
+        Command(prefix + name.replace("_", "-"), request, group)
+        for namespace, group, prefix in NAMESPACES
+        for name, request in operations_of(namespace).items()
+    )
+
+
+@cache
+def image_commands() -> Mapping[str, Command]:
+    """Return the operations that a batch accepts, by name: those that make images."""
+    return {command.name: command for command in commands() if command.endpoint.makes_images}
+
+
+def command_function(attribute: str, build: Callable[[Command], Callable[..., int]]) -> Callable[..., int]:
+    """Build the command that cyclopts imports as an attribute of a module.
+
+    Raises:
+        AttributeError: If no operation has that name.
+    """
+    for command in commands():
+        if command.attribute == attribute:
+            return build(command)
+
+    raise AttributeError(attribute)
+
+
+class FieldKind(Enum):
+    """Kind of value that a field takes."""
 
     TEXT = "text"
     TEXTS = "texts"
@@ -35,118 +114,62 @@ class Kind(Enum):
     PALETTE = "palette"
 
 
-def fields_of(request: type[Any]) -> dict[str, Field]:
-    """List a request's fields in the order of its signature: required ones first."""
-    fields = {field.name: field for field in attrs.fields(request)}
+KINDS: dict[type[Rule], FieldKind] = {
+    Integer: FieldKind.NUMBER,
+    Flag: FieldKind.FLAG,
+    ImageRule: FieldKind.FILE,
+    ImagesRule: FieldKind.FILES,
+    PaletteRule: FieldKind.PALETTE,
+    Texts: FieldKind.TEXTS,
+}
+
+
+def fields_of(request: type[AnyRequest]) -> dict[str, Field]:
+    """Return the fields of a request class in the order of its signature: required ones first."""
+    fields = {field.name: field for field in attrs.fields(cast(type[attrs.AttrsInstance], request))}
     return dict(sorted(fields.items(), key=lambda item: item[1].kw_only))
 
 
-def kind_of(field: Field) -> Kind:
-    """Say what a field holds."""
-    match field.metadata.get("rule"):
-        case Integer():
-            return Kind.NUMBER
-        case Flag():
-            return Kind.FLAG
-        case ImageRule():
-            return Kind.FILE
-        case ImagesRule():
-            return Kind.FILES
-        case PaletteRule():
-            return Kind.PALETTE
-        case Texts():
-            return Kind.TEXTS
-        case _:
-            return Kind.TEXT
+def field_kind(field: Field) -> FieldKind:
+    """Return the kind of value that a field takes."""
+    rule = field.metadata.get("rule")
+    return next((kind for rules, kind in KINDS.items() if isinstance(rule, rules)), FieldKind.TEXT)
 
 
-PREFIX = "unchecked:"
+def build_request(request: type[AnyRequest], values: Mapping[str, object]) -> AnyRequest:
+    """Build a request from the values of its fields."""
+    return cast(Callable[..., AnyRequest], request)(**values)
 
 
-def word(rule: Any, text: str) -> str:
-    """Write a word of a closed list as the list does: `turbo` is `TURBO`. Other text stays as it is."""
+def parse_choice(rule: object, text: str) -> str:
+    """Convert text to the spelling of a closed list: `turbo` is `TURBO`. Other text stays unchanged."""
     if not isinstance(rule, Choice):
         return text
 
-    bare = text.strip()
-    if bare.casefold().startswith(PREFIX):
-        return Unchecked(bare[len(PREFIX) :])
+    value = text.strip()
+    if value.casefold().startswith(UNCHECKED):
+        return Unchecked(value[len(UNCHECKED) :])
 
-    words = {each.casefold(): str(each) for each in rule.enum}
-    return words.get(bare.casefold(), text)
-
-
-# What the classes say in words of Python.
-ELSEWHERE = {
-    "hex strings, pairs of hex and weight, or `ColorPaletteMember`s": "`#FF5733`, or `#FF5733:0.6` with its weight",
-    "see `client.estimate`": "see `ideogram-async estimate`",
-    "as `CustomModel.custom_model_uri` names it": "as `ideogram-async models list` tells it",
-    "`client.models.wait` waits": "`ideogram-async models wait` waits",
-    '`"EMBER"`': "`EMBER`",
-}
-
-NEWER = re.compile(r"Unchecked\((['\"])(?P<word>.*)\1\)(?=\n|$)", re.MULTILINE)
+    spellings = {str(choice).casefold(): str(choice) for choice in rule.enum}
+    return spellings.get(value.casefold(), text)
 
 
-def told(words: str, fields: Collection[str]) -> str:
-    """Say what a class says of itself or of a field: a field is an option here, and another request a command."""
-    for there, here in ELSEWHERE.items():
-        words = words.replace(there, here)
+def for_cli(doc: str, fields: Collection[str]) -> str:
+    """Convert a docstring for the command line: a field becomes an option, another request a command."""
+    for python, cli in FOR_CLI.items():
+        doc = doc.replace(python, cli)
 
-    return re.sub(r"`(\w+)`", lambda found: f"`{_name(found[1], fields)}`", words)
-
-
-def worded(rule: str) -> str:
-    """Say a rule as it holds here, where nobody can write `Unchecked("BALANCED")`."""
-    return NEWER.sub(lambda found: PREFIX + found["word"], rule)
+    return re.sub(r"`(\w+)`", lambda match: f"`{_cli_name(match[1], fields)}`", doc)
 
 
-def _name(word: str, fields: Collection[str]) -> str:
-    if word in fields:
-        return "--" + word.replace("_", "-")
-
-    is_request = word in ideogram_async.requests.__all__
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", word).lower() if is_request else word
+def rule_for_cli(rule: str) -> str:
+    """Convert the text of a rule for the command line, where `Unchecked("BALANCED")` is `unchecked:BALANCED`."""
+    return UNCHECKED_IN_PYTHON.sub(lambda match: UNCHECKED + match["value"], rule)
 
 
-@frozen
-class Named:
-    """An operation and its name."""
+def _cli_name(name: str, fields: Collection[str]) -> str:
+    if name in fields:
+        return "--" + name.replace("_", "-")
 
-    name: str
-    """As it is typed: `legacy-edit`."""
-    request: type[Any]
-    group: str = ""
-    """The word before the name, if there is one: `datasets`."""
-
-    @property
-    def is_legacy(self) -> bool:
-        """Whether it is one of the older models'."""
-        return self.name.startswith("legacy-")
-
-    @property
-    def makes_images(self) -> bool:
-        """Whether its answer holds images."""
-        return bool(self.request.endpoint.makes_images)
-
-    @property
-    def words(self) -> str:
-        """What it does; the page of its rules stands below."""
-        return told(inspect.getdoc(self.request) or "", fields_of(self.request))
-
-
-def operations() -> Iterator[Named]:
-    """List all operations, in the order of the client."""
-    for owner, group, prefix in (
-        (Ideogram, "", ""),
-        (Legacy, "", "legacy-"),
-        (Datasets, "datasets", ""),
-        (Models, "models", ""),
-    ):
-        for name, request in operations_of(owner).items():
-            yield Named(prefix + name.replace("_", "-"), request, group)
-
-
-def makers() -> dict[str, Named]:
-    """List the operations that a batch takes: those that make images."""
-    return {named.name: named for named in operations() if named.makes_images}
+    is_request = name in ideogram_async.requests.__all__
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower() if is_request else name

@@ -1,15 +1,14 @@
-"""What went wrong: in a sentence, with whether it cost money, and what to do next."""
+"""Error messages: what happened, whether it was billed, and what to do."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from rich.text import Text
 
-from ideogram_async.cli.catalog import worded
-from ideogram_async.cli.console import console, safe, say_json
+from ideogram_async.cli.catalog import rule_for_cli
+from ideogram_async.cli.console import console, escape, print_json
 from ideogram_async.errors import (
     APIStatusError,
     AuthenticationError,
@@ -24,40 +23,27 @@ from ideogram_async.errors import (
 )
 
 ADVICE: dict[type[IdeogramError], str] = {
-    AuthenticationError: "Set IDEOGRAM_API_KEY to a key that is valid.",
+    AuthenticationError: "Set IDEOGRAM_API_KEY to a valid key.",
     HostRefusedError: "Only https links to public hosts are followed.",
     ImageTooLargeError: "The link still works: open it elsewhere.",
-    InvalidRequestError: "Correct what is named, and try again.",
-    NotSentError: "Check the network, the proxy and IDEOGRAM_BASE_URL, then try again: ideogram-async doctor",
-    RateLimitError: "Wait for other work on the account to end, then try again.",
+    InvalidRequestError: "Correct these fields, then retry.",
+    NotSentError: "Check the network, the proxy and IDEOGRAM_BASE_URL, then retry: ideogram-async doctor",
+    RateLimitError: "Wait for other work on the account to end, then retry.",
 }
 
-
-def advice_of(error: IdeogramError) -> str:
-    """Say what to do about an error."""
-    if isinstance(error, DecodeError) and error.billed is Billed.YES:
-        left = "what it made is at these links" if error.links else "nothing in it leads to an image"
-        return f"Do not send it again; {left}."
-
-    if type(error) is APIStatusError:
-        return "The service refused it; sent unchanged it may fail again."
-
-    return ADVICE.get(type(error), error.advice)
-
-
-PAID = {
-    Billed.NO: ("Nothing was paid.", "green"),
-    Billed.YES: ("It was paid for.", "yellow"),
-    Billed.UNKNOWN: ("It may have been paid for.", "yellow"),
+BILLED = {
+    Billed.NO: ("Nothing was billed.", "green"),
+    Billed.YES: ("It was billed.", "yellow"),
+    Billed.UNKNOWN: ("It may have been billed.", "yellow"),
 }
 
 
 class UsageError(Exception):
-    """The command cannot be done as it was given; nothing was spent on it.
+    """Usage error; nothing was spent.
 
     Args:
         message: What is wrong.
-        advice: What to do next.
+        advice: What to do.
     """
 
     def __init__(self, message: str, advice: str) -> None:
@@ -65,60 +51,72 @@ class UsageError(Exception):
         self.advice = advice
 
 
-def say_trouble(
+def print_error(
     message: str, advice: str, *, as_json: bool = False, name: str = "UsageError", billed: Billed | None = Billed.NO
 ) -> None:
-    """Say what went wrong that is no error of the library.
+    """Print an error that is not an exception of the library.
 
     Args:
-        message: What it was.
-        advice: What to do next.
-        as_json: Whether machines are told.
-        name: What machines know it by.
-        billed: Whether it cost money; `None` where it has nothing to do with that.
+        message: What happened.
+        advice: What to do.
+        as_json: Whether to write JSON.
+        name: The class of the error in JSON.
+        billed: Whether it was billed; `None` where that is not in question.
     """
     if as_json:
-        say_json({"event": "Error", "error": name, "message": message, "billed": billed, "advice": advice})
+        print_json({"event": "Error", "error": name, "message": message, "billed": billed, "advice": advice})
     else:
-        _say(message.split("\n"), billed, advice)
+        _print_lines(message.split("\n"), billed, advice)
 
 
-def say_error(error: IdeogramError, *, as_json: bool = False, billed: Billed | None = None) -> None:
-    """Say what happened, whether money was spent, and what to do.
+def print_ideogram_error(error: IdeogramError, *, as_json: bool = False, billed: Billed | None = None) -> None:
+    """Print an exception of the library.
 
     Args:
-        error: What happened.
-        as_json: Whether machines are told.
-        billed: Whether what it is about was paid for, where the error speaks of a later step.
+        error: The exception.
+        as_json: Whether to write JSON.
+        billed: Whether the call was billed, if the error belongs to a later step.
     """
-    paid = error.billed if billed is None else billed
+    billed = error.billed if billed is None else billed
     if as_json:
-        say_json({"event": "Error", **tell_error(error), "billed": paid})
+        print_json({"event": "Error", **to_json_error(error), "billed": billed})
         return
 
-    message = worded(str(error)) or type(error).__name__
+    message = rule_for_cli(str(error)) or type(error).__name__
     links = error.links if isinstance(error, DecodeError) else ()
-    _say([*message.split("\n"), *links], paid, advice_of(error))
+    _print_lines([*message.split("\n"), *links], billed, advice_for(error))
 
 
-def tell_error(error: IdeogramError) -> dict[str, Any]:
-    """Put an error into fields, for machines."""
+def to_json_error(error: IdeogramError) -> dict[str, object]:
+    """Return the fields of an error for JSON."""
     return {
         "error": type(error).__name__,
-        "message": worded(str(error)),
+        "message": rule_for_cli(str(error)),
         "billed": error.billed,
         "retryable": error.retryable,
-        "advice": advice_of(error),
+        "advice": advice_for(error),
         **({"links": error.links} if isinstance(error, DecodeError) else {}),
     }
 
 
-def _say(lines: Sequence[str], billed: Billed | None, advice: str) -> None:
+def advice_for(error: IdeogramError) -> str:
+    """Return what to do about an error."""
+    if isinstance(error, DecodeError) and error.billed is Billed.YES:
+        images = "its images are at these links" if error.links else "it contains no link to an image"
+        return f"Do not send it again; {images}."
+
+    if type(error) is APIStatusError:
+        return "The service refused it; sent unchanged it may fail again."
+
+    return ADVICE.get(type(error), error.advice)
+
+
+def _print_lines(lines: Sequence[str], billed: Billed | None, advice: str) -> None:
     target = console(sys.stderr)
     first, *rest = lines
-    target.print(Text.assemble(("✗ ", "bold red"), (safe(first), "bold")))
+    target.print(Text.assemble(("✗ ", "bold red"), (escape(first), "bold")))
     for line in rest:
-        target.print(Text(f"  {safe(line.strip())}"), soft_wrap=True)
+        target.print(Text(f"  {escape(line.strip())}"), soft_wrap=True)
 
-    words, colour = ("", "") if billed is None else PAID[billed]
-    target.print(Text.assemble("  ", (f"{words} ".lstrip(), colour), safe(advice)))
+    text, color = ("", "") if billed is None else BILLED[billed]
+    target.print(Text.assemble("  ", (f"{text} ".lstrip(), color), escape(advice)))

@@ -1,105 +1,19 @@
-"""Jobs files: JSON lines, or a table with a header. Read lazily; every fault has its line."""
+"""Jobs files, read lazily. Every fault has its line."""
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from difflib import get_close_matches
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import attrs
 from attrs import frozen
 
-from ideogram_async._batch.job import Job
-from ideogram_async.cli.catalog import Field, Named, fields_of, makers
-from ideogram_async.cli.jobs_formats import RowError, lines_of_stdin, objects_in, parsed, rows_in
-from ideogram_async.cli.values import from_json, from_text
-
-Read = Callable[[Field, Any, Path], Any]
-
-
-def job_of(row: Mapping[str, Any], folder: Path, read: Read) -> Job:
-    """Make the job that a row describes.
-
-    Args:
-        row: `operation`, an `id` if it has one, and the fields of the request.
-        folder: What paths are relative to.
-        read: Reads the value of a field: `from_json` or `from_text`.
-
-    Raises:
-        RowError: If that cannot be done. The rules of the service are judged later.
-    """
-    named = _operation(row.get("operation"))
-    fields = {name: value for name, value in row.items() if name not in ("operation", "id") and value is not None}
-    problems = [*_id_problems(row.get("id")), *_name_problems(named, fields)]
-    if problems:
-        raise RowError(*problems)
-
-    given, problems = _values(named, fields, folder, read)
-    if problems:
-        raise RowError(*problems)
-
-    request = named.request(**given)
-    # What has a wrong type cannot even be counted or priced.
-    if wrong := request.problems(validate=False):
-        raise RowError(*wrong)
-
-    return Job(request, id=row.get("id"))
-
-
-def _operation(given: Any) -> Named:
-    known = _makers()
-    if given is None:
-        raise RowError(("operation", f"is missing; there are {', '.join(known)}"))
-
-    name = str(given).strip().lower().replace("_", "-")
-    if name not in known:
-        near = get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-        raise RowError(("operation", f"{given!r} is none that makes images; {hint}"))
-
-    return known[name]
-
-
-def _id_problems(id: Any) -> Iterator[tuple[str, str]]:
-    if id is not None and not isinstance(id, str):
-        yield "id", f"must be a string, not {type(id).__name__}"
-    elif id is not None and not id.strip():
-        yield "id", "must not be empty; without an id the content names the job"
-
-
-def _name_problems(named: Named, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    known = fields_of(named.request)
-    for name in given:
-        if name not in known:
-            near = get_close_matches(name, known, 1)
-            yield name, f"is no field of {named.name}" + (f"; did you mean {near[0]!r}?" if near else "")
-
-    for name, field in known.items():
-        if field.default is attrs.NOTHING and name not in given:
-            yield name, f"is missing; {named.name} needs it"
-
-
-def _values(
-    named: Named, given: Mapping[str, Any], folder: Path, read: Read
-) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    known = fields_of(named.request)
-    values: dict[str, Any] = {}
-    problems: list[tuple[str, str]] = []
-    for name, value in given.items():
-        try:
-            values[name] = read(known[name], value, folder)
-        except ValueError as error:
-            problems.append((name, str(error)))
-
-    return values, problems
-
-
-@cache
-def _makers() -> dict[str, Named]:
-    return makers()
+from ideogram_async import Job
+from ideogram_async.cli.catalog import Command, build_request, fields_of, image_commands
+from ideogram_async.cli.jobs_formats import RowError, parse_line, read_csv, read_json_lines, read_stdin
+from ideogram_async.cli.values import parse_json, parse_text
 
 
 @frozen
@@ -108,7 +22,7 @@ class Problem:
 
     line: int
     field: str
-    """Empty where the fault is the line's."""
+    """Empty if the fault concerns the whole line."""
     rule: str
 
     def __str__(self) -> str:
@@ -116,7 +30,7 @@ class Problem:
 
 
 class InvalidJobsError(Exception):
-    """Jobs that cannot be done as they were given."""
+    """Invalid jobs in a file or on standard input."""
 
     def __init__(self, name: str, problems: list[Problem]) -> None:
         super().__init__(f"{name}: {'; '.join(map(str, problems[:3]))}")
@@ -137,10 +51,10 @@ class JobsFile:
         """The line of each job that was read, in order."""
 
     def read(self, problems: list[Problem] | None = None) -> Iterator[Job]:
-        """Go over the jobs; faulty rows are left out and noted.
+        """Yield the jobs; faulty rows are skipped and reported.
 
         Args:
-            problems: Where faults are noted. Without a list, the first one is raised.
+            problems: The list to which faults are added. Without it, the first one is raised.
 
         Raises:
             InvalidJobsError: At the first fault, if there is no list.
@@ -148,40 +62,111 @@ class JobsFile:
         """
         self.lines = array("Q")
         is_table = self.path.suffix.lower() == ".csv"
-        rows, read = (rows_in(self.path), from_text) if is_table else (objects_in(self.path), from_json)
-        for line, row in rows:
+        for line, row in read_csv(self.path) if is_table else read_json_lines(self.path):
             try:
-                job = _job(row, self.path.parent, read)
+                job = make_job(row, self.path.parent, is_text=is_table)
             except RowError as error:
-                found = [Problem(line, field, rule) for field, rule in error.problems]
+                faults = [Problem(line, field, rule) for field, rule in error.problems]
                 if problems is None:
-                    raise InvalidJobsError(str(self.path), found) from None
+                    raise InvalidJobsError(str(self.path), faults) from None
 
-                problems += found
+                problems += faults
             else:
                 self.lines.append(line)
                 yield job
 
 
-async def jobs_of_stdin() -> AsyncIterator[Job]:
-    """Go over JSON lines as they come. Paths in them are relative to the working folder.
+async def read_stdin_jobs() -> AsyncIterator[Job]:
+    """Yield the jobs of standard input, JSON lines, as they arrive. Paths are relative to the working folder.
 
     Raises:
         InvalidJobsError: At the first fault.
     """
     number = 0
-    async for raw in lines_of_stdin():
+    async for line in read_stdin():
         number += 1
-        if raw.strip():
+        if line.strip():
             try:
-                yield _job(parsed(raw), Path(), from_json)
+                yield make_job(parse_line(line), Path(), is_text=False)
             except RowError as error:
-                found = [Problem(number, field, rule) for field, rule in error.problems]
-                raise InvalidJobsError("standard input", found) from None
+                faults = [Problem(number, field, rule) for field, rule in error.problems]
+                raise InvalidJobsError("standard input", faults) from None
 
 
-def _job(row: dict[str, Any] | RowError, folder: Path, read: Read) -> Job:
+def make_job(row: Mapping[str, object] | RowError, folder: Path, *, is_text: bool) -> Job:
+    """Build the job that a row describes.
+
+    Args:
+        row: `operation`, an optional `id`, and the fields of the request.
+        folder: The folder for relative paths.
+        is_text: Whether the values are cells of a table.
+
+    Raises:
+        RowError: If it is invalid. The rules of the service are checked later.
+    """
     if isinstance(row, RowError):
         raise row
 
-    return job_of(row, folder, read)
+    command = _find_command(row.get("operation"))
+    name = row.get("id")
+    fields = {name: value for name, value in row.items() if name not in ("operation", "id") and value is not None}
+    if problems := [*_id_problems(name), *_name_problems(command, fields)]:
+        raise RowError(*problems)
+
+    request = build_request(command.request, _parse_values(command, fields, folder, is_text=is_text))
+    # A value of the wrong type cannot be counted or priced.
+    if type_errors := request.problems(validate=False):
+        raise RowError(*type_errors)
+
+    return Job(request, id=None if name is None else str(name))
+
+
+def _find_command(value: object) -> Command:
+    known = image_commands()
+    if value is None:
+        raise RowError(("operation", f"is missing; expected one of {', '.join(known)}"))
+
+    name = str(value).strip().lower().replace("_", "-")
+    if name not in known:
+        near = get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}"
+        raise RowError(("operation", f"{value!r} is not an operation that makes images; {hint}"))
+
+    return known[name]
+
+
+def _id_problems(id: object) -> Iterator[tuple[str, str]]:
+    if id is not None and not isinstance(id, str):
+        yield "id", f"must be a string, not {type(id).__name__}"
+    elif id is not None and not id.strip():
+        yield "id", "must not be empty; omit it to name the job by its content"
+
+
+def _name_problems(command: Command, values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    fields = fields_of(command.request)
+    for name in values:
+        if name not in fields:
+            near = get_close_matches(name, fields, 1)
+            yield name, f"is not a field of {command.name}" + (f"; did you mean {near[0]!r}?" if near else "")
+
+    for name, field in fields.items():
+        if field.default is attrs.NOTHING and name not in values:
+            yield name, f"is missing; {command.name} requires it"
+
+
+def _parse_values(command: Command, values: Mapping[str, object], folder: Path, *, is_text: bool) -> dict[str, object]:
+    fields = fields_of(command.request)
+    parsed: dict[str, object] = {}
+    problems: list[tuple[str, str]] = []
+    for name, value in values.items():
+        try:
+            parsed[name] = (
+                parse_text(fields[name], str(value), folder) if is_text else parse_json(fields[name], value, folder)
+            )
+        except ValueError as error:
+            problems.append((name, str(error)))
+
+    if problems:
+        raise RowError(*problems)
+
+    return parsed

@@ -1,4 +1,4 @@
-"""JSON lines: an object a line, and what is wrong with one."""
+"""Formats of jobs files: JSON lines, also from standard input, and CSV."""
 
 from __future__ import annotations
 
@@ -6,91 +6,88 @@ import asyncio
 import csv
 import json
 import os
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-from ideogram_async.cli.catalog import fields_of, makers
+from ideogram_async.cli.catalog import fields_of, image_commands
+
+ONE_OBJECT = "each line holds one object, without brackets around them or commas between"
+
+STDIN = 0
+
+STDIN_CHUNK = 65536
+
+NOT_UTF8 = "is not UTF-8 text"
 
 
 class RowError(Exception):
-    """A row cannot become a job; `problems` has every fault, as `(field, rule)`."""
+    """A row that cannot become a job; `problems` has every fault, as `(field, rule)`."""
 
     def __init__(self, *problems: tuple[str, str]) -> None:
         super().__init__(*problems)
         self.problems = problems
 
 
-ALONE = "each line holds one object, without brackets around them or commas between"
-
-
-def objects_in(path: Path) -> Iterator[tuple[int, dict[str, Any] | RowError]]:
-    """Go over the lines of a file that are not empty, each with its number.
+def read_json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, object] | RowError]]:
+    """Yield the lines of a file that are not empty, each with its number.
 
     Raises:
-        OSError: If it cannot be read.
+        OSError: If the file cannot be read.
     """
-    with path.open("rb") as opened:
-        for number, raw in enumerate(opened, 1):
-            if raw.strip():
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
                 try:
-                    yield number, parsed(raw)
+                    yield number, parse_line(line)
                 except RowError as error:
                     yield number, error
 
 
-def parsed(raw: bytes) -> dict[str, Any]:
-    """Read a line.
+def parse_line(line: bytes) -> Mapping[str, object]:
+    """Parse a line.
 
     Raises:
-        RowError: If it is no JSON object.
+        RowError: If it is not a JSON object.
     """
     try:
-        text = raw.decode("utf-8-sig").strip()
-        row = json.loads(text, object_pairs_hook=_once)
+        row: object = json.loads(line.decode("utf-8-sig").strip(), object_pairs_hook=_unique_names)
     except UnicodeDecodeError as error:
-        raise RowError(("", f"is no UTF-8 text: byte {error.start + 1}")) from None
+        raise RowError(("", f"{NOT_UTF8}: byte {error.start + 1}")) from None
     except json.JSONDecodeError as error:
-        raise RowError(("", f"is no JSON: {_fault(error)}")) from None
+        raise RowError(("", f"invalid JSON: {_json_fault(error)}")) from None
     except (RecursionError, ValueError) as error:
-        raise RowError(("", f"is no JSON: {error}")) from None
+        raise RowError(("", f"invalid JSON: {error}")) from None
 
     if not isinstance(row, dict):
-        hint = f"; {ALONE}" if isinstance(row, list) else ""
+        hint = f"; {ONE_OBJECT}" if isinstance(row, list) else ""
         raise RowError(("", f"must be a JSON object, not {type(row).__name__}{hint}"))
 
     return row
 
 
-def _fault(error: json.JSONDecodeError) -> str:
-    if error.doc.startswith("[") or error.doc[error.pos :].strip() in (",", "]"):
-        return ALONE
-
-    is_cut = error.pos >= len(error.doc)
-    return f"{error.msg} at column {error.colno}{'; an object stands on one line' if is_cut else ''}"
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_names(pairs: list[tuple[str, object]]) -> dict[str, object]:
     row = dict(pairs)
     if len(row) < len(pairs):
         names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise RowError((twice, "is given twice"))
+        raise RowError((next(name for name in names if names.count(name) > 1), "appears twice"))
 
     return row
 
 
-STDIN = 0
+def _json_fault(error: json.JSONDecodeError) -> str:
+    if error.doc.startswith("[") or error.doc[error.pos :].strip() in (",", "]"):
+        return ONE_OBJECT
 
-CHUNK = 65536
+    is_truncated = error.pos >= len(error.doc)
+    return f"{error.msg} at column {error.colno}{'; an object must be on one line' if is_truncated else ''}"
 
 
-async def lines_of_stdin() -> AsyncIterator[bytes]:
-    """Go over the lines. A cancellation loses what was read of a line that is not whole."""
+async def read_stdin() -> AsyncIterator[bytes]:
+    """Yield the lines of standard input. A cancellation loses an incomplete line."""
     rest = b""
-    while chunk := await _read():
+    while chunk := await _read_chunk():
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
             yield line
@@ -99,56 +96,53 @@ async def lines_of_stdin() -> AsyncIterator[bytes]:
         yield rest
 
 
-async def _read() -> bytes:
+async def _read_chunk() -> bytes:
     loop, ready = asyncio.get_running_loop(), asyncio.Event()
     try:
         loop.add_reader(STDIN, ready.set)
     except PermissionError:
-        # A regular file: it cannot be watched, and never lets anyone wait.
-        return os.read(STDIN, CHUNK)
+        # A regular file cannot be watched, and is always ready.
+        return os.read(STDIN, STDIN_CHUNK)
 
     try:
         await ready.wait()
     finally:
         loop.remove_reader(STDIN)
 
-    return os.read(STDIN, CHUNK)
+    return os.read(STDIN, STDIN_CHUNK)
 
 
-UNREADABLE = "is no UTF-8 text"
-
-
-def rows_in(path: Path) -> Iterator[tuple[int, dict[str, str] | RowError]]:
-    """Go over the rows of a table that are not empty, each with the line on which it begins.
+def read_csv(path: Path) -> Iterator[tuple[int, Mapping[str, object] | RowError]]:
+    """Yield the rows of a table that are not empty, each with the number of its first line.
 
     Raises:
-        OSError: If it cannot be read.
+        OSError: If the file cannot be read.
     """
-    # The standard library reads cells of 128 KiB at most; a prompt stays far below.
-    with path.open(encoding="utf-8-sig", newline="", errors="surrogateescape") as opened:
+    # The csv module limits a cell to 128 KiB, far above any prompt.
+    with path.open(encoding="utf-8-sig", newline="", errors="surrogateescape") as file:
         header: list[str] = []
-        for line, cells in _lines(opened):
+        for line, cells in _csv_rows(file):
             if isinstance(cells, RowError):
                 yield line, cells
             elif header:
-                yield line, _row(header, cells)
+                yield line, _parse_row(header, cells)
             else:
                 header = [name.strip() for name in cells]
-                if faults := list(_faults(header)):
+                if faults := list(_header_faults(header)):
                     yield line, RowError(*faults)
                     return
 
 
-def _lines(opened: Any) -> Iterator[tuple[int, list[str] | RowError]]:
-    rows = csv.reader(opened, strict=True)
+def _csv_rows(file: Iterable[str]) -> Iterator[tuple[int, list[str] | RowError]]:
+    rows = csv.reader(file, strict=True)
     while True:
-        # A cell may hold line breaks: a row is where it begins.
+        # A cell may contain line breaks: the number is that of the row's first line.
         line = rows.line_num + 1
         try:
             cells = next(rows, None)
         except csv.Error as error:
             is_open = rows.line_num > line or "unexpected end" in str(error)
-            yield line, RowError(("", "is no CSV: " + ("a quote is not closed" if is_open else str(error))))
+            yield line, RowError(("", "invalid CSV: " + ("a quote is not closed" if is_open else str(error))))
             return
 
         if cells is None:
@@ -158,9 +152,9 @@ def _lines(opened: Any) -> Iterator[tuple[int, list[str] | RowError]]:
             yield line, cells
 
 
-def _row(header: Sequence[str], cells: Sequence[str]) -> dict[str, str] | RowError:
-    if not _is_text(cells):
-        return RowError(("", UNREADABLE))
+def _parse_row(header: Sequence[str], cells: Sequence[str]) -> Mapping[str, object] | RowError:
+    if not _is_utf8(cells):
+        return RowError(("", NOT_UTF8))
 
     if len(cells) > len(header):
         return RowError(("", f"has {len(cells)} cells, and the header {len(header)}"))
@@ -169,32 +163,33 @@ def _row(header: Sequence[str], cells: Sequence[str]) -> dict[str, str] | RowErr
     return RowError(("", f"has {row['']!r} in a column without a name")) if "" in row else row
 
 
-def _faults(header: Sequence[str]) -> Iterator[tuple[str, str]]:
-    if not _is_text(header):
-        yield "", UNREADABLE
+def _header_faults(header: Sequence[str]) -> Iterator[tuple[str, str]]:
+    if not _is_utf8(header):
+        yield "", NOT_UTF8
         return
 
-    if not set(header) & set(_known()):
+    columns = _columns()
+    if not set(header) & set(columns):
         hint = "; cells are separated by commas" if len(header) == 1 else ""
         yield "", f"must be a header with the column operation and the names of fields, not {','.join(header)!r}{hint}"
         return
 
     if "operation" not in header:
-        yield "operation", f"is no column of the header, which has {', '.join(filter(None, header))}"
+        yield "", f'no "operation" column; found: {", ".join(filter(None, header))}'
 
-    for at, name in enumerate(header):
-        if name and name in header[:at]:
-            yield name, "is given twice"
-        elif name and name not in _known():
-            near = get_close_matches(name, _known(), 1)
-            yield name, "is no field of any operation" + (f"; did you mean {near[0]!r}?" if near else "")
+    for index, name in enumerate(header):
+        if name and name in header[:index]:
+            yield name, "appears twice"
+        elif name and name not in columns:
+            near = get_close_matches(name, columns, 1)
+            yield "", f'unknown column "{name}"' + (f'; did you mean "{near[0]}"?' if near else "")
 
 
-def _is_text(cells: Sequence[str]) -> bool:
-    return not any("\udc80" <= sign <= "\udcff" for cell in cells for sign in cell)
+def _is_utf8(cells: Sequence[str]) -> bool:
+    return not any("\udc80" <= character <= "\udcff" for cell in cells for character in cell)
 
 
 @cache
-def _known() -> tuple[str, ...]:
-    fields = {name for named in makers().values() for name in fields_of(named.request)}
+def _columns() -> tuple[str, ...]:
+    fields = {name for command in image_commands().values() for name in fields_of(command.request)}
     return ("operation", "id", *sorted(fields))

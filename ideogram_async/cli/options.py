@@ -1,4 +1,4 @@
-"""The options of a command, made of a request class: names, types and words are the class's own."""
+"""Options of commands. Those of an operation are derived from its request class: names, types and help."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import attrs
 from attrs import frozen
@@ -14,37 +14,43 @@ from cyclopts import Parameter
 
 from ideogram_async._client import Ideogram
 from ideogram_async._operations import field_docs
-from ideogram_async.cli.catalog import Kind, fields_of, kind_of, told
+from ideogram_async.cli.catalog import (
+    AnyRequest,
+    Command,
+    Field,
+    FieldKind,
+    build_request,
+    field_kind,
+    fields_of,
+    for_cli,
+)
 from ideogram_async.cli.errors import UsageError
-from ideogram_async.cli.values import from_text, from_texts
+from ideogram_async.cli.values import parse_text, parse_texts
 
-TYPES: dict[Kind, Any] = {
-    Kind.TEXT: str,
-    Kind.TEXTS: list[str],
-    Kind.NUMBER: int,
-    Kind.FLAG: bool,
-    Kind.FILE: Path,
-    Kind.FILES: list[Path],
-    Kind.PALETTE: list[str],
+TYPES: dict[FieldKind, type] = {
+    FieldKind.TEXT: str,
+    FieldKind.TEXTS: list[str],
+    FieldKind.NUMBER: int,
+    FieldKind.FLAG: bool,
+    FieldKind.FILE: Path,
+    FieldKind.FILES: list[Path],
+    FieldKind.PALETTE: list[str],
 }
 
-ONCE_EACH = "Given once for each."
-
-LISTS = (Kind.TEXTS, Kind.FILES, Kind.PALETTE)
+LISTS = (FieldKind.TEXTS, FieldKind.FILES, FieldKind.PALETTE)
 
 OUTPUT = "Output"
 
-FOR_MACHINES = "Write JSON, for machines."
+Switch = Parameter(negative=(), show_default=False)
 
-Json = Annotated[bool, Parameter(help=FOR_MACHINES, negative=(), show_default=False)]
-
+Json = Annotated[bool, Parameter(help="Write JSON, for machines.", negative=(), show_default=False)]
 """The switch `--json`."""
 
 JSON = inspect.Parameter(
     "json",
     inspect.Parameter.KEYWORD_ONLY,
     default=False,
-    annotation=Annotated[bool, Parameter(help=FOR_MACHINES, negative=(), group=OUTPUT, show_default=False)],
+    annotation=Annotated[Json, Parameter(group=OUTPUT)],
 )
 
 FOLDER = inspect.Parameter(
@@ -59,110 +65,106 @@ FOLDER = inspect.Parameter(
     ],
 )
 
+NO_KEY = "No API key. Set IDEOGRAM_API_KEY; get a key at https://ideogram.ai/manage-api."
 
-def command_of(
-    request: type[Any], words: str, act: Callable[..., int], more: list[inspect.Parameter]
-) -> Callable[..., int]:
-    """Make a function with the signature of a request class; cyclopts makes the command of it.
-
-    Args:
-        request: The class.
-        words: What the command does.
-        act: Called with the request and with what `more` was given.
-        more: Options that are no fields of the class.
-    """
-    docs, fields = field_docs(request), fields_of(request)
-    own = [_parameter(name, field, told(docs.get(name, ""), fields)) for name, field in fields.items()]
-    names = {parameter.name for parameter in more}
-
-    def command(*args: Any, **kwargs: Any) -> int:
-        given = inspect.signature(command).bind(*args, **kwargs).arguments
-        asked = {name: value for name, value in given.items() if name in fields and value is not None}
-        return act(request_of(request, asked), **{name: value for name, value in given.items() if name in names})
-
-    signature = inspect.Signature([*own, *more])
-    command.__dict__["__signature__"] = signature
-    command.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
-    command.__doc__ = words
-    return command
-
-
-def request_of(request: type[Any], given: dict[str, Any]) -> Any:
-    """Make the request of what the options were given."""
-    fields = attrs.fields_dict(request)
-    return request(**{name: _value(fields[name], value) for name, value in given.items()})
-
-
-def _value(field: Any, value: Any) -> Any:
-    match value:
-        case str():
-            return from_text(field, value, Path())
-        case list() if kind_of(field) is not Kind.FILES:
-            return from_texts(field, value)
-        case _:
-            return value
-
-
-def _parameter(name: str, field: Any, words: str) -> inspect.Parameter:
-    kind = kind_of(field)
-    is_list = kind in LISTS
-    said = " ".join([*words.split(), ONCE_EACH if is_list and field.kw_only else ""]).strip()
-    typed = TYPES[kind] if field.default is attrs.NOTHING else TYPES[kind] | None
-    return inspect.Parameter(
-        name,
-        inspect.Parameter.KEYWORD_ONLY if field.kw_only else inspect.Parameter.POSITIONAL_OR_KEYWORD,
-        default=inspect.Parameter.empty if field.default is attrs.NOTHING else None,
-        annotation=Annotated[typed, Parameter(help=said, negative=() if is_list else None)],
-    )
-
-
-Switch = Parameter(negative=(), show_default=False)
+WITHOUT_KEY = "To try it without a key: ideogram-async demo, or batch run with --sandbox"
 
 
 @Parameter(name="*")
 @frozen(kw_only=True)
-class Asked:
-    """The options that are those of `client.batch`."""
+class BatchRunOptions:
+    """The options of `client.batch`."""
 
     max_cost_usd: Annotated[str | None, Parameter(show_default=False)] = None
-    """The most that may be spent, in USD, such as 5.00. Earlier runs into the folder count, and what is in doubt. No
-    limit if not given."""
+    """Budget in USD, such as 5.00. It includes earlier runs into the folder, and what is in doubt. No limit by
+    default."""
     retry_ambiguous: Annotated[bool, Switch] = False
-    """Send jobs once more that may have run. That can pay twice."""
+    """Send ambiguous jobs once more. They may have run, so that may be billed twice."""
     names: Annotated[str | None, Parameter(show_default=False)] = None
-    """How files are called; `{id}-{index}` if not given. There are also {key}, {number}, {prompt} and {seed}."""
+    """File name template; default {id}-{index}. Also available: {key}, {number}, {prompt} and {seed}."""
     ordered: Annotated[bool, Switch] = False
-    """Tell results in the order of the input, not as they are ready."""
+    """Report results in input order instead of completion order."""
     sidecars: Annotated[bool, Switch] = False
-    """Write a JSON file beside each image: request, seed, price, sha256."""
+    """Write a JSON file next to each image: request, seed, price, sha256."""
     max_downloads: int = 16
-    """Images that are downloaded at once."""
+    """Maximum number of concurrent downloads."""
 
 
-NO_KEY = "There is no key: set IDEOGRAM_API_KEY to one from https://ideogram.ai/manage-api."
+def operation_command(
+    command: Command, run: Callable[..., int], *more: inspect.Parameter, help: str = ""
+) -> Callable[..., int]:
+    """Build a function with the signature of a request class, from which cyclopts derives the command.
 
-WITHOUT = "To try things without a key: ideogram-async demo, or batch run with --sandbox"
+    Args:
+        command: The operation.
+        run: Called with the request and with the values of `more`.
+        more: Options that are not fields of the class.
+        help: Text for `--help`; that of the operation by default.
+    """
+    docs, fields = field_docs(command.request), fields_of(command.request)
+    own = [_parameter(field, for_cli(docs.get(name, ""), fields)) for name, field in fields.items()]
+    signature = inspect.Signature([*own, *more])
+
+    def call(*args: object, **kwargs: object) -> int:
+        values = signature.bind(*args, **kwargs).arguments
+        options = {parameter.name: values[parameter.name] for parameter in more if parameter.name in values}
+        return run(_parse_request(command, values), **options)
+
+    call.__dict__["__signature__"] = signature
+    call.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
+    call.__doc__ = help or command.help
+    return call
 
 
-def client_of_environment(**options: Any) -> Ideogram:
-    """Make a client that can send.
+def _parse_request(command: Command, values: dict[str, object]) -> AnyRequest:
+    fields = {name: field for name, field in fields_of(command.request).items() if values.get(name) is not None}
+    return build_request(command.request, {name: _parse(field, values[name]) for name, field in fields.items()})
+
+
+def _parse(field: Field, value: object) -> object:
+    match value:
+        case str():
+            return parse_text(field, value, Path())
+        case list() if field_kind(field) is not FieldKind.FILES:
+            return parse_texts(field, value)
+        case _:
+            return value
+
+
+def _parameter(field: Field, help: str) -> inspect.Parameter:
+    kind, is_required = field_kind(field), field.default is attrs.NOTHING
+    is_list = kind in LISTS
+    repeat = "May be repeated." if is_list and field.kw_only else ""
+    return inspect.Parameter(
+        field.name,
+        inspect.Parameter.KEYWORD_ONLY if field.kw_only else inspect.Parameter.POSITIONAL_OR_KEYWORD,
+        default=inspect.Parameter.empty if is_required else None,
+        annotation=Annotated[
+            TYPES[kind] if is_required else TYPES[kind] | None,
+            Parameter(help=" ".join([*help.split(), repeat]).strip(), negative=() if is_list else None),
+        ],
+    )
+
+
+def client_from_environment() -> Ideogram:
+    """Return a client that can send.
 
     Raises:
-        UsageError: If there is no key, or a setting makes no sense.
+        UsageError: If there is no key, or an environment variable is invalid.
     """
     if not os.environ.get("IDEOGRAM_API_KEY", "").strip():
-        raise UsageError(NO_KEY, WITHOUT)
+        raise UsageError(NO_KEY, WITHOUT_KEY)
 
-    return client_without_key(**options)
+    return client_without_key()
 
 
-def client_without_key(**options: Any) -> Ideogram:
-    """Make a client that plans and estimates; it need not have a key.
+def client_without_key() -> Ideogram:
+    """Return a client that plans and estimates; it needs no key.
 
     Raises:
-        UsageError: If a setting makes no sense.
+        UsageError: If an environment variable is invalid.
     """
     try:
-        return Ideogram(**options)
+        return Ideogram()
     except (TypeError, ValueError) as error:
-        raise UsageError(f"A setting of the environment makes no sense: {error}", "Correct it, or unset it.") from None
+        raise UsageError(f"Invalid environment variable: {error}", "Correct it, or unset it.") from None

@@ -1,101 +1,28 @@
-"""The end of a run, and the state of a folder: what is there, what it cost, what is left to decide."""
+"""Report of a run or of a folder: its jobs, its cost, and jobs to resolve."""
 
 from __future__ import annotations
 
 import os
 import shlex
 from collections.abc import Iterator, Sequence
-from decimal import Decimal
 from errno import ENOSPC
 from pathlib import Path
-from typing import Any
 
 from rich.cells import set_cell_size
 from rich.table import Table
 from rich.text import Text
 
-from ideogram_async._batch.job import JobResult, JobState
-from ideogram_async._batch.report import Report
-from ideogram_async.cli.console import console, count, labelled, money, safe, say_json, span
-from ideogram_async.cli.errors import advice_of
-from ideogram_async.cli.render import ID_WIDTH, SIGNS, tell_result, why
+from ideogram_async import JobResult, JobState, Report
+from ideogram_async.cli.console import console, escape, format_duration, format_usd, label_line, pluralize, print_json
+from ideogram_async.cli.errors import advice_for
+from ideogram_async.cli.render import ID_WIDTH, SIGNS, reason, to_json_result
 from ideogram_async.errors import DecodeError
 
-MOST = 10
-
-"""Jobs that are told one by one."""
-
-
-def say_failures(report: Report, folder: Path) -> None:
-    """Tell of jobs that failed; of those that were not sent for one and the same reason, the first stands for all."""
-    told: dict[str, list[JobResult]] = {}
-    for result in report.failures:
-        told.setdefault(why(result) if result.state is JobState.PENDING else result.key, []).append(result)
-
-    for alike in list(told.values())[:MOST]:
-        _say_failure(alike[0], len(alike) - 1)
-
-    if (more := len(told) - MOST) > 0:
-        command = f"ideogram-async batch export {_word(folder)} jobs.csv"
-        console().print(Text(f"  and {more:,} more; all of them: {command}", "dim"), soft_wrap=True)
-
-
-def say_doubts(doubts: Sequence[JobResult], folder: Path) -> None:
-    """Tell of jobs that may have run, and how to decide."""
-    for result in doubts[:MOST]:
-        _say_beside(*SIGNS[JobState.AMBIGUOUS], result.id, Text(f"{money(result.cost_usd)} in doubt: it may have run"))
-
-    if doubts:
-        more = f"{len(doubts) - MOST:,} more. " if len(doubts) > MOST else ""
-        choice = f"ideogram-async batch resolve {_word(folder)} {_word(doubts[0].id)} lost|retry|adopt"
-        _say_beside("", "", "", Text(f"{more}Decide each with: {choice}", "dim"))
-        again = "or send all of them once more, which may pay twice: run it again with --retry-ambiguous"
-        _say_beside("", "", "", Text(again, "dim"))
-
-
-def _say_failure(result: JobResult, others: int) -> None:
-    sign, colour = SIGNS[result.state]
-    alike = f", and {count(others, 'other job')} alike" if others else ""
-    _say_beside(sign, colour, result.id, Text(f"{safe(why(result))}{alike}"))
-    if result.error is not None:
-        _say_beside("", "", "", Text(f"{_paid(result)} {safe(advice_of(result.error))}".rstrip(), "dim"))
-
-    for link in result.error.links if isinstance(result.error, DecodeError) else ():
-        console().print(Text(f"    {safe(link)}", "dim"), soft_wrap=True)
-
-
-def _paid(result: JobResult) -> str:
-    if result.cost_usd == Decimal(0):
-        return "Nothing was paid."
-
-    if result.state in (JobState.PENDING, JobState.REJECTED):
-        return f"{money(result.cost_usd)} in doubt: an earlier attempt may have run."
-
-    return f"{money(result.cost_usd)} paid."
-
-
-def _word(text: object) -> str:
-    """Write a word as a shell takes it."""
-    return shlex.quote(safe(text))
-
-
-def _say_beside(sign: str, colour: str, id: str, words: Text) -> None:
-    """Put words beside a job's id; a terminal wraps them there, a pipe gets them whole."""
-    target = console()
-    name = set_cell_size(safe(id), ID_WIDTH)
-    if not target.is_terminal:
-        target.print(Text.assemble((f"{sign:<1} ", colour), (name, "bold"), " ", words))
-        return
-
-    grid = Table.grid(padding=(0, 1, 0, 0))
-    grid.add_column(width=1)
-    grid.add_column(width=ID_WIDTH, no_wrap=True)
-    grid.add_column(ratio=1)
-    grid.add_row(Text(sign, colour), Text(name, "bold"), words)
-    target.print(grid)
-
+MAX_LISTED = 10
+"""Jobs that are listed one by one."""
 
 SHORT = 10.0
+"""Seconds below which tenths are shown."""
 
 ORDER = (
     JobState.DONE,
@@ -108,42 +35,42 @@ ORDER = (
 )
 
 
-def say_report(
+def print_report(
     report: Report,
     folder: Path,
     *,
     total: int | None = None,
     page: Path | None = None,
     note: str = "",
-    took: bool = True,
+    is_run: bool = True,
 ) -> None:
-    """Tell people how things stand.
+    """Print a report for people.
 
     Args:
-        report: What to tell.
-        folder: Where it all is.
-        total: Jobs of the input, where it is known.
+        report: The report.
+        folder: The batch folder.
+        total: The number of jobs in the input, if known.
         page: The gallery, if there is one.
-        note: A word behind the money.
-        took: Whether the report is of a run, which took some time.
+        note: A remark after the cost.
+        is_run: Whether the report is that of a run, which has a duration.
     """
     target = console()
     target.print()
-    say_failures(report, folder)
-    say_doubts(report.ambiguous, folder)
+    _print_failures(report, folder)
+    _print_ambiguous(report.ambiguous, folder)
     if report.failures or report.ambiguous:
         target.print()
 
-    for line in _summary(report, total, note, took=took):
+    for line in _summary(report, total, note, is_run=is_run):
         target.print(line, soft_wrap=True)
 
-    for line in _places(report, folder, page):
+    for line in _paths(report, folder, page):
         target.print(line, soft_wrap=True)
 
 
-def tell_report(report: Report, folder: Path, page: Path | None, code: int) -> None:
-    """Tell machines how things stand."""
-    told: dict[str, Any] = {
+def print_json_report(report: Report, folder: Path, page: Path | None, code: int) -> None:
+    """Print a report for machines."""
+    fields = {
         "event": "Report",
         "folder": folder.resolve(),
         "gallery": None if page is None else page.resolve(),
@@ -157,56 +84,92 @@ def tell_report(report: Report, folder: Path, page: Path | None, code: int) -> N
         "throttled": report.throttled,
         "elapsed": round(report.elapsed, 3),
         "stopped": report.stopped,
-        "failures": [tell_result(result) for result in report.failures],
-        "ambiguous": [tell_result(result) for result in report.ambiguous],
+        "failures": [to_json_result(result) for result in report.failures],
+        "ambiguous": [to_json_result(result) for result in report.ambiguous],
         "exit": code,
     }
-    say_json(told)
+    print_json(fields)
 
 
-def _summary(report: Report, total: int | None, note: str, *, took: bool) -> Iterator[Text]:
-    is_well = not (report.failures or report.ambiguous or report.stopped)
-    yield labelled("jobs", _jobs(report, total), "bold green" if is_well else "bold yellow")
-    yield labelled("images", _images(report))
-    yield labelled("spent", " · ".join(filter(None, (money(report.spent_usd), _in_doubt(report), note))))
-    if took:
-        throttled = f", {report.throttled} refused with 429 and sent again" if report.throttled else ""
-        yield labelled("time", f"{_time(report.elapsed)}{throttled}")
+def _print_failures(report: Report, folder: Path) -> None:
+    """Print the failed jobs. Jobs that were not sent for the same reason are printed once."""
+    groups: dict[str, list[JobResult]] = {}
+    for result in report.failures:
+        group = reason(result) if result.state is JobState.PENDING else result.key
+        groups.setdefault(group, []).append(result)
+
+    for first, *others in list(groups.values())[:MAX_LISTED]:
+        _print_failure(first, len(others))
+
+    if (more := len(groups) - MAX_LISTED) > 0:
+        command = f"ideogram-async batch export {_quote(folder)} jobs.csv"
+        console().print(Text(f"  and {more:,} more; to list them all: {command}", "dim"), soft_wrap=True)
 
 
-def _places(report: Report, folder: Path, page: Path | None) -> Iterator[Text]:
-    yield labelled("folder", safe(folder.resolve()))
-    if page is not None:
-        yield labelled("gallery", safe(page.resolve()), "bold")
+def _print_failure(result: JobResult, others: int) -> None:
+    sign, color = SIGNS[result.state]
+    suffix = f", and {pluralize(others, 'other job')} likewise" if others else ""
+    _print_row(sign, color, result.id, Text(f"{escape(reason(result))}{suffix}"))
+    if result.error is not None:
+        _print_row("", "", "", Text(f"{_billed(result)} {escape(advice_for(result.error))}".rstrip(), "dim"))
 
-    if report.stopped:
-        is_full = report.stopped.startswith(os.strerror(ENOSPC))
-        go_on = "make room, and run it again to go on" if is_full else "run it again to go on"
-        yield labelled("stopped", f"{safe(report.stopped)}; {go_on}", "bold yellow")
-
-
-def _images(report: Report) -> str:
-    told = [f"{report.images_stored:,} stored"]
-    told += [f"{report.images_withheld:,} withheld"] if report.images_withheld else []
-    told += [f"{report.images_lost:,} lost"] if report.images_lost else []
-    return ", ".join(told)
+    for link in result.error.links if isinstance(result.error, DecodeError) else ():
+        console().print(Text(f"    {escape(link)}", "dim"), soft_wrap=True)
 
 
-def _in_doubt(report: Report) -> str:
-    """Say what may have been paid, and by what, where the lines above do not."""
-    if not report.in_doubt_usd:
-        return ""
+def _print_ambiguous(results: Sequence[JobResult], folder: Path) -> None:
+    """Print the ambiguous jobs, and how to resolve them."""
+    for result in results[:MAX_LISTED]:
+        text = Text(f"outcome unknown; {format_usd(result.cost_usd)} may have been billed")
+        _print_row(*SIGNS[JobState.AMBIGUOUS], result.id, text)
 
-    told = f"{money(report.in_doubt_usd)} in doubt"
-    if report.ambiguous:
-        return told
+    if results:
+        more = f"{len(results) - MAX_LISTED:,} more. " if len(results) > MAX_LISTED else ""
+        command = f"ideogram-async batch resolve {_quote(folder)} {_quote(results[0].id)} lost|retry|adopt"
+        _print_row("", "", "", Text(f"{more}Resolve each with: {command}", "dim"))
+        resend = "or send all of them once more, which may be billed twice: run again with --retry-ambiguous"
+        _print_row("", "", "", Text(resend, "dim"))
 
-    is_sending = bool(report.by_state.get(JobState.SENDING))
-    return f"{told}, {'by what is on its way' if is_sending else 'by earlier attempts of jobs that were sent again'}"
+
+def _billed(result: JobResult) -> str:
+    if result.cost_usd == 0:
+        return "Nothing was billed."
+
+    if result.state in (JobState.PENDING, JobState.REJECTED):
+        return f"{format_usd(result.cost_usd)} in doubt: an earlier attempt may have run."
+
+    return f"{format_usd(result.cost_usd)} billed."
 
 
-def _time(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < SHORT else span(seconds)
+def _quote(text: object) -> str:
+    return shlex.quote(escape(text))
+
+
+def _print_row(sign: str, color: str, id: str, text: Text) -> None:
+    """Print text next to a job's id. It wraps in a terminal, not in a pipe."""
+    target = console()
+    name = set_cell_size(escape(id), ID_WIDTH)
+    if not target.is_terminal:
+        target.print(Text.assemble((f"{sign:<1} ", color), (name, "bold"), " ", text))
+        return
+
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    grid.add_column(width=1)
+    grid.add_column(width=ID_WIDTH, no_wrap=True)
+    grid.add_column(ratio=1)
+    grid.add_row(Text(sign, color), Text(name, "bold"), text)
+    target.print(grid)
+
+
+def _summary(report: Report, total: int | None, note: str, *, is_run: bool) -> Iterator[Text]:
+    is_ok = not (report.failures or report.ambiguous or report.stopped)
+    yield label_line("jobs", _jobs(report, total), "bold green" if is_ok else "bold yellow")
+    yield label_line("images", _images(report))
+    yield label_line("spent", " · ".join(filter(None, (format_usd(report.spent_usd), _in_doubt(report), note))))
+    if is_run:
+        throttled = f", {report.throttled} rejected with 429 and retried" if report.throttled else ""
+        elapsed = f"{report.elapsed:.1f} s" if report.elapsed < SHORT else format_duration(report.elapsed)
+        yield label_line("time", f"{elapsed}{throttled}")
 
 
 def _jobs(report: Report, total: int | None) -> str:
@@ -214,10 +177,44 @@ def _jobs(report: Report, total: int | None) -> str:
         return "none" if total is None else f"none of {total:,}"
 
     is_part = total is not None and total > report.jobs
-    known = f"{report.jobs:,} of {total:,}" if is_part else f"{report.jobs:,}"
+    jobs = f"{report.jobs:,} of {total:,}" if is_part else f"{report.jobs:,}"
     if report.by_state.get(JobState.DONE) == report.jobs:
-        return f"{known} done" if is_part else f"{known}, all done"
+        return f"{jobs} done" if is_part else f"{jobs}, all done"
 
-    return f"{known}: " + ", ".join(
+    return f"{jobs}: " + ", ".join(
         f"{report.by_state[state]:,} {state}" for state in ORDER if report.by_state.get(state)
     )
+
+
+def _images(report: Report) -> str:
+    counts = {"stored": report.images_stored, "withheld": report.images_withheld, "lost": report.images_lost}
+    return ", ".join(f"{count:,} {state}" for state, count in counts.items() if count or state == "stored")
+
+
+def _in_doubt(report: Report) -> str:
+    """Return the amount that may have been billed, and its cause if the jobs are not listed above."""
+    if not report.in_doubt_usd:
+        return ""
+
+    amount = f"{format_usd(report.in_doubt_usd)} in doubt"
+    if report.ambiguous:
+        return amount
+
+    is_sending = bool(report.by_state.get(JobState.SENDING))
+    return f"{amount}, {'by calls in flight' if is_sending else 'by earlier attempts of jobs that were sent again'}"
+
+
+def _paths(report: Report, folder: Path, page: Path | None) -> Iterator[Text]:
+    yield label_line("folder", escape(folder.resolve()))
+    if page is not None:
+        yield label_line("gallery", escape(page.resolve()), "bold")
+
+    if report.stopped:
+        yield label_line("stopped", f"{escape(report.stopped)}; {_how_to_resume(report.stopped)}", "bold yellow")
+
+
+def _how_to_resume(stopped: str) -> str:
+    if stopped.startswith(os.strerror(ENOSPC)):
+        return "free some space and run the same command to resume"
+
+    return "raise --max-cost-usd to resume" if stopped.startswith("budget of ") else "run the same command to resume"

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.commands import CommandLine, Ended
+from support.commands import CommandLine, Completed
 
-from ideogram_async.cli.app import main
+from ideogram_async.cli import main
 from ideogram_async.sandbox import Sandbox
 
 
@@ -21,16 +21,18 @@ def cli(tmp_path: Path, ideogram_sandbox: Sandbox) -> CommandLine:
 
 
 @pytest.fixture
-def say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+def invoke(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Completed]:
     """Give a function that runs a command in this process, without a key, and where nothing listens."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("IDEOGRAM_API_KEY", raising=False)
     monkeypatch.setenv("IDEOGRAM_BASE_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("COLUMNS", "100")
 
-    def run(*words: object) -> Ended:
+    def run(*words: object) -> Completed:
         code = main([str(word) for word in words])
         told = capsys.readouterr()
-        return Ended(code, told.out, told.err)
+        return Completed(code, told.out, told.err)
 
     return run

@@ -31,7 +31,7 @@ async def test_three_interrupts_at_once():
     assert (["first", "second"], []) == (called, complaints)
 
 
-def test_130_an_interrupt_while_it_begins(say, monkeypatch: pytest.MonkeyPatch):
+def test_130_an_interrupt_while_it_begins(invoke, monkeypatch: pytest.MonkeyPatch):
     """There is no trace of the program's own lines."""
 
     def interrupted(_: object) -> int:
@@ -39,22 +39,22 @@ def test_130_an_interrupt_while_it_begins(say, monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setattr("ideogram_async.cli.app.run", interrupted)
 
-    ended = say("doctor")
+    completed = invoke("doctor")
 
-    assert (130, "", "") == (ended.code, ended.out, ended.err)
+    assert (130, "", "") == (completed.code, completed.out, completed.err)
 
 
-def test_130_an_interrupt_while_an_interrupt_is_told(say, monkeypatch: pytest.MonkeyPatch):
+def test_130_an_interrupt_while_an_interrupt_is_told(invoke, monkeypatch: pytest.MonkeyPatch):
     """Nobody claims then that nothing was sent."""
 
     def interrupted(*_: object, **__: object) -> Any:
         raise KeyboardInterrupt
 
     Path("jobs.jsonl").write_text(json.dumps({"operation": "generate", "id": "fox", "prompt": "a fox"}))
-    monkeypatch.setattr("ideogram_async.cli.batch_run.run_through", interrupted)
-    monkeypatch.setattr("ideogram_async.cli.batch_run.say_trouble", interrupted)
+    monkeypatch.setattr("ideogram_async.cli.batch_run.run_batch", interrupted)
+    monkeypatch.setattr("ideogram_async.cli.batch_run.print_error", interrupted)
 
-    ended = say("batch", "run", "jobs.jsonl", "out", "--sandbox")
+    completed = invoke("batch", "run", "jobs.jsonl", "out", "--sandbox")
 
-    assert 130 == ended.code
-    assert "Nothing was" not in ended.err
+    assert 130 == completed.code
+    assert "Nothing was" not in completed.err

@@ -10,17 +10,17 @@ import pytest
 from support.commands import generate
 
 FAULTS: list[tuple[Any, str, str]] = [
-    ('{"operation": "generate", "prompt"', "", "is no JSON: Expecting ':' delimiter"),
+    ('{"operation": "generate", "prompt"', "", "invalid JSON: Expecting ':' delimiter"),
     ("[1]", "", "must be a JSON object, not list; each line holds one object, without brackets"),
-    ('[{"operation": "generate", "prompt": "a"},', "", "is no JSON: each line holds one object, without brackets"),
-    ('{"operation": "generate", "prompt": "a"},', "", "is no JSON: each line holds one object, without brackets"),
-    ("{", "", "; an object stands on one line"),
-    ('{"operation": "generate", "prompt": "a", "prompt": "b"}', "prompt", "is given twice"),
+    ('[{"operation": "generate", "prompt": "a"},', "", "invalid JSON: each line holds one object, without brackets"),
+    ('{"operation": "generate", "prompt": "a"},', "", "invalid JSON: each line holds one object, without brackets"),
+    ("{", "", "; an object must be on one line"),
+    ('{"operation": "generate", "prompt": "a", "prompt": "b"}', "prompt", "appears twice"),
     ({"prompt": "a fox"}, "operation", "is missing"),
     ({"operation": "genrate", "prompt": "a"}, "operation", "did you mean 'generate'?"),
-    ({"operation": "describe", "image": "a.png"}, "operation", "is none that makes images"),
-    ({"operation": "generate", "prompt": "a", "sead": 1}, "sead", "is no field of generate; did you mean 'seed'?"),
-    ({"operation": "remix", "prompt": "a"}, "image", "is missing; remix needs it"),
+    ({"operation": "describe", "image": "a.png"}, "operation", "is not an operation that makes images"),
+    ({"operation": "generate", "prompt": "a", "sead": 1}, "sead", "is not a field of generate; did you mean 'seed'?"),
+    ({"operation": "remix", "prompt": "a"}, "image", "is missing; remix requires it"),
     ({"operation": "upscale", "image": "none.png"}, "image", "cannot be read: No such file or directory"),
     ({"operation": "upscale", "image": 3}, "image", "must be a path"),
     ({"operation": "upscale", "image": {"job": "later"}}, "image", "no earlier job has that id"),
@@ -44,27 +44,29 @@ FAULTS: list[tuple[Any, str, str]] = [
 
 
 @pytest.mark.parametrize(("row", "field", "rule"), FAULTS, ids=[f"{field}-{rule[:20]}" for _, field, rule in FAULTS])
-def test_a_fault_has_its_line_and_field(say, row: Any, field: str, rule: str):
+def test_a_fault_has_its_line_and_field(invoke, row: Any, field: str, rule: str):
     """Each fault is told with the line and the field it stands in; plan and exit code say that nothing can be run."""
     second = row if isinstance(row, str) else json.dumps(row)
     Path("jobs.jsonl").write_text(f"{json.dumps(generate('first'))}\n\n{second}\n")
 
-    ended = say("batch", "plan", "jobs.jsonl")
+    completed = invoke("batch", "plan", "jobs.jsonl")
 
-    assert 2 == ended.code
-    assert "jobs.jsonl has 1 fault; nothing was sent, nothing was paid\n" in ended.err
-    assert f"  line 3    {field}" in ended.err
-    assert rule in ended.err
-    assert ended.err.endswith("  correct them, and run it again\n")
+    assert 2 == completed.code
+    assert "jobs.jsonl has 1 fault; nothing was sent or billed\n" in completed.err
+    assert f"  line 3    {field}" in completed.err
+    assert rule in completed.err
+    assert completed.err.endswith("  correct them, then run the same command\n")
 
 
-def test_machines_get_faults_as_json(say):
+def test_machines_get_faults_as_json(invoke):
     """With `--json` each fault has its line, field and rule."""
     Path("jobs.jsonl").write_text('{"operation": "generate"}\n')
 
-    ended = say("batch", "plan", "jobs.jsonl", "--json")
+    completed = invoke("batch", "plan", "jobs.jsonl", "--json")
 
-    assert [{"line": 1, "field": "prompt", "rule": "is missing; generate needs it"}] == ended.events[0]["problems"]
+    assert [{"line": 1, "field": "prompt", "rule": "is missing; generate requires it"}] == completed.events[0][
+        "problems"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -72,138 +74,138 @@ def test_machines_get_faults_as_json(say):
     [
         ("generate,a fox,two", "num_images must be a whole number, not 'two'"),
         ("generate,a fox,2,more", "has 4 cells, and the header 3"),
-        ('generate,"a fox', "is no CSV"),
+        ('generate,"a fox', "invalid CSV"),
     ],
 )
-def test_a_table_has_lines_too(say, row: str, rule: str):
+def test_a_table_has_lines_too(invoke, row: str, rule: str):
     """A fault in a table is told with its line."""
     Path("jobs.csv").write_text(f"operation,prompt,num_images\n{row}\n")
 
-    ended = say("batch", "plan", "jobs.csv")
+    completed = invoke("batch", "plan", "jobs.csv")
 
-    assert 2 == ended.code
-    assert f"line 2    {rule}" in ended.err
+    assert 2 == completed.code
+    assert f"line 2    {rule}" in completed.err
 
 
 @pytest.mark.parametrize(
     ("header", "fault"),
     [
-        ("operation,promt", "promt is no field of any operation; did you mean 'prompt'?"),
-        ("operation,prompt,prompt", "prompt is given twice"),
-        ("prompt,seed", "operation is no column of the header, which has prompt, seed"),
+        ("operation,promt", 'unknown column "promt"; did you mean "prompt"?'),
+        ("operation,prompt,prompt", "prompt appears twice"),
+        ("prompt,seed", 'no "operation" column; found: prompt, seed'),
         ("operation;prompt", "must be a header with the column operation and the names of fields, not"),
         ("generate,a fox", "must be a header with the column operation and the names of fields, not 'generate,a fox'"),
-        ("op\u00e9ration".encode("utf-16"), "is no UTF-8 text"),
+        ("op\u00e9ration".encode("utf-16"), "is not UTF-8 text"),
     ],
 )
-def test_the_header_of_a_table_is_judged_once(say, header: str | bytes, fault: str):
+def test_the_header_of_a_table_is_judged_once(invoke, header: str | bytes, fault: str):
     """What is wrong with a column is told with the first line, not with every row."""
     first = header if isinstance(header, bytes) else header.encode()
     Path("jobs.csv").write_bytes(first + b"\n" + b"generate,a fox\n" * 3)
 
-    ended = say("batch", "plan", "jobs.csv")
+    completed = invoke("batch", "plan", "jobs.csv")
 
-    assert 2 == ended.code
-    assert "jobs.csv has 1 fault; nothing was sent, nothing was paid\n" in ended.err
-    assert f"line 1    {fault}" in ended.err
+    assert 2 == completed.code
+    assert "jobs.csv has 1 fault; nothing was sent or billed\n" in completed.err
+    assert f"line 1    {fault}" in completed.err
 
 
-def test_a_row_is_where_it_begins(say):
+def test_a_row_is_where_it_begins(invoke):
     """Cells may hold line breaks; blank lines, a byte order mark and CRLF are no faults."""
     rows = ["operation,prompt,num_images,", 'generate,"a\r\nred ""fox""",1', "", "generate,a fox,two", 'generate,"open']
     Path("jobs.csv").write_bytes("\r\n".join(rows).encode("utf-8-sig"))
 
-    ended = say("batch", "plan", "jobs.csv")
+    completed = invoke("batch", "plan", "jobs.csv")
 
-    assert "jobs      1 job in jobs.csv" in ended.out
-    assert "  line 5    num_images must be a whole number, not 'two'\n" in ended.err
-    assert "  line 6    is no CSV: a quote is not closed\n" in ended.err
+    assert "jobs      1 job in jobs.csv" in completed.out
+    assert "  line 5    num_images must be a whole number, not 'two'\n" in completed.err
+    assert "  line 6    invalid CSV: a quote is not closed\n" in completed.err
 
 
-def test_a_word_that_is_newer_is_written_unchecked(say):
+def test_a_word_that_is_newer_is_written_unchecked(invoke):
     """In a table and in JSON lines alike `unchecked:` hands a word on as it is; the case of words does not count."""
     row = {"operation": "generate", "prompt": "a", "rendering_speed": "Unchecked:BALANCED", "style_type": "design"}
     Path("jobs.jsonl").write_text(json.dumps(row))
     Path("jobs.csv").write_text(f"{','.join(row)}\n{','.join(row.values())}\n")
 
-    told = [say("batch", "plan", name) for name in ("jobs.jsonl", "jobs.csv")]
+    told = [invoke("batch", "plan", name) for name in ("jobs.jsonl", "jobs.csv")]
 
-    assert [(0, ""), (0, "")] == [(ended.code, ended.err) for ended in told]
-    assert all("and 1 job whose price is not known" in ended.out for ended in told)
+    assert [(0, ""), (0, "")] == [(completed.code, completed.err) for completed in told]
+    assert all("and 1 job of unknown price" in completed.out for completed in told)
 
 
-def test_an_empty_file(say):
+def test_an_empty_file(invoke):
     """A file without a job is a mistake."""
     Path("jobs.jsonl").write_text("\n")
 
-    ended = say("batch", "run", "jobs.jsonl", "out", "--sandbox")
+    completed = invoke("batch", "run", "jobs.jsonl", "out", "--sandbox")
 
-    assert 2 == ended.code
-    assert "holds no job" in ended.err
-
-
-def test_no_file(say):
-    """A file that is not there is named."""
-    ended = say("batch", "run", "none.jsonl", "out", "--sandbox")
-
-    assert 2 == ended.code
-    assert "none.jsonl cannot be read: No such file or directory" in ended.err
+    assert 2 == completed.code
+    assert "contains no jobs" in completed.err
 
 
-def test_the_folder_is_a_file(say):
+def test_no_file(invoke):
+    """A file that is not there is command."""
+    completed = invoke("batch", "run", "none.jsonl", "out", "--sandbox")
+
+    assert 2 == completed.code
+    assert "none.jsonl cannot be read: No such file or directory" in completed.err
+
+
+def test_the_folder_is_a_file(invoke):
     """A folder that is a file is refused before anything is read."""
     Path("out").touch()
 
-    ended = say("batch", "run", "none.jsonl", "out", "--sandbox")
+    completed = invoke("batch", "run", "none.jsonl", "out", "--sandbox")
 
-    assert 2 == ended.code
-    assert "out is a file; a batch needs a folder" in ended.err
+    assert 2 == completed.code
+    assert "out is a file; a batch needs a folder" in completed.err
 
 
 @pytest.mark.parametrize(
     "words", [("--names", "{bad}"), ("--names", "{seed:d}"), ("--max-cost-usd", "much"), ("--max-downloads", "0")]
 )
-def test_options_that_make_no_sense(say, words: tuple[str, ...]):
+def test_options_that_make_no_sense(invoke, words: tuple[str, ...]):
     """An option that makes no sense exits with 2, and leaves no folder behind."""
     Path("jobs.jsonl").write_text(json.dumps(generate("fox")))
 
-    ended = say("batch", "run", "jobs.jsonl", "out", "--sandbox", *words)
+    completed = invoke("batch", "run", "jobs.jsonl", "out", "--sandbox", *words)
 
-    assert 2 == ended.code
-    assert ended.err.startswith(f"✗ {words[0]}")
-    assert ended.err.endswith("  Nothing was paid. Correct the option.\n")
+    assert 2 == completed.code
+    assert completed.err.startswith(f"✗ {words[0]}")
+    assert completed.err.endswith("  Nothing was billed. Correct the option.\n")
     assert not Path("out").exists()
 
 
 @pytest.mark.parametrize("words", [("batch", "status"), ("batch", "gallery"), ("batch", "export", "jobs.csv")])
-def test_no_batch_there(say, words: tuple[str, ...]):
+def test_no_batch_there(invoke, words: tuple[str, ...]):
     """A folder that is none of a batch is told so, and why."""
     Path("file").touch()
     Path("empty").mkdir()
     for name, why in (("nothing", "is not there"), ("file", "is a file"), ("empty", "has no .ideogram/")):
-        ended = say(*words[:2], name, *words[2:])
+        completed = invoke(*words[:2], name, *words[2:])
 
-        assert 2 == ended.code
-        assert f"{name} is no folder of a batch: it {why}" in ended.err
-        assert ended.err.endswith("  Nothing was paid. Name the folder that a batch was run into.\n")
+        assert 2 == completed.code
+        assert f"{name} is no folder of a batch: it {why}" in completed.err
+        assert completed.err.endswith("  Nothing was billed. Name the folder that a batch was run into.\n")
 
 
-def test_no_key(say):
+def test_no_key(invoke):
     """Without a key nothing is tried, and the way without one is shown."""
     Path("jobs.jsonl").write_text(json.dumps(generate("fox")))
 
-    told = [say("generate", "a fox"), say("batch", "run", "jobs.jsonl", "out")]
+    told = [invoke("generate", "a fox"), invoke("batch", "run", "jobs.jsonl", "out")]
 
-    assert [2, 2] == [ended.code for ended in told]
-    assert all("IDEOGRAM_API_KEY" in ended.err and "--sandbox" in ended.err for ended in told)
+    assert [2, 2] == [completed.code for completed in told]
+    assert all("IDEOGRAM_API_KEY" in completed.err and "--sandbox" in completed.err for completed in told)
 
 
-def test_control_characters_are_shown_not_obeyed(say):
+def test_control_characters_are_shown_not_obeyed(invoke):
     """What a file holds cannot steer the terminal."""
     row = {"operation": "generate", "prompt": "a", "x\x1b]0;title\x07\u202e": 1}
     Path("jobs.jsonl").write_text(json.dumps(row))
 
-    ended = say("batch", "plan", "jobs.jsonl")
+    completed = invoke("batch", "plan", "jobs.jsonl")
 
-    assert "x\\x1b]0;title\\x07\\u202e is no field of generate" in ended.err
-    assert "\x1b" not in ended.out + ended.err
+    assert "x\\x1b]0;title\\x07\\u202e is not a field of generate" in completed.err
+    assert "\x1b" not in completed.out + completed.err

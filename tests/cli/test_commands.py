@@ -15,24 +15,24 @@ import pytest
 from support.commands import CommandLine
 
 from ideogram_async import Generate
-from ideogram_async.cli import app as entry
-from ideogram_async.cli.catalog import makers, operations
+from ideogram_async import cli as entry
+from ideogram_async.cli.catalog import commands, image_commands
 from ideogram_async.cli.console import Exit, worst
 from ideogram_async.sandbox import Fault, Sandbox
 
 
-def test_every_operation_is_a_command(say):
+def test_every_operation_is_a_command(invoke):
     """Help lists all that the client can do."""
-    pages = {group: say(*group.split(), "--help").out for group in ("", "datasets", "models")}
+    pages = {group: invoke(*group.split(), "--help").out for group in ("", "datasets", "models")}
 
-    assert 23 == len(list(operations()))
-    assert [] == [named.name for named in operations() if f" {named.name} " not in pages[named.group]]
-    assert 15 == len(makers())
+    assert 23 == len(list(commands()))
+    assert [] == [command.name for command in commands() if f" {command.name} " not in pages[command.group]]
+    assert 15 == len(image_commands())
 
 
-def test_options_are_those_of_the_class(say):
+def test_options_are_those_of_the_class(invoke):
     """Names, types and words come from the request class; what is positional there is positional here."""
-    page = say("generate", "--help").out
+    page = invoke("generate", "--help").out
 
     assert [] == [n for n in inspect.signature(Generate).parameters if f"--{n.replace('_', '-')[:20]}" not in page]
     assert "PROMPT --prompt" in page
@@ -42,31 +42,31 @@ def test_options_are_those_of_the_class(say):
 
 
 @pytest.mark.parametrize("words", [("genrate",), ("generate",), ("generate", "x", "--seed", "y"), ("batch", "rum")])
-def test_wrong_words(say, words: tuple[str, ...]):
+def test_wrong_words(invoke, words: tuple[str, ...]):
     """Words that make no sense exit with 2, in a sentence, with the way to help."""
-    ended = say(*words)
+    completed = invoke(*words)
 
-    assert (2, "") == (ended.code, ended.out)
-    assert ended.err.startswith("✗ ")
-    assert "--help" in ended.err
+    assert (2, "") == (completed.code, completed.out)
+    assert completed.err.startswith("✗ ")
+    assert "--help" in completed.err
 
 
 def test_images_go_to_the_folder(cli: CommandLine, ideogram_sandbox: Sandbox):
     """`generate` takes words in any case, stores what comes, and says where."""
-    ended = cli("generate", "a fox", "--num-images", "2", "--rendering-speed", "turbo", "-o", "foxes")
+    completed = cli("generate", "a fox", "--num-images", "2", "--rendering-speed", "turbo", "-o", "foxes")
     stored = sorted(path.name for path in (cli.folder / "foxes").iterdir())
 
-    assert (0, "") == (ended.code, ended.err)
+    assert (0, "") == (completed.code, completed.err)
     assert 2 == len(stored)
-    assert all(f"foxes/{name}" in ended.out for name in stored)
-    assert "2 images for 0.06 USD" in ended.out
+    assert all(f"foxes/{name}" in completed.out for name in stored)
+    assert "2 images for 0.06 USD" in completed.out
     assert 2 == ideogram_sandbox.ledger.billed_images
 
 
 def test_an_answer_as_json(cli: CommandLine):
     """With `--json` the answer is one object, with the paths of what was stored."""
-    ended = cli("generate", "a fox", "--seed", "7", "-o", "foxes", "--json")
-    [answer] = ended.events
+    completed = cli("generate", "a fox", "--seed", "7", "-o", "foxes", "--json")
+    [answer] = completed.events
 
     assert 7 == answer["data"][0]["seed"]
     assert Path(answer["paths"][0]).name in {path.name for path in (cli.folder / "foxes").iterdir()}
@@ -87,50 +87,50 @@ def test_files_and_words(cli: CommandLine):
 @pytest.mark.parametrize(
     ("fault", "code", "words"),
     [
-        (Fault.status(400, '{"error": "no"}'), 1, "Nothing was paid."),
-        (Fault.close_after_body, 3, "It may have been paid for."),
-        (Fault.garbage_json, 1, "It was paid for."),
+        (Fault.status(400, '{"error": "no"}'), 1, "Nothing was billed."),
+        (Fault.close_after_body, 3, "It may have been billed."),
+        (Fault.garbage_json, 1, "It was billed."),
     ],
 )
 def test_errors_tell_of_money(cli: CommandLine, ideogram_sandbox: Sandbox, fault: Fault, code: int, words: str):
     """An error says what happened, whether it was paid, and what to do; there is no traceback."""
     ideogram_sandbox.fail("generate", fault=fault)
 
-    ended = cli("generate", "a fox")
+    completed = cli("generate", "a fox")
 
-    assert (code, "") == (ended.code, ended.out)
-    assert words in ended.err
-    assert "Traceback" not in ended.err
+    assert (code, "") == (completed.code, completed.out)
+    assert words in completed.err
+    assert "Traceback" not in completed.err
 
 
 def test_a_withheld_image(cli: CommandLine, ideogram_sandbox: Sandbox):
     """An image that is withheld was paid for, and exits with 1."""
     ideogram_sandbox.fail("generate", fault=Fault.unsafe(1))
 
-    ended = cli("generate", "a fox")
+    completed = cli("generate", "a fox")
 
-    assert 1 == ended.code
-    assert "withheld as unsafe; it was paid for all the same" in ended.out
+    assert 1 == completed.code
+    assert "withheld as unsafe, but billed" in completed.out
 
 
 def test_invalid_fields_are_all_told(cli: CommandLine, ideogram_sandbox: Sandbox):
     """Every broken rule is listed, nothing is sent, and the exit code is 2."""
-    ended = cli("generate", " ", "--num-images", "9", "--rendering-speed", "SLOW")
+    completed = cli("generate", " ", "--num-images", "9", "--rendering-speed", "SLOW")
 
-    assert 2 == ended.code
-    assert all(f"  {field}: " in ended.err for field in ("prompt", "num_images", "rendering_speed"))
-    assert "a newer value is written unchecked:SLOW\n" in ended.err
+    assert 2 == completed.code
+    assert all(f"  {field}: " in completed.err for field in ("prompt", "num_images", "rendering_speed"))
+    assert "a newer value is written unchecked:SLOW\n" in completed.err
     assert [] == ideogram_sandbox.requests
 
 
 def test_a_word_that_is_newer_is_sent_as_it_is(cli: CommandLine, ideogram_sandbox: Sandbox):
     """`unchecked:` takes a word past the lists of this library; the service judges it."""
-    ended = cli("generate", "a fox", "--rendering-speed", "unchecked:BALANCED")
+    completed = cli("generate", "a fox", "--rendering-speed", "unchecked:BALANCED")
     [arrival] = ideogram_sandbox.requests
 
-    assert 1 == ended.code
-    assert "400 rendering_speed: 'BALANCED' is not one of the allowed values" in ended.err
-    assert "Nothing was paid. Correct the request." in ended.err
+    assert 1 == completed.code
+    assert "400 rendering_speed: 'BALANCED' is not one of the allowed values" in completed.err
+    assert "Nothing was billed. Correct the request." in completed.err
     assert "generate" == arrival.operation.rpartition("/")[2]
 
 
@@ -138,10 +138,10 @@ def test_the_folder_is_made_before_money_is_spent(cli: CommandLine, ideogram_san
     """Images need a folder; where there can be none, nothing is sent."""
     cli.write("file")
 
-    ended = cli("generate", "a fox", "-o", "file")
+    completed = cli("generate", "a fox", "-o", "file")
 
-    assert 2 == ended.code
-    assert "file is a file; images need a folder\n  Nothing was paid. Name another folder." in ended.err
+    assert 2 == completed.code
+    assert "file is a file; images need a folder\n  Nothing was billed. Name another folder." in completed.err
     assert [] == ideogram_sandbox.requests
 
 
@@ -151,25 +151,25 @@ def test_links_of_an_answer_that_cannot_be_read_are_stored(cli: CommandLine, ide
     link = cli("generate", "a fox", "--json").events[0]["data"][0]["url"]
     ideogram_sandbox.fail("generate", fault=Fault.status(200, f'{{"data": [{{"url": "{link}"}}]}}'))
 
-    ended = cli("generate", "a fox", "-o", "foxes", *(["--json"] * as_json))
+    completed = cli("generate", "a fox", "-o", "foxes", *(["--json"] * as_json))
     [stored] = (cli.folder / "foxes").iterdir()
 
-    assert 1 == ended.code
-    assert f"foxes/{stored.name}" in ended.out
-    assert link in ended.out + ended.err
-    assert as_json or "It was paid for. Do not send it again; what it made is at these links." in ended.err
+    assert 1 == completed.code
+    assert f"foxes/{stored.name}" in completed.out
+    assert link in completed.out + completed.err
+    assert as_json or "It was billed. Do not send it again; its images are at these links." in completed.err
 
 
 def test_an_image_that_cannot_be_stored_was_paid_for(cli: CommandLine, ideogram_sandbox: Sandbox):
     """Its link is what is left of it, and is shown."""
     ideogram_sandbox.fail("image", times=9, fault=Fault.expired)
 
-    ended = cli("generate", "a fox", "-o", "foxes")
+    completed = cli("generate", "a fox", "-o", "foxes")
 
-    assert 1 == ended.code
-    assert "✗ 1 http://" in ended.out
-    assert "It was paid for." in ended.err
-    assert "Nothing was paid." not in ended.err
+    assert 1 == completed.code
+    assert "✗ 1 http://" in completed.out
+    assert "It was billed." in completed.err
+    assert "Nothing was billed." not in completed.err
 
 
 def test_an_interrupted_call_may_have_been_paid_for(cli: CommandLine, ideogram_sandbox: Sandbox):
@@ -183,7 +183,7 @@ def test_an_interrupted_call_may_have_been_paid_for(cli: CommandLine, ideogram_s
     ideogram_sandbox.release()
 
     assert 130 == process.returncode
-    assert err.startswith("✗ Interrupted.\n  It may have been paid for.")
+    assert err.startswith("✗ Interrupted.\n  It may have been billed.")
     assert "Traceback" not in err
 
 
@@ -200,7 +200,7 @@ def test_an_interrupted_check_sends_nothing(cli: CommandLine):
         told += process.stderr.read()
 
     assert 130 == process.returncode
-    assert "✗ Interrupted.\n  Nothing was paid. Nothing was sent.\n" == told
+    assert "✗ Interrupted.\n  Nothing was billed. Nothing was sent.\n" == told
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_an_interrupted_check_sends_nothing(cli: CommandLine):
     [
         ("COMPLETED", (), 0, "status: COMPLETED"),
         ("ERRORED", (), 1, "status: ERRORED"),
-        ("TRAINING", ("--timeout", "0.01"), 1, "m is not trained after 0.01 s.\n  Nothing was paid. The training"),
+        ("TRAINING", ("--timeout", "0.01"), 1, "m is not trained after 0.01 s.\n  Nothing was billed. The training"),
     ],
 )
 def test_waiting_for_a_model(
@@ -219,20 +219,20 @@ def test_waiting_for_a_model(
     model = {"model_id": "m", "status": status, "is_available_for_generation": True, **facts}
     ideogram_sandbox.fail(times=9, fault=Fault.status(200, json.dumps({"model": model})))
 
-    ended = cli("models", "wait", "m", *words)
+    completed = cli("models", "wait", "m", *words)
 
-    assert code == ended.code
-    assert told in ended.out + ended.err
+    assert code == completed.code
+    assert told in completed.out + completed.err
 
 
-def test_waiting_needs_sensible_seconds(say):
+def test_waiting_needs_sensible_seconds(invoke):
     """No time at all between two looks makes no sense."""
-    assert 2 == say("models", "wait", "m", "--poll", "0").code
+    assert 2 == invoke("models", "wait", "m", "--poll", "0").code
 
 
-def test_help_speaks_of_commands_and_options(say):
+def test_help_speaks_of_commands_and_options(invoke):
     """A newcomer reads no word of Python: fields are options, other operations commands."""
-    pages = [say(*named.group.split(), named.name, "--help").out for named in operations()]
+    pages = [invoke(*command.group.split(), command.name, "--help").out for command in commands()]
     text = " ".join(" ".join(pages).split())
 
     assert "Cannot be combined with --aspect-ratio." in text
@@ -255,42 +255,42 @@ def test_the_demo_needs_a_folder(cli: CommandLine):
     """A folder that is a file is refused before anything is made."""
     cli.write("file")
 
-    ended = cli("demo", "--folder", "file")
+    completed = cli("demo", "--folder", "file")
 
-    assert (2, "") == (ended.code, ended.out)
-    assert "cannot create the folder file" in ended.err
+    assert (2, "") == (completed.code, completed.out)
+    assert "cannot create the folder file" in completed.err
 
 
-def test_a_price(say):
+def test_a_price(invoke):
     """`estimate` takes the operation's own options, and sends nothing."""
-    ended = say("estimate", "generate", "a fox", "--num-images", "4")
+    completed = invoke("estimate", "generate", "a fox", "--num-images", "4")
 
-    assert (0, "") == (ended.code, ended.err)
-    assert ended.out.startswith("0.24 USD\n")
+    assert (0, "") == (completed.code, completed.err)
+    assert completed.out.startswith("0.24 USD\n")
 
 
 def test_the_doctor_is_content(cli: CommandLine, ideogram_sandbox: Sandbox):
     """`doctor` looks at key, host, clock and disk, shows no key, and posts nothing."""
-    ended = cli("doctor", "--json")
-    [told] = ended.events
+    completed = cli("doctor", "--json")
+    [told] = completed.events
 
-    assert (0, "") == (ended.code, ended.err)
-    assert ["key", "host", "clock", "disk", "extras"] == [finding["name"] for finding in told["findings"]]
+    assert (0, "") == (completed.code, completed.err)
+    assert ["key", "host", "clock", "disk", "extras"] == [check["name"] for check in told["checks"]]
     assert ["HEAD"] == [arrival.method for arrival in ideogram_sandbox.requests]
 
 
-def test_the_doctor_finds_something(say):
+def test_the_doctor_finds_something(invoke):
     """Without a key, and where nothing listens, `doctor` exits with 1."""
-    ended = say("doctor")
+    completed = invoke("doctor")
 
-    assert 1 == ended.code
-    assert "IDEOGRAM_API_KEY is not set" in ended.out
-    assert "cannot be reached" in ended.out
+    assert 1 == completed.code
+    assert "IDEOGRAM_API_KEY is not set" in completed.out
+    assert "cannot be reached" in completed.out
 
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     """Where the extra is missing, the command says how to get it, and exits with 2."""
-    monkeypatch.setattr(entry, "NEEDED", ("cyclopts_that_is_not_there",))
+    monkeypatch.setattr(entry, "REQUIRED", ("cyclopts_that_is_not_there",))
 
     assert 2 == entry.main(["generate", "a fox"])
     assert "pip install 'ideogram-async[cli]'" in capsys.readouterr().err

@@ -39,9 +39,9 @@ def test_a_table_does_the_same(cli: CommandLine, ideogram_sandbox: Sandbox):
     header = "operation,id,prompt,num_images,color_palette,image"
     cli.write("jobs.csv", header, "generate,fox,a fox,2,#112233;#ff0000:0.5,", "upscale,large,,,,job:fox#1")
 
-    ended = cli("batch", "run", "jobs.csv", "out", "--sidecars")
+    completed = cli("batch", "run", "jobs.csv", "out", "--sidecars")
 
-    assert (0, "") == (ended.code, ended.err)
+    assert (0, "") == (completed.code, completed.err)
     assert ["fox-0.png", "fox-1.png", "large-0.png"] == names(cli)
     assert (cli.folder / "out" / "fox-0.png.json").exists()
 
@@ -50,15 +50,15 @@ def test_machines_get_json(cli: CommandLine):
     """With `--json` every line is JSON: events, results, and the report at the end."""
     cli.write("jobs.jsonl", generate("fox"))
 
-    ended = cli("batch", "run", "jobs.jsonl", "out", "--json")
-    result = next(event for event in ended.events if event["event"] == "JobResult")
+    completed = cli("batch", "run", "jobs.jsonl", "out", "--json")
+    result = next(event for event in completed.events if event["event"] == "JobResult")
 
-    assert (0, "") == (ended.code, ended.err)
-    assert {"JobStarted", "Sending", "Answered", "Downloaded", "JobFinished"} <= {e["event"] for e in ended.events}
+    assert (0, "") == (completed.code, completed.err)
+    assert {"JobStarted", "Sending", "Answered", "Downloaded", "JobFinished"} <= {e["event"] for e in completed.events}
     assert ("fox", "generate", "done", "0.06") == tuple(
         result[name] for name in ("id", "operation", "state", "cost_usd")
     )
-    assert ("Report", 1, 0) == tuple(ended.events[-1][name] for name in ("event", "images_stored", "exit"))
+    assert ("Report", 1, 0) == tuple(completed.events[-1][name] for name in ("event", "images_stored", "exit"))
 
 
 def test_standard_input_is_read_as_it_comes(cli: CommandLine, ideogram_sandbox: Sandbox):
@@ -76,11 +76,11 @@ def test_standard_input_is_read_as_it_comes(cli: CommandLine, ideogram_sandbox: 
 
 def test_standard_input_that_breaks(cli: CommandLine):
     """A fault in the middle of the input names its line, and exits with 2."""
-    ended = cli("batch", "run", "-", "out", stdin='{"operation": "generate", "prompt": "a fox"}\n{"operation"\n')
+    completed = cli("batch", "run", "-", "out", stdin='{"operation": "generate", "prompt": "a fox"}\n{"operation"\n')
 
-    assert 2 == ended.code
-    assert "line 2    is no JSON" in ended.err
-    assert "standard input has 1 fault; what came before it is kept" in ended.err
+    assert 2 == completed.code
+    assert "line 2    invalid JSON" in completed.err
+    assert "standard input has 1 fault; earlier jobs are kept" in completed.err
 
 
 def test_the_sandbox_needs_no_key(cli: CommandLine):
@@ -88,10 +88,10 @@ def test_the_sandbox_needs_no_key(cli: CommandLine):
     cli.write("jobs.jsonl", generate("fox"))
     env = {name: value for name, value in cli.env.items() if not name.startswith("IDEOGRAM")}
 
-    ended = CommandLine(cli.folder, env)("batch", "run", "jobs.jsonl", "out", "--sandbox")
+    completed = CommandLine(cli.folder, env)("batch", "run", "jobs.jsonl", "out", "--sandbox")
 
-    assert (0, "") == (ended.code, ended.err)
-    assert str(cli.folder / "out" / "gallery.html") in ended.out
+    assert (0, "") == (completed.code, completed.err)
+    assert str(cli.folder / "out" / "gallery.html") in completed.out
     again = CommandLine(cli.folder, env)("batch", "run", "jobs.jsonl", "out", "--sandbox", "--json")
 
     assert str(cli.folder / "out" / "gallery.html") == again.events[-1]["gallery"]
@@ -105,26 +105,26 @@ def test_1_some_failed(cli: CommandLine, ideogram_sandbox: Sandbox, fault: Fault
     cli.write("jobs.jsonl", generate("fox"), generate("owl"))
     ideogram_sandbox.fail("generate", fault=fault)
 
-    ended = cli("batch", "run", "jobs.jsonl", "out")
+    completed = cli("batch", "run", "jobs.jsonl", "out")
 
-    assert (1, "") == (ended.code, ended.err)
-    assert "Nothing was paid" in ended.out or "withheld" in ended.out
+    assert (1, "") == (completed.code, completed.err)
+    assert "Nothing was billed" in completed.out or "withheld" in completed.out
 
 
-def test_3_something_is_in_doubt(cli: CommandLine, ideogram_sandbox: Sandbox, say):
+def test_3_something_is_in_doubt(cli: CommandLine, ideogram_sandbox: Sandbox, invoke):
     """A job that may have run exits with 3, and the way to decide it is shown; decided, it exits with 1."""
     cli.write("jobs.jsonl", generate("fox"))
     ideogram_sandbox.fail("generate", fault=Fault.close_after_body)
 
-    ended = cli("batch", "run", "jobs.jsonl", "out")
-    status = say("batch", "status", "out")
-    decided = say("batch", "resolve", "out", "fox", "lost")
+    completed = cli("batch", "run", "jobs.jsonl", "out")
+    status = invoke("batch", "status", "out")
+    decided = invoke("batch", "resolve", "out", "fox", "lost")
 
-    assert (3, 3, 0) == (ended.code, status.code, decided.code)
-    assert "ideogram-async batch resolve out fox" in ended.out
+    assert (3, 3, 0) == (completed.code, status.code, decided.code)
+    assert "ideogram-async batch resolve out fox" in completed.out
     assert "0.06 USD in doubt" in status.out
-    assert "fox: given up; 0.06 USD count as spent\n" == decided.out
-    assert 1 == say("batch", "status", "out").code
+    assert "fox: given up; 0.06 USD counted as spent\n" == decided.out
+    assert 1 == invoke("batch", "status", "out").code
 
 
 def test_nothing_is_left_to_decide_once_it_was_sent_again(cli: CommandLine, ideogram_sandbox: Sandbox):
@@ -136,23 +136,23 @@ def test_nothing_is_left_to_decide_once_it_was_sent_again(cli: CommandLine, ideo
     again = cli("batch", "run", "jobs.jsonl", "out", "--retry-ambiguous")
 
     assert (3, 0) == (first.code, again.code)
-    assert "run it again with --retry-ambiguous" in first.out
+    assert "run again with --retry-ambiguous" in first.out
     assert "0.06 USD · 0.06 USD in doubt, by earlier attempts of jobs that were sent again" in again.out
 
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("nobody", "lost"), "out has no job 'nobody'\n  Nothing was paid. To be decided: 'fox'."),
+        (("nobody", "lost"), "out has no job 'nobody'\n  Nothing was billed. To be decided: 'fox'."),
         (("owl", "lost"), "job 'owl' is done: only an ambiguous job is to be decided"),
-        (("fox", "adopt"), "adopt needs the image's link\n  Nothing was paid. Give it with --url."),
+        (("fox", "adopt"), "adopt needs the image's link\n  Nothing was billed. Pass it as --url."),
         (("fox", "lost", "--url", "https://ideogram.ai/x.png"), "lost takes no link"),
-        (("fox", "adopt", "--url", "ftp://ideogram.ai/x.png"), "Nothing was decided."),
+        (("fox", "adopt", "--url", "ftp://ideogram.ai/x.png"), "The job is unchanged."),
         (("fox", "forget"), 'Choose from: "lost", "retry", "adopt".'),
     ],
 )
 def test_2_a_decision_that_makes_no_sense(
-    cli: CommandLine, ideogram_sandbox: Sandbox, say, words: tuple[str, ...], told: str
+    cli: CommandLine, ideogram_sandbox: Sandbox, invoke, words: tuple[str, ...], told: str
 ):
     """Unknown jobs, settled ones and links that do not fit are refused, and decide nothing."""
     cli.write("jobs.jsonl", generate("fox", seed=1), generate("owl", seed=2))
@@ -161,47 +161,47 @@ def test_2_a_decision_that_makes_no_sense(
     doubted = next(event["id"] for event in cli("batch", "status", "out", "--json").events[0]["ambiguous"])
     swapped = {"fox": doubted, "owl": "owl" if doubted == "fox" else "fox"}
 
-    ended = say("batch", "resolve", "out", *(swapped.get(word, word) for word in words))
+    completed = invoke("batch", "resolve", "out", *(swapped.get(word, word) for word in words))
 
-    assert 2 == ended.code
-    assert told.replace("'fox'", f"'{doubted}'").replace("'owl'", f"'{swapped['owl']}'") in ended.err
-    assert 3 == say("batch", "status", "out").code
+    assert 2 == completed.code
+    assert told.replace("'fox'", f"'{doubted}'").replace("'owl'", f"'{swapped['owl']}'") in completed.err
+    assert 3 == invoke("batch", "status", "out").code
 
 
-def test_a_decision_is_final(cli: CommandLine, ideogram_sandbox: Sandbox, say):
+def test_a_decision_is_final(cli: CommandLine, ideogram_sandbox: Sandbox, invoke):
     """A job that was decided upon is no longer in doubt: the second decision is refused."""
     cli.write("jobs.jsonl", generate("fox", num_images=3))
     ideogram_sandbox.fail("generate", fault=Fault.close_after_body)
     cli("batch", "run", "jobs.jsonl", "out")
 
-    first = say("batch", "resolve", "out", "fox", "adopt", "--url", "https://ideogram.ai/x.png")
-    second = say("batch", "resolve", "out", "fox", "retry")
+    first = invoke("batch", "resolve", "out", "fox", "adopt", "--url", "https://ideogram.ai/x.png")
+    second = invoke("batch", "resolve", "out", "fox", "retry")
 
-    assert "fox: the next run downloads that image; 2 others count as lost\n" == first.out
+    assert "fox: the next run downloads that image; 2 other images counted as lost\n" == first.out
     assert 2 == second.code
     assert "job 'fox' is answered" in second.err
     assert "Nothing is left to be decided there." in second.err
 
 
-def test_what_a_dead_process_was_sending_is_in_doubt(cli: CommandLine, ideogram_sandbox: Sandbox, say):
+def test_what_a_dead_process_was_sending_is_in_doubt(cli: CommandLine, ideogram_sandbox: Sandbox, invoke):
     """While a batch runs, `status` tells what is on its way; when it was killed, what has to be decided."""
     cli.write("jobs.jsonl", *(generate(f"n{n}") for n in range(12)))
     ideogram_sandbox.hold()
 
     with cli.start("batch", "run", "jobs.jsonl", "out") as process:
         asyncio.run(asyncio.wait_for(ideogram_sandbox.wait_for_requests(10), 20))
-        during = say("batch", "status", "out")
+        during = invoke("batch", "status", "out")
         process.kill()
         process.communicate(timeout=20)
 
-    after = say("batch", "status", "out")
+    after = invoke("batch", "status", "out")
     ideogram_sandbox.release()
 
     assert (0, 3) == (during.code, after.code)
     assert "10 sending" in during.out
-    assert "0.60 USD in doubt, by what is on its way" in during.out
+    assert "0.60 USD in doubt, by calls in flight" in during.out
     assert "10 ambiguous" in after.out
-    assert "Decide each with: ideogram-async batch resolve out n" in after.out
+    assert "Resolve each with: ideogram-async batch resolve out n" in after.out
 
 
 def test_4_what_concerns_all_jobs_is_told_once(cli: CommandLine, ideogram_sandbox: Sandbox):
@@ -209,21 +209,21 @@ def test_4_what_concerns_all_jobs_is_told_once(cli: CommandLine, ideogram_sandbo
     cli.write("jobs.jsonl", *(generate(f"n{n}") for n in range(10)))
     ideogram_sandbox.fail("generate", times=10, fault=Fault.status(401, '{"error": "no such key"}'))
 
-    ended = cli("batch", "run", "jobs.jsonl", "out")
+    completed = cli("batch", "run", "jobs.jsonl", "out")
 
-    assert (4, "") == (ended.code, ended.err)
-    assert 1 == ended.out.count("Nothing was paid. Set IDEOGRAM_API_KEY to a key that is valid.")
-    assert "the key is not valid (401); run it again to go on" in ended.out
+    assert (4, "") == (completed.code, completed.err)
+    assert 1 == completed.out.count("Nothing was billed. Set IDEOGRAM_API_KEY to a valid key.")
+    assert "the key is not valid (401); run the same command to resume" in completed.out
 
 
 def test_4_the_cap_is_reached(cli: CommandLine, ideogram_sandbox: Sandbox):
     """A batch that stops at its cap exits with 4, and says why."""
     cli.write("jobs.jsonl", *(generate(f"n{n}") for n in range(3)))
 
-    ended = cli("batch", "run", "jobs.jsonl", "out", "--max-cost-usd", "0.12")
+    completed = cli("batch", "run", "jobs.jsonl", "out", "--max-cost-usd", "0.12")
 
-    assert 4 == ended.code
-    assert "cap" in ended.out
+    assert 4 == completed.code
+    assert "cap" in completed.out
     assert 2 == len(ideogram_sandbox.ledger.entries)
 
 
@@ -246,7 +246,7 @@ def test_4_the_first_interrupt_lets_things_finish(cli: CommandLine, ideogram_san
     assert 10 == len(ideogram_sandbox.requests) == len(names(cli))
     assert 10 == out.count("0.06 USD  a picture of n")
     assert "10 of 30 done" in out
-    assert "interrupted; run it again to go on" in out
+    assert "interrupted; run the same command to resume" in out
 
 
 @pytest.mark.parametrize("words", [(), ("--ordered",)])
@@ -299,27 +299,27 @@ def test_a_page_that_cannot_be_written_changes_nothing(cli: CommandLine):
     cli.write("jobs.jsonl", generate("fox"))
     (cli.folder / "out" / "gallery.html" / "something").mkdir(parents=True)
 
-    ended = cli("batch", "run", "jobs.jsonl", "out", "--gallery")
+    completed = cli("batch", "run", "jobs.jsonl", "out", "--gallery")
 
-    assert 0 == ended.code
-    assert "1, all done" in ended.out
-    assert "✗ The gallery was not made: Is a directory" in ended.err
-    assert "  The images are there; try again: ideogram-async batch gallery out\n" in ended.err
+    assert 0 == completed.code
+    assert "1, all done" in completed.out
+    assert "✗ The gallery was not written: Is a directory" in completed.err
+    assert "  The images are stored. To retry: ideogram-async batch gallery out\n" in completed.err
 
 
-def test_130_whatever_is_interrupted_last(say, monkeypatch: pytest.MonkeyPatch):
+def test_130_whatever_is_interrupted_last(invoke, monkeypatch: pytest.MonkeyPatch):
     """A Ctrl-C that hits a batch while it is closed does not claim that nothing was paid."""
 
     async def interrupted(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
 
     Path("jobs.jsonl").write_text(json.dumps(generate("fox")))
-    monkeypatch.setattr("ideogram_async.cli.batch_run.run_through", interrupted)
+    monkeypatch.setattr("ideogram_async.cli.batch_run.run_batch", interrupted)
 
-    ended = say("batch", "run", "jobs.jsonl", "out", "--sandbox")
+    completed = invoke("batch", "run", "jobs.jsonl", "out", "--sandbox")
 
-    assert 130 == ended.code
-    assert "It may have been paid for. What became of it: ideogram-async batch status out\n" in ended.err
+    assert 130 == completed.code
+    assert "It may have been billed. To see the jobs: ideogram-async batch status out\n" in completed.err
 
 
 def test_2_the_folder_is_in_use(cli: CommandLine, ideogram_sandbox: Sandbox):
@@ -344,24 +344,24 @@ def test_2_an_id_stands_for_another_request(cli: CommandLine, ideogram_sandbox: 
     cli("batch", "run", "jobs.jsonl", "out")
     cli.write("jobs.jsonl", generate("fox", seed=3))
 
-    ended = cli("batch", "run", "jobs.jsonl", "out")
+    completed = cli("batch", "run", "jobs.jsonl", "out")
 
-    assert 2 == ended.code
-    assert "stands for another request" in ended.err
+    assert 2 == completed.code
+    assert "stands for another request" in completed.err
     assert 1 == len(ideogram_sandbox.requests)
 
 
-def test_what_was_made_can_be_taken_away(cli: CommandLine, say):
+def test_what_was_made_can_be_taken_away(cli: CommandLine, invoke):
     """The folder's content goes into a table, into JSON lines, and onto a page."""
     cli.write("jobs.jsonl", generate("fox"))
     cli("batch", "run", "jobs.jsonl", "out")
 
     for target in ("jobs.csv", "all.jsonl"):
-        ended = say("batch", "export", "out", target)
+        completed = invoke("batch", "export", "out", target)
 
-        assert f"{cli.folder / target}\n" == ended.out
+        assert f"{cli.folder / target}\n" == completed.out
         assert "fox" in (cli.folder / target).read_text()
 
-    assert 2 == say("batch", "export", "out", "jobs.xlsx").code
-    assert "none/jobs.csv cannot be written: No such file" in say("batch", "export", "out", "none/jobs.csv").err
-    assert f"{cli.folder / 'out' / 'gallery.html'}\n" == say("batch", "gallery", "out").out
+    assert 2 == invoke("batch", "export", "out", "jobs.xlsx").code
+    assert "none/jobs.csv cannot be written: No such file" in invoke("batch", "export", "out", "none/jobs.csv").err
+    assert f"{cli.folder / 'out' / 'gallery.html'}\n" == invoke("batch", "gallery", "out").out

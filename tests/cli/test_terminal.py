@@ -35,7 +35,7 @@ class Screen:
             self.text += self._read()
 
     def read_all(self) -> None:
-        """Read until the process has ended."""
+        """Read until the process has completed."""
         # A terminal whose process is gone is an error on Linux, and an end elsewhere.
         with suppress(OSError):
             while chunk := self._read():
@@ -101,7 +101,7 @@ def test_the_first_interrupt_is_answered_at_once(cli: CommandLine, ideogram_sand
     with terminal(cli, 100, "batch", "run", "jobs.jsonl", "out") as (process, screen):
         asyncio.run(asyncio.wait_for(ideogram_sandbox.wait_for_requests(10), 20))
         process.send_signal(2)
-        screen.wait_for("Stopping: what is on its way is finished and stored.")
+        screen.wait_for("Stopping: waiting for calls in flight.")
         ideogram_sandbox.release()
         screen.read_all()
 
@@ -125,7 +125,7 @@ def test_a_pipe_gets_plain_lines(cli: CommandLine):
     """Without a terminal there is a line a job, and not one control character."""
     cli.write("jobs.jsonl", generate("fox", prompt="a fox " * 60))
 
-    ended = cli("batch", "run", "jobs.jsonl", "out")
+    completed = cli("batch", "run", "jobs.jsonl", "out")
 
-    assert "\x1b" not in ended.out
-    assert ("a fox " * 60).strip() in ended.out
+    assert "\x1b" not in completed.out
+    assert ("a fox " * 60).strip() in completed.out

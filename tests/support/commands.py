@@ -11,12 +11,12 @@ from typing import Any
 
 from attrs import frozen
 
-COMMAND = [sys.executable, "-m", "ideogram_async.cli.app"]
+COMMAND = [sys.executable, "-m", "ideogram_async.cli"]
 
 
 @frozen
-class Ended:
-    """How a command ended."""
+class Completed:
+    """How a command completed."""
 
     code: int
     out: str
@@ -47,12 +47,12 @@ class CommandLine:
             text=True,
         )
 
-    def __call__(self, *words: object, stdin: str | None = None) -> Ended:
+    def __call__(self, *words: object, stdin: str | None = None) -> Completed:
         """Run a process to its end."""
         with self.start(*words, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE) as process:
             out, err = process.communicate(stdin, timeout=30)
 
-        return Ended(process.returncode, out, err)
+        return Completed(process.returncode, out, err)
 
     def write(self, name: str, *rows: object) -> Path:
         """Write a file; what is no text becomes JSON."""
