@@ -19,7 +19,7 @@ from ideogram_async._operations import Endpoint, Request, operations_of
 from ideogram_async.enums import Unchecked
 from ideogram_async.requests._file_rules import ImageRule, ImagesRule
 from ideogram_async.requests._palette import PaletteRule
-from ideogram_async.requests._rules import Choice, Flag, Integer, Rule, Texts
+from ideogram_async.requests._rules import Choice, Flag, Integer, Texts
 
 Field: TypeAlias = "attrs.Attribute[Any]"
 
@@ -114,7 +114,7 @@ class FieldKind(Enum):
     PALETTE = "palette"
 
 
-KINDS: dict[type[Rule], FieldKind] = {
+KINDS: dict[type, FieldKind] = {
     Integer: FieldKind.NUMBER,
     Flag: FieldKind.FLAG,
     ImageRule: FieldKind.FILE,
