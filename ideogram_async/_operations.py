@@ -8,15 +8,16 @@ The method is a coroutine function with the signature and the docstring of the c
 
 from __future__ import annotations
 
-import ast
 import inspect
+import re
 from collections.abc import Callable, Coroutine
 from enum import Enum
-from itertools import pairwise
+from functools import cache
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast
 
 from attrs import frozen
 
+from ideogram_async.files import ImageSource
 from ideogram_async.models.images import ImageAnswer
 
 P = ParamSpec("P")
@@ -121,21 +122,27 @@ def operations_of(owner: type) -> dict[str, type[Any]]:
     return {name: method.request_class for name, method in vars(owner).items() if hasattr(method, "request_class")}
 
 
-def field_docs(kind: type) -> dict[str, str]:
-    """Read the docstrings of the fields of a class and of its bases, which Python itself does not keep."""
-    docs: dict[str, str] = {}
-    for base in reversed(kind.__mro__[:-1]):
-        try:
-            tree = ast.parse(inspect.cleandoc(inspect.getsource(base)))
-        except (OSError, SyntaxError):
-            continue
+def field_docs(request: type) -> dict[str, str]:
+    """Return the documentation of each field, from the `Args` section of a request class."""
+    arguments = (inspect.getdoc(request) or "").partition("\n\nArgs:\n")[2]
+    entries = re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", arguments, re.MULTILINE)
+    return {name: re.sub(r"\s+", " ", text) for name, text in entries}
 
-        body = next((node.body for node in tree.body if isinstance(node, ast.ClassDef)), [])
-        for field, doc in pairwise(body):
-            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and (text := _text(doc)):
-                docs[field.target.id] = inspect.cleandoc(text)
 
-    return docs
+class _Bare(str):
+    """An annotation that `help` shows without quotes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+@cache
+def _short(annotation: object) -> _Bare:
+    """Return an annotation as in the source: without module names, and with the name of its alias."""
+    text = inspect.formatannotation(annotation).replace(inspect.formatannotation(ImageSource), "ImageSource")
+    return _Bare(re.sub(r"\b(?:\w+\.)+", "", text))
 
 
 def _describe(method: Any, stub: Any, request: Any) -> None:
@@ -144,16 +151,9 @@ def _describe(method: Any, stub: Any, request: Any) -> None:
     parameters = inspect.signature(request).parameters.values()
     this = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
     method.__name__, method.__qualname__, method.__module__ = stub.__name__, stub.__qualname__, stub.__module__
-    method.__signature__ = inspect.Signature([this, *parameters], return_annotation=endpoint.answer)
+    shown = [parameter.replace(annotation=_short(parameter.annotation)) for parameter in parameters]
+    method.__signature__ = inspect.Signature([this, *shown], return_annotation=endpoint.answer)
     method.__annotations__ = {**request.__init__.__annotations__, "return": endpoint.answer}
     ending = (CHARGED if endpoint.charged else FREE).format(answer=endpoint.answer.__name__)
     method.__doc__ = f"{inspect.getdoc(request) or ''}\n\n{ending}"
     method.request_class = request
-
-
-def _text(node: ast.stmt) -> str | None:
-    match node:
-        case ast.Expr(ast.Constant(str(text))):
-            return text
-        case _:
-            return None

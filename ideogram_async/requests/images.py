@@ -88,6 +88,28 @@ class Generate(CharacterFields, SizeFields, NegativePromptField, MagicPromptFiel
     """Draw images from a prompt.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/generate-v3
+
+    Args:
+        prompt: Description of the image to draw.
+        seed: Random seed, 0 to 2147483647. The response reports the seed used.
+        num_images: Number of images, from 1 to 8; default 1. Each takes a concurrency slot, and is billed unless the
+            operation states otherwise.
+        rendering_speed: Trade-off between quality, speed and cost: FLASH, TURBO, DEFAULT or QUALITY.
+        magic_prompt: Automatic rewriting of the prompt by the service: AUTO, ON or OFF.
+        negative_prompt: Content to leave out of the image. The prompt takes precedence.
+        resolution: Width by height in pixels, such as `1280x704`. Cannot be combined with `aspect_ratio`.
+        aspect_ratio: Aspect ratio, such as `16x9`; default `1x1`. Cannot be combined with `resolution`.
+        style_preset: A named style, such as WATERCOLOR.
+        color_palette: A preset such as `"EMBER"`, or 1 to 8 colors: hex strings, pairs of hex and weight, or
+            `ColorPaletteMember`s.
+        style_codes: Style codes, 8 hexadecimal digits each. Cannot be combined with `style_reference_images` or
+            `style_type`.
+        style_reference_images: Images that define the style: PNG, JPEG or WebP, at most 10 MiB in total.
+        style_type: Style type: AUTO, GENERAL (default), REALISTIC, DESIGN or FICTION. Cannot be combined with
+            `style_codes`.
+        character_reference_images: Character to draw: one image of at most 10 MiB. Costs more: see `client.estimate`.
+        character_reference_images_mask: One grayscale mask for each character image, of the same size in pixels.
+        custom_model_uri: Custom model, as `CustomModel.custom_model_uri` names it. It determines the style. Costs more.
     """
 
     endpoint: ClassVar[Endpoint[ImageGenerationResponseV3]] = Endpoint(
@@ -105,6 +127,18 @@ class GenerateTransparent(NegativePromptField, MagicPromptField, RenderingSpeedF
     """Draw images on a transparent background, at the largest size for the aspect ratio.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/generate-transparent-v3
+
+    Args:
+        prompt: Description of the image to draw.
+        seed: Random seed, 0 to 2147483647. The response reports the seed used.
+        num_images: Number of images, from 1 to 8; default 1. Each takes a concurrency slot, and is billed unless the
+            operation states otherwise.
+        magic_prompt: Automatic rewriting of the prompt by the service: AUTO, ON or OFF.
+        negative_prompt: Content to leave out of the image. The prompt takes precedence.
+        rendering_speed: Trade-off between quality, speed and cost: TURBO, DEFAULT or QUALITY. FLASH does not support
+            transparency.
+        aspect_ratio: Aspect ratio, such as `16x9`; default `1x1`.
+        upscale_factor: Enlargement of the image: X1 (default), X2 or X4. Larger images cost more.
     """
 
     endpoint: ClassVar[Endpoint[ImageGenerationResponseV3]] = Endpoint(
@@ -132,6 +166,26 @@ class Inpaint(CharacterFields, MagicPromptField, RenderingSpeedField, NumImagesF
     """Redraw the masked part of an image.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/inpaint-v3
+
+    Args:
+        image: Image to change: PNG, JPEG or WebP, at most 10 MiB.
+        mask: Mask of the same size in pixels as the image. Black marks the area to redraw.
+        prompt: Description of the result.
+        seed: Random seed, 0 to 2147483647. The response reports the seed used.
+        num_images: Number of images, from 1 to 8; default 1. Each takes a concurrency slot, and is billed unless the
+            operation states otherwise.
+        rendering_speed: Trade-off between quality, speed and cost: FLASH, TURBO, DEFAULT or QUALITY.
+        magic_prompt: Automatic rewriting of the prompt by the service: AUTO, ON or OFF.
+        style_preset: A named style, such as WATERCOLOR.
+        color_palette: A preset such as `"EMBER"`, or 1 to 8 colors: hex strings, pairs of hex and weight, or
+            `ColorPaletteMember`s.
+        style_codes: Style codes, 8 hexadecimal digits each. Cannot be combined with `style_reference_images` or
+            `style_type`.
+        style_reference_images: Images that define the style: PNG, JPEG or WebP, at most 10 MiB in total.
+        style_type: Style type: AUTO, GENERAL (default), REALISTIC, DESIGN or FICTION. Cannot be combined with
+            `style_codes`.
+        character_reference_images: Character to draw: one image of at most 10 MiB. Costs more: see `client.estimate`.
+        character_reference_images_mask: One grayscale mask for each character image, of the same size in pixels.
     """
 
     endpoint: ClassVar[Endpoint[ImageGenerationResponseV3]] = Endpoint(
@@ -147,6 +201,29 @@ class Remix(CharacterFields, SizeFields, NegativePromptField, MagicPromptField, 
     """Draw images from an image and a prompt. The image is first cropped to the aspect ratio.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/remix-v3
+
+    Args:
+        image: Image to start from: PNG, JPEG or WebP, at most 10 MiB.
+        prompt: Description of the image to draw.
+        seed: Random seed, 0 to 2147483647. The response reports the seed used.
+        num_images: Number of images, from 1 to 8; default 1. Each takes a concurrency slot, and is billed unless the
+            operation states otherwise.
+        rendering_speed: Trade-off between quality, speed and cost: FLASH, TURBO, DEFAULT or QUALITY.
+        magic_prompt: Automatic rewriting of the prompt by the service: AUTO, ON or OFF.
+        negative_prompt: Content to leave out of the image. The prompt takes precedence.
+        resolution: Width by height in pixels, such as `1280x704`. Cannot be combined with `aspect_ratio`.
+        aspect_ratio: Aspect ratio, such as `16x9`; default `1x1`. Cannot be combined with `resolution`.
+        style_preset: A named style, such as WATERCOLOR.
+        color_palette: A preset such as `"EMBER"`, or 1 to 8 colors: hex strings, pairs of hex and weight, or
+            `ColorPaletteMember`s.
+        style_codes: Style codes, 8 hexadecimal digits each. Cannot be combined with `style_reference_images` or
+            `style_type`.
+        style_reference_images: Images that define the style: PNG, JPEG or WebP, at most 10 MiB in total.
+        style_type: Style type: AUTO, GENERAL (default), REALISTIC, DESIGN or FICTION. Cannot be combined with
+            `style_codes`.
+        character_reference_images: Character to draw: one image of at most 10 MiB. Costs more: see `client.estimate`.
+        character_reference_images_mask: One grayscale mask for each character image, of the same size in pixels.
+        image_weight: Influence of the image, from 1 to 100; default 50.
     """
 
     endpoint: ClassVar[Endpoint[ImageGenerationResponseV3]] = Endpoint(
@@ -166,6 +243,20 @@ class Reframe(StyleFields, RenderingSpeedField, NumImagesField):
     """Extend an image to another size. Works best with square images.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/reframe-v3
+
+    Args:
+        image: Image to extend: PNG, JPEG or WebP, at most 10 MiB.
+        resolution: Width by height in pixels, such as `1280x704`.
+        seed: Random seed, 0 to 2147483647. The response reports the seed used.
+        num_images: Number of images, from 1 to 8; default 1. Each takes a concurrency slot, and is billed unless the
+            operation states otherwise.
+        rendering_speed: Trade-off between quality, speed and cost: FLASH, TURBO, DEFAULT or QUALITY.
+        style_preset: A named style, such as WATERCOLOR.
+        color_palette: A preset such as `"EMBER"`, or 1 to 8 colors: hex strings, pairs of hex and weight, or
+            `ColorPaletteMember`s.
+        style_codes: Style codes, 8 hexadecimal digits each. Cannot be combined with `style_reference_images` or
+            `style_type`.
+        style_reference_images: Images that define the style: PNG, JPEG or WebP, at most 10 MiB in total.
     """
 
     endpoint: ClassVar[Endpoint[ImageGenerationResponseV3]] = Endpoint(
@@ -183,6 +274,21 @@ class ReplaceBackground(StyleFields, MagicPromptField, RenderingSpeedField, NumI
     """Keep the foreground of an image and redraw its background.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/replace-background-v3
+
+    Args:
+        image: Image whose foreground is kept: PNG, JPEG or WebP, at most 10 MiB.
+        prompt: Description of the new background.
+        seed: Random seed, 0 to 2147483647. The response reports the seed used.
+        num_images: Number of images, from 1 to 8; default 1. Each takes a concurrency slot, and is billed unless the
+            operation states otherwise.
+        rendering_speed: Trade-off between quality, speed and cost: FLASH, TURBO, DEFAULT or QUALITY.
+        magic_prompt: Automatic rewriting of the prompt by the service: AUTO, ON or OFF.
+        style_preset: A named style, such as WATERCOLOR.
+        color_palette: A preset such as `"EMBER"`, or 1 to 8 colors: hex strings, pairs of hex and weight, or
+            `ColorPaletteMember`s.
+        style_codes: Style codes, 8 hexadecimal digits each. Cannot be combined with `style_reference_images` or
+            `style_type`.
+        style_reference_images: Images that define the style: PNG, JPEG or WebP, at most 10 MiB in total.
     """
 
     endpoint: ClassVar[Endpoint[ImageGenerationResponseV3]] = Endpoint(
@@ -202,6 +308,11 @@ class LayerizeText(SeedField):
     The text blocks are in the answer's `extra["text_blocks"]`.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/layerize-text-v3
+
+    Args:
+        image: Image with text: PNG, JPEG or WebP, at most 10 MiB.
+        seed: Random seed, 0 to 2147483647. The response reports the seed used.
+        prompt: Description of the image. By default the service generates one.
     """
 
     endpoint: ClassVar[Endpoint[LayerizeTextResponse]] = Endpoint(
@@ -219,6 +330,18 @@ class Edit(SizeFields, MagicPromptField, NumImagesField):
     """Edit images by a prompt. Requires either `images` or `image_urls`.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/edit-with-prompt
+
+    Args:
+        prompt: Description of the change.
+        seed: Random seed, 0 to 2147483647. The response reports the seed used.
+        num_images: Number of images, from 1 to 8; default 1. Each takes a concurrency slot, and is billed unless the
+            operation states otherwise.
+        magic_prompt: Automatic rewriting of the prompt by the service: AUTO, ON or OFF.
+        resolution: Width by height in pixels, such as `1280x704`. Cannot be combined with `aspect_ratio`.
+        aspect_ratio: Aspect ratio, such as `16x9`; default `1x1`. Cannot be combined with `resolution`.
+        images: Images to edit, at most 10: PNG, JPEG or WebP, at most 10 MiB each.
+        image_urls: Links to images on the service, at most 10, instead of `images`.
+        transparent_background: Whether the result has a transparent background; default `False`.
     """
 
     endpoint: ClassVar[Endpoint[V1EditImagesResponse]] = Endpoint("POST", "/v1/edit", Body.FORM, V1EditImagesResponse)
@@ -250,6 +373,9 @@ class RemoveBackground(RequestBase):
     """Cut out the foreground of an image.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/remove-background
+
+    Args:
+        image: The image: PNG, JPEG or WebP, at most 10 MiB.
     """
 
     endpoint: ClassVar[Endpoint[RemoveBackgroundResponse]] = Endpoint(
@@ -265,6 +391,16 @@ class Upscale(NumImagesField):
     """Enlarge an image and refine its details. Billed per call, regardless of the number of images.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/upscale
+
+    Args:
+        image: The image: PNG, JPEG or WebP, at most 10 MiB.
+        seed: Random seed, 0 to 2147483647. The response reports the seed used.
+        num_images: Number of images, from 1 to 8; default 1. Each takes a concurrency slot, and is billed unless the
+            operation states otherwise.
+        prompt: Description of the image, to guide the details.
+        resemblance: Similarity to the image, from 1 to 100; default 50.
+        detail: Amount of added detail, from 1 to 100; default 50.
+        magic_prompt_option: Automatic rewriting of the prompt by the service: AUTO, ON or OFF.
     """
 
     endpoint: ClassVar[Endpoint[GenerateImageResponse]] = Endpoint(
@@ -290,6 +426,10 @@ class Describe(RequestBase):
     """Describe an image in text.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/describe
+
+    Args:
+        image: The image: PNG, JPEG or WebP, at most 10 MiB.
+        describe_model_version: Model that describes the image: V_2 or V_3 (default).
     """
 
     endpoint: ClassVar[Endpoint[DescribeResponse]] = Endpoint("POST", "/describe", Body.FORM, DescribeResponse)

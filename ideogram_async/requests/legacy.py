@@ -96,6 +96,20 @@ class LegacyGenerate(ImageRequest):
     """Draw images from a prompt with a legacy model. `Generate` is its successor.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/generate
+
+    Args:
+        prompt: Description of the image to draw.
+        seed: Random seed, 0 to 2147483647. The response reports the seed used.
+        num_images: Number of images, from 1 to 8; default 1. Each takes a concurrency slot, and is billed unless the
+            operation states otherwise.
+        negative_prompt: Content to leave out of the image. The prompt takes precedence.
+        style_type: Style type, for version 2 and later.
+        magic_prompt_option: Automatic rewriting of the prompt by the service: AUTO, ON or OFF.
+        model: Model that draws the image; default V_2.
+        aspect_ratio: Aspect ratio, such as `ASPECT_16_9`; default square. Cannot be combined with `resolution`.
+        resolution: Size in pixels, such as `RESOLUTION_1280_704`; version 2 only. Cannot be combined with
+            `aspect_ratio`.
+        color_palette: A preset such as `"EMBER"`, or 1 to 8 colors; not for versions 1 and 2A.
     """
 
     endpoint: ClassVar[Endpoint[GenerateImageResponse]] = Endpoint(
@@ -111,6 +125,22 @@ class LegacyRemix(ImageRequest):
     """Draw images from an image and a prompt with a legacy model. `Remix` is its successor.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/remix
+
+    Args:
+        image: Image to start from: PNG, JPEG or WebP, at most 10 MiB.
+        prompt: Description of the image to draw.
+        seed: Random seed, 0 to 2147483647. The response reports the seed used.
+        num_images: Number of images, from 1 to 8; default 1. Each takes a concurrency slot, and is billed unless the
+            operation states otherwise.
+        negative_prompt: Content to leave out of the image. The prompt takes precedence.
+        style_type: Style type, for version 2 and later.
+        magic_prompt_option: Automatic rewriting of the prompt by the service: AUTO, ON or OFF.
+        model: Model that draws the image; default V_2.
+        aspect_ratio: Aspect ratio, such as `ASPECT_16_9`; default square. Cannot be combined with `resolution`.
+        resolution: Size in pixels, such as `RESOLUTION_1280_704`; version 2 only. Cannot be combined with
+            `aspect_ratio`.
+        color_palette: A preset such as `"EMBER"`, or 1 to 8 colors; not for versions 1 and 2A.
+        image_weight: Influence of the image, from 1 to 100; default 50.
     """
 
     endpoint: ClassVar[Endpoint[GenerateImageResponse]] = Endpoint(
@@ -130,6 +160,15 @@ class LegacyReframe(StyleTypeField, NumImagesField):
     """Extend an image to another size with a legacy model. `Reframe` is its successor.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/reframe
+
+    Args:
+        image: Image to extend: PNG, JPEG or WebP, at most 10 MiB.
+        resolution: Size in pixels, such as `RESOLUTION_1280_704`.
+        seed: Random seed, 0 to 2147483647. The response reports the seed used.
+        num_images: Number of images, from 1 to 8; default 1. Each takes a concurrency slot, and is billed unless the
+            operation states otherwise.
+        style_type: Style type, for version 2 and later.
+        model: Model that draws the image: V_2 or V_2_TURBO. Others do not support these sizes.
     """
 
     endpoint: ClassVar[Endpoint[GenerateImageResponse]] = Endpoint("POST", "/reframe", Body.FORM, GenerateImageResponse)
@@ -152,6 +191,17 @@ class LegacyEdit(MagicPromptOptionField, StyleTypeField, NumImagesField, MaskFie
     """Redraw the masked part of an image with a legacy model. `Inpaint` is its successor.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/edit
+
+    Args:
+        image: Image to change: PNG, JPEG or WebP, at most 10 MiB.
+        mask: Mask of the same size in pixels as the image. Black marks the area to redraw.
+        prompt: Description of the result.
+        seed: Random seed, 0 to 2147483647. The response reports the seed used.
+        num_images: Number of images, from 1 to 8; default 1. Each takes a concurrency slot, and is billed unless the
+            operation states otherwise.
+        style_type: Style type, for version 2 and later.
+        magic_prompt_option: Automatic rewriting of the prompt by the service: AUTO, ON or OFF.
+        model: Model that draws the image: V_2 or V_2_TURBO.
     """
 
     endpoint: ClassVar[Endpoint[GenerateImageResponse]] = Endpoint("POST", "/edit", Body.FORM, GenerateImageResponse)
@@ -174,6 +224,26 @@ class LegacyEditV3(CharacterFields, MagicPromptField, RenderingSpeedField, NumIm
     """Redraw the masked part of an image: the former name of `Inpaint`, deprecated by the service.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/edit-v3
+
+    Args:
+        image: Image to change: PNG, JPEG or WebP, at most 10 MiB.
+        mask: Mask of the same size in pixels as the image. Black marks the area to redraw.
+        prompt: Description of the result.
+        seed: Random seed, 0 to 2147483647. The response reports the seed used.
+        num_images: Number of images, from 1 to 8; default 1. Each takes a concurrency slot, and is billed unless the
+            operation states otherwise.
+        rendering_speed: Trade-off between quality, speed and cost: FLASH, TURBO, DEFAULT or QUALITY.
+        magic_prompt: Automatic rewriting of the prompt by the service: AUTO, ON or OFF.
+        style_preset: A named style, such as WATERCOLOR.
+        color_palette: A preset such as `"EMBER"`, or 1 to 8 colors: hex strings, pairs of hex and weight, or
+            `ColorPaletteMember`s.
+        style_codes: Style codes, 8 hexadecimal digits each. Cannot be combined with `style_reference_images` or
+            `style_type`.
+        style_reference_images: Images that define the style: PNG, JPEG or WebP, at most 10 MiB in total.
+        style_type: Style type: AUTO, GENERAL (default), REALISTIC, DESIGN or FICTION. Cannot be combined with
+            `style_codes`.
+        character_reference_images: Character to draw: one image of at most 10 MiB. Costs more: see `client.estimate`.
+        character_reference_images_mask: One grayscale mask for each character image, of the same size in pixels.
     """
 
     endpoint: ClassVar[Endpoint[ImageGenerationResponseV3]] = Endpoint(

@@ -49,6 +49,9 @@ class CreateDataset(RequestBase):
     """Create an empty dataset. Each call creates one, even with the same name.
 
     Source: https://developer.ideogram.ai/api-reference/custom-model-training/create-dataset
+
+    Args:
+        name: Name of the dataset.
     """
 
     endpoint: ClassVar[Endpoint[Dataset]] = Endpoint("POST", "/datasets", Body.JSON, Dataset)
@@ -62,6 +65,9 @@ class GetDataset(RequestBase):
     """Return a dataset and the names of its files.
 
     Source: https://developer.ideogram.ai/api-reference/custom-model-training/get-dataset
+
+    Args:
+        dataset_id: Id of the dataset.
     """
 
     endpoint: ClassVar[Endpoint[GetDatasetResponse]] = Endpoint(
@@ -80,6 +86,10 @@ class UploadDatasetAssets(RequestBase):
     images. The answer lists the files that were accepted and those that were rejected.
 
     Source: https://developer.ideogram.ai/api-reference/custom-model-training/upload-dataset-assets
+
+    Args:
+        dataset_id: Id of the dataset.
+        files: PNG, JPEG, WebP, `.txt` or `.zip` files, at most 10 MiB each; at most 100 images.
     """
 
     endpoint: ClassVar[Endpoint[UploadDatasetAssetsResponse]] = Endpoint(
@@ -99,6 +109,10 @@ class TrainModel(RequestBase):
     The call returns immediately; `client.models.wait` waits until the training ends.
 
     Source: https://developer.ideogram.ai/api-reference/custom-model-training/train-model
+
+    Args:
+        dataset_id: Id of the dataset to train on.
+        model_name: Name of the model: 5 to 30 letters, digits, spaces and hyphens.
     """
 
     endpoint: ClassVar[Endpoint[TrainDatasetModelResponse]] = Endpoint(
@@ -116,6 +130,10 @@ class ListModels(RequestBase):
     """List custom models: your own, and those shared with you.
 
     Source: https://developer.ideogram.ai/api-reference/custom-model-training/list-models
+
+    Args:
+        scope: `owned` or `shared`; default both.
+        status: Only your own models with one of these statuses, such as `["TRAINING", "COMPLETED"]`.
     """
 
     endpoint: ClassVar[Endpoint[ListModelsResponse]] = Endpoint("GET", "/models", Body.QUERY, ListModelsResponse)
@@ -135,6 +153,9 @@ class GetModel(RequestBase):
     """Return one custom model.
 
     Source: https://developer.ideogram.ai/api-reference/custom-model-training/get-model
+
+    Args:
+        model_id: Id of the model.
     """
 
     endpoint: ClassVar[Endpoint[GetModelResponse]] = Endpoint("GET", "/models/{model_id}", Body.QUERY, GetModelResponse)

@@ -1,9 +1,11 @@
-"""What `help` and an editor show: words that are written once, on the request, and a signature that reads well."""
+"""Documentation of the operations, as `help` and editors show it."""
 
 from __future__ import annotations
 
+import ast
 import inspect
 import pydoc
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -12,21 +14,39 @@ from support.schemas import REQUESTS
 from ideogram_async import Generate, Ideogram
 from ideogram_async._operations import field_docs
 
+every_request = pytest.mark.parametrize("kind", REQUESTS.values(), ids=REQUESTS)
 
-@pytest.mark.parametrize("kind", REQUESTS.values(), ids=REQUESTS)
+
+def attribute_docs(kind: type) -> dict[str, str]:
+    """Read the docstring below each field of a class and of its bases, which Python itself does not keep."""
+    docs: dict[str, str] = {}
+    for base in reversed(kind.__mro__[:-1]):
+        body = next(node.body for node in ast.parse(inspect.getsource(base)).body if isinstance(node, ast.ClassDef))
+        for field, doc in pairwise(body):
+            match field, doc:
+                case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str(text))):
+                    docs[name] = " ".join(text.split())
+
+    return docs
+
+
+@every_request
 def test_a_request_names_the_page_of_its_rules(kind: type[Any]) -> None:
     """Each request links to the page on which the service states its rules."""
     assert "Source: https://developer.ideogram.ai/api-reference/" in (inspect.getdoc(kind) or "")
 
 
-@pytest.mark.parametrize("kind", REQUESTS.values(), ids=REQUESTS)
-def test_every_field_has_words(kind: type[Any]) -> None:
-    """No field is left without its sentence."""
-    assert [] == [name for name in inspect.signature(kind).parameters if not field_docs(kind).get(name)]
+@every_request
+def test_a_request_documents_its_fields(kind: type[Any]) -> None:
+    """The docstring of a request lists all its fields in the order of the signature, as their own docstrings do."""
+    docs = attribute_docs(kind)
+    expected = [(name, docs[name]) for name in inspect.signature(kind).parameters]
+
+    assert expected == list(field_docs(kind).items())
 
 
-def test_what_is_asked_for_most_comes_first() -> None:
-    """The signature begins with what every generation has, and ends with what few need."""
+def test_common_fields_come_first() -> None:
+    """The signature begins with the fields of every generation, and ends with the rare ones."""
     names = list(inspect.signature(Generate).parameters)
 
     assert ["prompt", "seed", "num_images", "rendering_speed"] == names[:4]
@@ -34,8 +54,10 @@ def test_what_is_asked_for_most_comes_first() -> None:
 
 
 def test_a_signature_reads_as_in_the_source() -> None:
-    """`help` shows types without quotes."""
+    """`help` shows short types without quotes, and the fields with their documentation."""
     page = pydoc.plain(pydoc.render_doc(Ideogram("key").upscale))
 
-    assert "seed: " in page
-    assert "image: " in page
+    assert "seed: int | None = None" in page
+    assert "image: ImageSource" in page
+    assert "magic_prompt_option: MagicPromptOption | str | None = None" in page
+    assert "num_images: Number of images, from 1 to 8" in page
