@@ -15,7 +15,7 @@ from enum import Enum
 from functools import cache
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast
 
-from attrs import frozen
+from attrs import AttrsInstance, frozen
 
 from ideogram_async.files import ImageSource
 from ideogram_async.models.images import ImageAnswer
@@ -79,7 +79,7 @@ class Endpoint(Generic[R_co]):
         return f"{self.method} {self.path}"
 
 
-class Request(Protocol[R_co]):
+class Request(AttrsInstance, Protocol[R_co]):
     """A value that `Ideogram.send` accepts."""
 
     @property
