@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tenacity import AsyncRetrying, stop_never
+from tenacity import AsyncRetrying, RetryCallState, stop_never
 
 from ideogram_async._transport.emitter import Emitter
 from ideogram_async._transport.policy import THROTTLED, Retry
@@ -30,12 +30,7 @@ def retrying(send: Send, policy: Retry, emit: Emitter) -> Send:
 
         # One controller per call, because a shared one mixes the attempts of its tasks. It is part of a cycle, so the
         # call is an argument of the attempt, and `retry` and `wait` do not hold it.
-        controller = AsyncRetrying(
-            retry=lambda state: state.args[0].again(state.outcome.result()),
-            wait=lambda state: state.args[0].pause,
-            stop=stop_never,
-            sleep=asyncio.sleep,
-        )
+        controller = AsyncRetrying(retry=_again, wait=_pause, stop=stop_never, sleep=asyncio.sleep)
         outcome: Reply | BaseException = await controller(attempt, _RetryDecision(call, policy, emit))
         if isinstance(outcome, Reply):
             return outcome
@@ -46,6 +41,16 @@ def retrying(send: Send, policy: Retry, emit: Emitter) -> Send:
             del outcome
 
     return send_retrying
+
+
+def _again(state: RetryCallState) -> bool:
+    decision: _RetryDecision = state.args[0]
+    return state.outcome is not None and decision.again(state.outcome.result())
+
+
+def _pause(state: RetryCallState) -> float:
+    decision: _RetryDecision = state.args[0]
+    return decision.pause
 
 
 class _RetryDecision:

@@ -1,3 +1,3 @@
-"""Between values and bytes, without a socket: request to call, reply to answer or error."""
+"""Wire format, without I/O: request to call, reply to answer or error."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A call: one request as it goes over the wire, as often as it has to. Every layer is `Call -> Reply`."""
+"""The call: one request as it is sent, and its progress over all attempts."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class CallState:
     call_id: str = field(factory=lambda: f"call-{next(_ids)}")
     phase: Phase = Phase.QUEUED
     attempts: int = 0
-    """Attempts begun, those refused with 429 included."""
+    """Attempts so far, including those refused with 429."""
     deadline: float | None = None
-    """When the call ends by the event loop's clock. Moved on by every second in our own queue."""
+    """When the call ends, by the clock of the event loop. Extended by the time in this client's own queue."""
     in_doubt: bool = False
-    """Whether an attempt may have run without an answer."""
+    """Whether an earlier attempt may have run without a response."""
     clearance: Callable[[], Awaitable[None]] | None = None
-    """Awaited before the first byte leaves, when the connection stands."""
+    """Awaited once the connection is open, before the first byte is sent."""
 
     @property
     def was_sent(self) -> bool:
@@ -49,15 +49,15 @@ class Part:
     name: str
     body: str | ImageFile
     content_type: str | None = None
-    """Sent with a text where the contract wants one; a file tells its own."""
+    """Content type of a text, if the contract requires one. An `ImageFile` has its own."""
 
 
 @frozen(kw_only=True)
 class Call:
-    """What is to be sent, and what it may cost."""
+    """A request as it is sent, with its cost."""
 
     operation: str
-    """Method and path as in the contract; names the call in events and errors."""
+    """Method and path as in the contract; identifies the operation in events and errors."""
     method: str
     path: str
     """Below the base URL, percent-encoded."""
@@ -65,13 +65,13 @@ class Call:
     json: bytes | None = None
     params: tuple[tuple[str, str], ...] = ()
     weight: int = 1
-    """Places of the account's limit that it takes: images in progress."""
+    """Concurrency slots that the call needs: its images in progress."""
     charged: bool = True
-    """Whether it may cost money, so that a second one may pay twice."""
+    """Whether the call may cost money, so that sending it again may be billed twice."""
     images: int = 0
-    """Images that it is to make."""
+    """Images that the call makes."""
     model: str | None = None
-    """The model that it asks for, where it names one."""
+    """The requested model, if the request contains one."""
     prompt: RedactedStr | None = None
     state: CallState = field(factory=CallState, eq=False, repr=False)
 

@@ -1,6 +1,7 @@
-"""How JSON becomes answers: lenient about what is new, strict about what is promised.
+"""JSON decoding: lenient about additions, strict about the contract.
 
-cattrs does the walking. Its primitives are replaced, because they would make `'None'` of `null` and `'3'` of `3`.
+cattrs converts the values. Its hooks for primitives are replaced, because they convert `null` to `'None'` and `3` to
+`'3'`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache
 from types import GenericAlias, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, TypeAlias, TypeGuard, TypeVar, Union, get_args, get_origin
 
 import attrs
 from cattrs import Converter, transform_error
@@ -18,57 +19,62 @@ from cattrs.gen import make_dict_structure_fn, override
 
 from ideogram_async.models.base import Item
 
-OURS = ("extra", "meta")
+T = TypeVar("T")
 
-LINKS = ("url", "base_image_url", "original_image_url")
+Hook: TypeAlias = Callable[[object, object], object]
+
+LOCAL_FIELDS = ("extra", "meta")
+
+URL_FIELDS = ("url", "base_image_url", "original_image_url")
 
 
 @cache
 def converter() -> Converter:
     """Return the library's one converter."""
-    made = Converter(detailed_validation=True)
+    converter = Converter(detailed_validation=True)
     for kind in (str, bool, int):
-        made.register_structure_hook(kind, _exactly)
+        converter.register_structure_hook(kind, _exactly)
 
-    made.register_structure_hook(datetime, lambda value, _: _moment(value))
-    made.register_structure_hook_func(_is_open_enum, _open_enum)
-    made.register_structure_hook_factory(_is_list, lambda kind: _list_hook(made, kind))
-    made.register_structure_hook_factory(_is_item, lambda kind: _item_hook(made, kind))
-    return made
+    converter.register_structure_hook(datetime, lambda value, _: _datetime(value))
+    converter.register_structure_hook_func(_is_open_enum, _open_enum)
+    converter.register_structure_hook_factory(_is_tuple, lambda kind: _tuple_hook(converter, kind))
+    converter.register_structure_hook_factory(_is_item, lambda kind: _item_hook(converter, kind))
+    return converter
 
 
-def faults_of(error: Exception) -> list[str]:
+def error_lines(error: Exception) -> list[str]:
     """Describe a failed conversion in lines like `$.data[0].seed: missing`."""
-    told = (line.rpartition(" @ ") for line in transform_error(error, format_exception=_say))
-    return [f"{path}: {what}" for what, _, path in told]
+    lines = (line.rpartition(" @ ") for line in transform_error(error, format_exception=_describe))
+    return [f"{path}: {message}" for message, _, path in lines]
 
 
-def _say(error: BaseException, _: type | None) -> str:
+def _describe(error: BaseException, _: type | None) -> str:
     return "missing" if isinstance(error, KeyError) else str(error)
 
 
-def _exactly(value: Any, kind: type) -> Any:
-    if type(value) is not kind:
-        raise TypeError(f"expected {kind.__name__}, got {type(value).__name__}")
+def _exactly(value: object, kind: type[T]) -> T:
+    # A boolean is an instance of `int`, but not an integer of the contract.
+    if type(value) is kind:
+        return value
 
-    return value
+    raise TypeError(f"expected {kind.__name__}, got {type(value).__name__}")
 
 
-def _moment(value: Any) -> datetime:
-    # `2026-06-02T16:24Z`, without seconds, has been seen too. A moment without a zone is the service's, so UTC.
+def _datetime(value: object) -> datetime:
+    # `2026-06-02T16:24Z`, without seconds, occurs too. Without a time zone, the service means UTC.
     moment = datetime.fromisoformat(_exactly(value, str))
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _is_open_enum(kind: Any) -> bool:
+def _is_open_enum(kind: object) -> bool:
     return get_origin(kind) in (Union, UnionType) and any(_is_enum(arg) for arg in get_args(kind))
 
 
-def _is_enum(kind: Any) -> bool:
+def _is_enum(kind: object) -> TypeGuard[type[StrEnum]]:
     return isinstance(kind, type) and issubclass(kind, StrEnum)
 
 
-def _open_enum(value: Any, kind: Any) -> Any:
+def _open_enum(value: object, kind: object) -> str:
     enum = next(arg for arg in get_args(kind) if _is_enum(arg))
     text = _exactly(value, str)
     try:
@@ -77,41 +83,41 @@ def _open_enum(value: Any, kind: Any) -> Any:
         return text
 
 
-def _is_list(kind: Any) -> bool:
+def _is_tuple(kind: object) -> bool:
     return get_origin(kind) is tuple
 
 
-def _list_hook(made: Converter, kind: Any) -> Callable[[Any, Any], Any]:
-    listed = GenericAlias(list, get_args(kind)[:1])
-    structure = made.get_structure_hook(listed)
+def _tuple_hook(converter: Converter, kind: object) -> Hook:
+    list_type = GenericAlias(list, get_args(kind)[:1])
+    structure = converter.get_structure_hook(list_type)
 
-    def hook(value: Any, _: Any) -> Any:
-        return tuple(structure(_exactly(value, list), listed))
+    def hook(value: object, _: object) -> object:
+        return tuple(structure(_exactly(value, list), list_type))
 
     return hook
 
 
-def _is_item(kind: Any) -> bool:
+def _is_item(kind: object) -> bool:
     return isinstance(kind, type) and issubclass(kind, Item)
 
 
-def _item_hook(made: Converter, kind: type[Item]) -> Callable[[Any, Any], Any]:
-    structure = make_dict_structure_fn(kind, made, extra=override(omit=True), meta=override(omit=True))
-    fields = {field.name: field for field in attrs.fields(kind) if field.name not in OURS}
+def _item_hook(converter: Converter, kind: type[Item]) -> Hook:
+    structure = make_dict_structure_fn(kind, converter, extra=override(omit=True), meta=override(omit=True))
+    fields = {field.name: field for field in attrs.fields(kind) if field.name not in LOCAL_FIELDS}
 
-    def hook(value: Any, _: Any) -> Any:
-        given = _exactly(value, dict)
-        known = {name: item for name, item in given.items() if name in fields and not _is_absent(fields[name], item)}
+    def hook(value: object, _: object) -> object:
+        items = _exactly(value, dict)
+        known = {name: item for name, item in items.items() if name in fields and not _is_absent(fields[name], item)}
         answer = structure(known, kind)
-        extra = {name: item for name, item in given.items() if name not in fields}
+        extra = {name: item for name, item in items.items() if name not in fields}
         return attrs.evolve(answer, extra=extra) if extra else answer
 
     return hook
 
 
-def _is_absent(field: attrs.Attribute[Any], value: Any) -> bool:
-    """Whether a value says as little as none: null where that is allowed, or the empty link of a withheld image."""
+def _is_absent(field: attrs.Attribute[Any], value: object) -> bool:
+    """Return whether a value means "absent": null in an optional field, or the empty URL of a withheld image."""
     if value is None:
         return field.default is not attrs.NOTHING
 
-    return value == "" and field.name in LINKS
+    return value == "" and field.name in URL_FIELDS

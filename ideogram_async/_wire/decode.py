@@ -1,4 +1,4 @@
-"""A reply becomes an answer, or the error that says what happened and what it cost."""
+"""Decoder of replies: an answer, or the error that states what happened and what it cost."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
+from typing import TypeAlias, TypeVar
 
 import attrs
 
 from ideogram_async._wire.call import Call
-from ideogram_async._wire.converter import converter, faults_of
+from ideogram_async._wire.converter import converter, error_lines
 from ideogram_async.errors import (
     AmbiguousError,
     APIStatusError,
@@ -20,7 +20,6 @@ from ideogram_async.errors import (
     BadRequestError,
     Billed,
     DecodeError,
-    IdeogramError,
     NotFoundError,
     PaymentRequiredError,
     PermissionDeniedError,
@@ -30,69 +29,13 @@ from ideogram_async.errors import (
 )
 from ideogram_async.models.base import Answer, Reply
 
-DEEPEST = 50
+T = TypeVar("T")
 
+Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | bool | None"
 
-def retry_after_of(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """Read Retry-After, in seconds or as a date; nonsense and the past are `None` and 0."""
-    given = headers.get("retry-after", "").strip()
-    if not given:
-        return None
+MAX_DEPTH = 50
 
-    try:
-        seconds = float(given)
-    except ValueError:
-        return _until(given, now or datetime.now(UTC))
-
-    return max(0.0, seconds) if math.isfinite(seconds) else None
-
-
-def max_in_flight_of(reply: Reply) -> int | None:
-    """Read how many images the service allows at once, where a refusal says so.
-
-    Source: https://developer.ideogram.ai/ideogram-api/rate-limits
-    """
-    told: Any = body_of(reply)
-    limit = told.get("max_inflight_requests") if isinstance(told, dict) else None
-    return limit if type(limit) is int and limit >= 1 else None
-
-
-def body_of(reply: Reply) -> Any:
-    """Parse a refusal's body; what is no JSON, or nested beyond all sense, stays text."""
-    try:
-        body = reply.json()
-    except ValueError:
-        body = None
-    else:
-        if _is_shallow(body):
-            return body
-
-    return reply.raw.decode(errors="replace")
-
-
-def _is_shallow(value: Any) -> bool:
-    """Whether a value can be copied and pickled, which Python does one level in another."""
-    level = [value]
-    for _ in range(DEEPEST):
-        inner = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list)]
-        level = [item for items in inner for item in items]
-
-    return not level
-
-
-def _until(given: str, now: datetime) -> float | None:
-    try:
-        moment = parsedate_to_datetime(given)
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - now).total_seconds())
-
-
-R = TypeVar("R")
-
-# Everything else is `APIStatusError`, and 500 and above is `ServerError`.
+# Every other status is an `APIStatusError`, from 500 a `ServerError`.
 STATUS_ERRORS: dict[int, type[APIStatusError]] = {
     400: BadRequestError,
     401: AuthenticationError,
@@ -104,83 +47,44 @@ STATUS_ERRORS: dict[int, type[APIStatusError]] = {
 }
 
 
-def decode(call: Call, reply: Reply, kind: type[R]) -> R:
-    """Read the answer.
+def decode(call: Call, reply: Reply, kind: type[T]) -> T:
+    """Return the answer in a reply.
 
     Raises:
-        APIStatusError: If the status is no success.
-        DecodeError: If the body was cut or is not what the contract promises.
+        APIStatusError: If the status is not 2xx.
+        DecodeError: If the body is truncated or does not match the contract.
     """
     check(call, reply)
     try:
         answer = converter().structure(reply.json(), kind)
     except ValueError as error:
-        # cattrs raises groups, which are no `ValueError`s: this is `json` alone.
-        problems = [f"$: no JSON: {error}"]
+        # cattrs raises groups, which are not `ValueError`s: this is from `json` alone.
+        problems = [f"$: invalid JSON: {error}"]
     except Exception as error:
-        problems = faults_of(error)
+        problems = error_lines(error)
     else:
         return attrs.evolve(answer, meta=reply) if isinstance(answer, Answer) else answer
 
-    raise _unreadable(call, reply, "the answer is not what the contract promises", problems)
+    raise _decode_error(call, reply, "the response does not match the API contract", problems)
 
 
 def check(call: Call, reply: Reply) -> None:
-    """Let a whole success pass.
+    """Raise an error unless the reply is a complete success.
 
     Raises:
-        APIStatusError: If the status is no success.
-        DecodeError: If the body of a success was cut.
+        APIStatusError: If the status is not 2xx.
+        DecodeError: If the body of a success is truncated.
     """
     if not reply.is_success:
         raise status_error(call, reply)
 
     if reply.cut:
-        raise _unreadable(call, reply, f"the answer was cut: {reply.cut}", [])
+        raise _decode_error(call, reply, f"truncated response: {reply.cut}", [])
 
 
-def status_error(call: Call, reply: Reply) -> APIStatusError:
-    """Make the error of a status.
-
-    A refusal costs nothing; a charged call that ends in 5xx may have run, as may an earlier attempt that is in doubt.
-    Source: https://developer.ideogram.ai/ideogram-api/errors
-    """
-    kind = ServerError if reply.status >= 500 else STATUS_ERRORS.get(reply.status, APIStatusError)
-    body = body_of(reply)
-    in_doubt = call.charged and (reply.in_doubt or kind is ServerError)
-    facts: dict[str, Any] = {"max_in_flight": max_in_flight_of(reply)} if kind is RateLimitError else {}
-    error = kind(
-        f"{call.operation}: {reply.status} {_said(body)}".rstrip(),
-        status=reply.status,
-        body=body,
-        reason=_word(body, "reject_reason"),
-        request_id=reply.request_id,
-        retry_after=retry_after_of(reply.headers),
-        headers=reply.headers,
-        billed=Billed.UNKNOWN if in_doubt else Billed.NO,
-        **facts,
-    )
-    return doubted(error) if in_doubt else error
-
-
-def doubted(error: APIStatusError) -> APIStatusError:
-    """Mark an error whose call may have been paid for: it must not be repeated lightly."""
-    error.retryable = False
-    error.advice = AmbiguousError.advice
-    return error
-
-
-def links_in(raw: bytes) -> list[str]:
-    """Find every URL in a body, whole JSON or not, each once and in order."""
-    # JSON may escape any character: `\/` and `\u0026` are common in links.
-    text = raw.decode(errors="replace").replace("\\/", "/")
-    text = re.sub(r"\\u00([2-7][0-9a-fA-F])", lambda escaped: chr(int(escaped[1], 16)), text)
-    return list(dict.fromkeys(re.findall(r"https?://[^\s\"'<>\\{}]+", text)))
-
-
-def _unreadable(call: Call, reply: Reply, what: str, problems: list[str]) -> IdeogramError:
+def _decode_error(call: Call, reply: Reply, message: str, problems: list[str]) -> DecodeError:
     return DecodeError(
-        f"{call.operation}: {what}",
+        f"{call.operation}: {message}",
         raw=reply.raw,
         links=links_in(reply.raw),
         problems=problems,
@@ -189,16 +93,113 @@ def _unreadable(call: Call, reply: Reply, what: str, problems: list[str]) -> Ide
     )
 
 
-def _said(body: Any) -> str:
-    """Find the words for people in a body, whichever of the known shapes it has."""
+def status_error(call: Call, reply: Reply) -> APIStatusError:
+    """Return the error of a status that is not 2xx.
+
+    A refusal costs nothing. A charged call that ends with 5xx may have run, and so may an earlier attempt in doubt.
+    Source: https://developer.ideogram.ai/ideogram-api/errors
+    """
+    kind = ServerError if reply.status >= 500 else STATUS_ERRORS.get(reply.status, APIStatusError)
+    body = body_of(reply)
+    error = kind(
+        f"{call.operation}: {reply.status} {_error_message(body)}".rstrip(),
+        status=reply.status,
+        body=body,
+        reason=_str_field(body, "reject_reason"),
+        request_id=reply.request_id,
+        retry_after=retry_after_of(reply.headers),
+        headers=reply.headers,
+    )
+    if isinstance(error, RateLimitError):
+        error.max_in_flight = max_in_flight_of(reply)
+
+    in_doubt = call.charged and (reply.in_doubt or kind is ServerError)
+    return mark_possibly_billed(error) if in_doubt else error
+
+
+def mark_possibly_billed(error: APIStatusError) -> APIStatusError:
+    """Return the error of a call that may have been billed: it must not be repeated in a loop."""
+    error.billed = Billed.UNKNOWN
+    error.retryable = False
+    error.advice = AmbiguousError.advice
+    return error
+
+
+def body_of(reply: Reply) -> Json:
+    """Parse the body of a refusal. A body that is not JSON, or is nested too deeply, stays text."""
+    try:
+        body: Json = reply.json()
+    except ValueError:
+        pass
+    else:
+        if _is_shallow(body):
+            return body
+
+    return reply.raw.decode(errors="replace")
+
+
+def _is_shallow(value: Json) -> bool:
+    """Return whether a value can be copied and pickled, which Python does by recursion."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        inner = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list)]
+        level = [item for items in inner for item in items]
+
+    return not level
+
+
+def _error_message(body: Json) -> str:
+    """Return the message in the body of an error, for all shapes that the service uses."""
     if isinstance(body, dict):
-        words = (_word(body, name) for name in ("error", "message", "detail", "title"))
-        return next((word for word in words if word), "")
+        messages = (_str_field(body, name) for name in ("error", "message", "detail", "title"))
+        return next((message for message in messages if message), "")
 
     is_page = isinstance(body, str) and "<" in body[:100]
     return "" if is_page else str(body)[:300]
 
 
-def _word(body: Any, name: str) -> str | None:
+def _str_field(body: Json, name: str) -> str | None:
     value = body.get(name) if isinstance(body, dict) else None
     return value if isinstance(value, str) else None
+
+
+def max_in_flight_of(reply: Reply) -> int | None:
+    """Return how many images the service allows at once, if a 429 contains it.
+
+    Source: https://developer.ideogram.ai/ideogram-api/rate-limits
+    """
+    body = body_of(reply)
+    limit = body.get("max_inflight_requests") if isinstance(body, dict) else None
+    return limit if type(limit) is int and limit >= 1 else None
+
+
+def retry_after_of(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
+    """Return the seconds of Retry-After, a number or a date. A past date gives 0, an invalid value `None`."""
+    value = headers.get("retry-after", "").strip()
+    if not value:
+        return None
+
+    try:
+        seconds = float(value)
+    except ValueError:
+        return _seconds_until(value, now or datetime.now(UTC))
+
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _seconds_until(date: str, now: datetime) -> float | None:
+    try:
+        moment = parsedate_to_datetime(date)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - now).total_seconds())
+
+
+def links_in(raw: bytes) -> list[str]:
+    """Return every URL in a body, valid JSON or not, each once and in order."""
+    # JSON may escape any character: `\/` and `\u0026` are common in links.
+    text = raw.decode(errors="replace").replace("\\/", "/")
+    text = re.sub(r"\\u00([2-7][0-9a-fA-F])", lambda escaped: chr(int(escaped[1], 16)), text)
+    return list(dict.fromkeys(re.findall(r"https?://[^\s\"'<>\\{}]+", text)))

@@ -50,7 +50,7 @@ from ideogram_async import (
     TruncatedImageError,
     WithheldImageError,
 )
-from ideogram_async._wire.decode import doubted
+from ideogram_async._wire.decode import mark_possibly_billed
 from ideogram_async.errors import Phase
 from ideogram_async.integrations.fastapi import get_client, image_response, install_error_handlers, lifespan
 from ideogram_async.integrations.fastapi.problems import PROBLEMS, retry_after, to_problem
@@ -84,7 +84,7 @@ EVERY: list[tuple[IdeogramError, int, str | None]] = [
     (status_error(SafetyError, 422), 422, None),
     (status_error(RateLimitError, 429), 503, "30"),
     (status_error(RateLimitError, 429, retry_after=4.2), 503, "5"),
-    (doubted(status_error(RateLimitError, 429, retry_after=4.2, billed=Billed.UNKNOWN)), 503, None),
+    (mark_possibly_billed(status_error(RateLimitError, 429, retry_after=4.2, billed=Billed.UNKNOWN)), 503, None),
     (status_error(ServerError, 500), 502, None),
     (status_error(ServerError, 500, billed=Billed.UNKNOWN), 502, None),
     (DecodeError(SECRET_PATH, raw=CANARY.encode(), links=["https://ideogram.ai/x?sig=1"]), 502, None),

@@ -191,7 +191,7 @@ def test_every_fault_is_told() -> None:
         "$.data[2].prompt: expected str, got int",
         "$.data[2].seed: expected int, got str",
     } == {*error.problems}
-    assert str(error).startswith("POST /x: the answer is not what the contract promises\n  $.data[")
+    assert str(error).startswith("POST /x: the response does not match the API contract\n  $.data[")
 
 
 @pytest.mark.parametrize("name", ["model_id", "name", "status", "creation_time", "is_owned"])
@@ -219,7 +219,7 @@ def test_unreadable(raw: bytes, call: Call, billed: Billed) -> None:
     error = refused(raw, call=call)
 
     assert (billed, billed is Billed.NO, raw) == (error.billed, error.retryable, error.raw)
-    assert error.problems[0].startswith("$: no JSON") or error.problems[0].startswith("$.created:")
+    assert error.problems[0].startswith("$: invalid JSON") or error.problems[0].startswith("$.created:")
 
 
 def test_links_are_found() -> None:
@@ -233,7 +233,7 @@ def test_links_are_found() -> None:
 def test_cut_reply() -> None:
     """A reply that was cut is not trusted, even where it happens to be whole JSON."""
     reply = Reply(status=200, raw=json.dumps(images()).encode(), cut="reset", headers={"x-request-id": "r"})
-    with pytest.raises(DecodeError, match="POST /x: the answer was cut: reset") as caught:
+    with pytest.raises(DecodeError, match="POST /x: truncated response: reset") as caught:
         decode(PAID, reply, ImageGenerationResponseV3)
 
     assert (Billed.YES, (IMAGE["url"],), "r") == (caught.value.billed, caught.value.links, caught.value.request_id)

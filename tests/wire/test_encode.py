@@ -268,7 +268,7 @@ def test_raw_tuples() -> None:
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
-        ({"method": "PO ST"}, ("method", "must be the name of an HTTP method, not 'PO ST'")),
+        ({"method": "PO ST"}, ("method", "must be an HTTP method such as POST, not 'PO ST'")),
         ({"weight": "2"}, ("weight", "must be a whole number of images, not '2'")),
         ({"weight": -1}, ("weight", "must be a whole number of images, not -1")),
         ({"fields": {"f": [b"1", io.BytesIO(b"1")]}}, ("f", "bytes or a (name, bytes) pair, not BytesIO")),
