@@ -40,7 +40,6 @@ class ApiOrigin:
         from aiohttp.web import Response
 
         received = await receive(request)
-
         if received is None:
             return Response(status=400)
 
@@ -60,7 +59,6 @@ async def _answer(state: State, request: RecordedRequest, fault: Fault | None) -
     state.busy += 1
     # Waiting tasks are woken in the loop's next iteration, after this one has done what it can.
     loop.call_soon(state.condition.notify)
-
     try:
         if fault is not None and not fault.runs:
             return replacement(fault, state.image_url)
@@ -76,7 +74,6 @@ async def _answer(state: State, request: RecordedRequest, fault: Fault | None) -
 async def _run(state: State, request: RecordedRequest, *, withheld: int) -> Reply:
     operation = validate(state, request)
     reserve(state, operation)
-
     try:
         if operation.is_charged:
             await _wait(state)
@@ -94,7 +91,6 @@ async def _run(state: State, request: RecordedRequest, *, withheld: int) -> Repl
 async def _wait(state: State) -> None:
     """Wait for the latency of a charged call, and until the sandbox is not held."""
     latency = state.new_latency()
-
     if latency > 0:
         await asyncio.sleep(latency)
 
@@ -147,7 +143,6 @@ def validate(state: State, request: RecordedRequest) -> Operation:
         raise refusal(401, "The Api-Key header is missing or empty.")
 
     matched = match(request.method, request.path)
-
     if matched is None:
         raise refusal(404, f"There is no operation {request.method} {request.path}.")
 
@@ -158,7 +153,6 @@ def validate(state: State, request: RecordedRequest) -> Operation:
     _refuse([*violations(route, fields)])
     operation = Operation(route, {**fields, **params})
     _check_references(state, operation.fields)
-
     if is_unsafe(fields):
         raise refusal(422, "The request failed the safety check.")
 
@@ -194,7 +188,6 @@ def _refuse(problems: list[Problem]) -> None:
 def _check_references(state: State, fields: Fields) -> None:
     """Refuse datasets, models and links that do not exist, or cannot be used yet."""
     dataset_id, model_id, uri = (fields.get(name) for name in ("dataset_id", "model_id", "custom_model_uri"))
-
     if dataset_id is not None and dataset_id not in state.datasets:
         raise refusal(404, f"dataset_id: dataset {dataset_id!r} does not exist")
     if model_id is not None and model_id not in state.models:
@@ -207,6 +200,5 @@ def _check_references(state: State, fields: Fields) -> None:
     for url in fields.get("image_urls", ()):
         # Links of the real service are accepted, although the sandbox cannot read their images.
         is_own = url.startswith(f"{state.image_url}/") and state.links.find(url) is not None
-
         if not is_own and not url.startswith("https://ideogram.ai/"):
             raise refusal(400, f"image_urls: {url!r} is not a link of this service")

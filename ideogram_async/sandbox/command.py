@@ -27,7 +27,6 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "python -m ideogram_a
         The exit code: 0, or 1 if the port is in use or Pillow is missing. Invalid arguments exit with 2.
     """
     sandbox = Sandbox(**vars(_parser(prog).parse_args(argv)))
-
     try:
         asyncio.run(_serve(sandbox))
     except (ImportError, OSError) as error:
@@ -68,7 +67,6 @@ def _usd(text: str) -> Decimal:
 async def _serve(sandbox: Sandbox) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
-
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
 

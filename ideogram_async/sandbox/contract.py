@@ -129,7 +129,6 @@ def parse_parts(body: bytes, content_type: str) -> tuple[Part, ...]:
     header = Message()
     header["Content-Type"] = content_type
     boundary = header.get_boundary()
-
     if not boundary:
         return ()
 
@@ -168,10 +167,8 @@ def flattened(fields: Fields) -> Fields:
 def _collect(pairs: Iterable[tuple[str, Part | str]], schema: Schema) -> Fields:
     """Group repeated names and parse each value by its schema; a value that cannot be parsed stays text."""
     fields: Fields = {}
-
     for name, value in pairs:
         field_schema: Schema = schema["properties"].get(name, {"type": "string"})
-
         if field_schema.get("type") == "array":
             fields.setdefault(name, []).append(_parse_value(value, field_schema["items"]))
         elif name in fields:
@@ -188,7 +185,6 @@ def _parse_value(value: Part | str, schema: Schema) -> object:
 
     text = value.text if isinstance(value, Part) else value
     parser = FORM_PARSERS.get("object" if "oneOf" in schema else schema["type"], str)
-
     try:
         return parser(text)
     except (KeyError, ValueError):
@@ -208,7 +204,6 @@ class Problem(NamedTuple):
 def find_problems(request: RecordedRequest, route: Route, fields: Any) -> Iterator[Problem]:
     """Validate a request against the contract."""
     content_type = request.headers.get("Content-Type", "")
-
     if route.body_type is not None and not content_type.lower().startswith(route.body_type):
         yield Problem("Content-Type", f"must be {route.body_type}")
     else:
@@ -236,7 +231,6 @@ def _check(value: Any, schema: Schema, name: str = "") -> Iterator[Problem]:
 
 def _check_object(value: Schema, schema: Schema, prefix: str) -> Iterator[Problem]:
     properties: Schema = schema.get("properties", {})
-
     for name in schema.get("required", ()):
         if name not in value:
             yield Problem(prefix + name, "is required")

@@ -48,7 +48,6 @@ def _draw(recipe: Recipe) -> Image:
 
     source = _open(recipe.source, recipe.size)
     image = source or _background(recipe)
-
     if recipe.action not in UNCAPTIONED:
         _draw_text(image := _dimmed(source) if source else image, recipe)
     if source and (mask := _open(recipe.mask, recipe.size)):
@@ -89,7 +88,6 @@ def _background(recipe: Recipe) -> Image:
     rng = random.Random(f"{recipe.action}:{recipe.seed}")
     shades = Image.linear_gradient("L").resize(recipe.size)
     pen = ImageDraw.Draw(shades)
-
     for _ in range(5):
         x, y = (rng.randrange(side) for side in recipe.size)
         radius = rng.randrange(min(recipe.size)) // 3
@@ -106,7 +104,7 @@ def _draw_text(image: Image, recipe: Recipe) -> None:
     left, width, height = image.width // 12, image.width * 5 // 6, image.height * 2 // 3
     # Letters are about half as wide as high, so this size fills the frame.
     size = math.sqrt(width * height / (len(recipe.prompt) + 1))
-    size = int(min(max(size, 10, min(image.size) / 28), width / 7))
+    size = int(max(min(size, width / 7), min(image.size) / 28, 8))
     columns, rows = max(int(width / size / 0.55), 1), max(int(height / size / 1.3), 1)
     lines = textwrap.wrap(recipe.prompt, columns, max_lines=rows, placeholder="…")
     caption = f"{recipe.action}  ·  {format_size(recipe.size)}  ·  seed {recipe.seed}"

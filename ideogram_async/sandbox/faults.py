@@ -162,7 +162,6 @@ class FaultSchedule:
             ValueError: If no operation of the contract has that name.
         """
         planned = _PlannedFault(fault, _operations_of(fault, operation), after, times)
-
         with self._lock:
             self._planned.append(planned)
 
@@ -171,7 +170,6 @@ class FaultSchedule:
         with self._lock:
             matching = [planned for planned in self._planned if planned.matches(operation)]
             due = next((planned for planned in matching if planned.after == 0 and not planned.is_refusal), None)
-
             for planned in matching:
                 planned.after = max(planned.after - 1, 0)
             if due is None:
@@ -200,7 +198,6 @@ def _operations_of(fault: Fault, name: str | None) -> frozenset[str] | None:
     paths = {route.operation: route.path for route in routes()}
     exact = {operation for operation, path in paths.items() if name in (operation, path)}
     operations = exact or {operation for operation in paths if operation.endswith("/" + name.lstrip("/"))}
-
     if not operations:
         raise ValueError(f"unknown operation {name!r}; expected a path such as '/v1/ideogram-v3/generate', or its end")
 

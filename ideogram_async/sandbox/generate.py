@@ -44,7 +44,6 @@ def _plan(state: State, path: str, fields: Fields, withheld: int) -> _Task:
     size = requested_size(fields, source_size)
     factor = FACTORS[fields.get("upscale_factor", "X1")]
     final_size = size[0] * factor, size[1] * factor
-
     if path == "/upscale" and source_size:
         size = final_size = source_size[0] * 2, source_size[1] * 2
     if path == "/v1/remove-background" and source_size:
@@ -73,7 +72,6 @@ def _prompt(path: str, fields: Fields) -> str:
 def _source(state: State, fields: Fields) -> bytes | Recipe | None:
     """Return the input image: an upload, or an image of this sandbox by its link."""
     part: Part | None = fields.get("image") or fields.get("image_file") or next(iter(fields.get("images", ())), None)
-
     if part is not None:
         return part.body
 

@@ -61,12 +61,10 @@ class ImageOrigin:
 
         status = 405 if request.method != "GET" else state.links.check(request.path, request.query, state.now)
         recipe = state.links.find(request.path)
-
         if status != 200 or recipe is None:
             return Reply(status, REFUSALS[status], {"Content-Type": "text/plain"})
 
         tag = f'"{request.path.rpartition("/")[2]}"'
-
         if request.headers.get("If-None-Match") == tag:
             return Reply(304, headers={"ETag": tag})
 
@@ -76,14 +74,12 @@ class ImageOrigin:
 
     async def _draw(self, path: str, recipe: Recipe, image_format: str) -> bytes:
         body = self._cache.get(path)
-
         if body is None:
             loop = asyncio.get_running_loop()
             body = await loop.run_in_executor(self._executor, draw, recipe, image_format)
 
         self._cache[path] = body
         self._cache.move_to_end(path)
-
         if len(self._cache) > MAX_CACHED_IMAGES:
             self._cache.popitem(last=False)
 

@@ -36,7 +36,7 @@ class Entry:
     """The number of images that were made, withheld ones included."""
     usd: Decimal | None
     """The price, or `None` where no price is published (nothing is taken from the balance then)."""
-    at: float
+    billed_at: float
     """The time on the sandbox's clock, in Unix seconds."""
 
 
@@ -76,7 +76,6 @@ class Ledger:
     def reserve(self, usd: Decimal | None) -> bool:
         """Reserve money for a call that begins; return whether the balance suffices."""
         needed = self._billed_usd + self._reserved_usd + (usd or 0)
-
         if self._balance_usd is not None and needed > self._balance_usd:
             return False
 
@@ -118,7 +117,6 @@ class Slots:
 def fingerprint(request: RecordedRequest) -> str:
     """Hash the operation and the content of a request, independently of the order of its parts."""
     digest = hashlib.sha256(request.operation.encode())
-
     for part in sorted(request.parts, key=lambda part: part.name):
         for piece in (part.name.encode(), part.body):
             digest.update(len(piece).to_bytes(8, "big") + piece)
@@ -140,7 +138,6 @@ def price_of(route: Route, fields: Fields) -> Decimal | None:
     The client's own estimate has no part in this, so that the two can be compared.
     """
     price = bundled_prices().get(_rate_of(route, fields))
-
     if price is None or price.usd is None:
         return None
 

@@ -39,7 +39,6 @@ class Links:
     def check(self, path: str, query: Mapping[str, str], now: float) -> int:
         """Return the status of a link: 403 if it is forged or expired, 404 if the image does not exist, else 200."""
         expires_at = query.get("exp", "")
-
         if not hmac.compare_digest(self._sign(path, expires_at), query.get("sig", "")) or now >= int(expires_at):
             return 403
 

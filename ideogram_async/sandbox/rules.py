@@ -95,7 +95,6 @@ def read_image_info(body: bytes) -> ImageInfo | None:
 def _check_prompt(route: Route, fields: Fields) -> Iterator[Problem]:
     # `/upscale` and `layerize-text` need no prompt, so an empty one is allowed there.
     is_optional = route.path.endswith(("/upscale", "/layerize-text"))
-
     if "prompt" in fields and not is_optional and not fields["prompt"].strip():
         yield Problem("prompt", "must not be empty")
 
@@ -122,7 +121,6 @@ def _check_values(fields: Fields) -> Iterator[Problem]:
 
 def _check_palette(fields: Fields) -> Iterator[Problem]:
     members = fields.get("color_palette", {}).get("members")
-
     if members is not None and not 1 <= len(members) <= 8:
         yield Problem("color_palette.members", "takes 1 to 8 members")
 
@@ -135,7 +133,6 @@ def _check_palette(fields: Fields) -> Iterator[Problem]:
 
 def _check_model(route: Route, fields: Fields) -> Iterator[Problem]:
     model = fields.get("model", "V_2")
-
     if route.operation == "POST /edit" and model not in EDIT_MODELS:
         yield Problem("model", f"must be one of {', '.join(EDIT_MODELS)}")
 
@@ -163,13 +160,11 @@ def _check_files(route: Route, fields: Fields) -> Iterator[Problem]:
 
 def _check_masks(fields: Fields) -> Iterator[Problem]:
     image = fields.get("image") or fields.get("image_file")
-
     if "mask" in fields and image and not _have_same_size(image, fields["mask"]):
         yield Problem("mask", "must have the size of the image")
 
     name = "character_reference_images_mask"
     masks, references = fields.get(name), fields.get("character_reference_images", [])
-
     if masks is not None and len(masks) != len(references):
         yield Problem(name, "must be as many as character_reference_images")
     elif masks is not None and not all(map(_have_same_size, references, masks)):

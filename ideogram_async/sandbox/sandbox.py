@@ -19,8 +19,6 @@ from ideogram_async.sandbox.rules import IMAGE_FORMATS
 from ideogram_async.sandbox.server import Listener
 from ideogram_async.sandbox.state import Condition, Latency, Options, State, call_in
 
-__all__ = ["Sandbox"]
-
 
 class Sandbox:
     """A local server that behaves like the service, bills like it and fails on demand.
@@ -99,7 +97,6 @@ class Sandbox:
         """Stop serving and end every connection, including held and hanging ones. Closing twice is harmless."""
         listeners, self._listeners = self._listeners, ()
         image_origin, self._image_origin = self._image_origin, None
-
         for listener in listeners:
             await listener.aclose()
         if image_origin is not None:

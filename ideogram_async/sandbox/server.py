@@ -66,7 +66,6 @@ class Listener:
         self._stop()
         self._socket = self._bind()
         answering = set(self._answering.values())
-
         for connection in self._server.connections:
             if connection not in answering:
                 connection.force_close()
@@ -76,7 +75,6 @@ class Listener:
         self._stop()
         await asyncio.gather(*self._accepting, return_exceptions=True)
         answering = list(self._answering)
-
         for task in answering:
             task.cancel()
 
@@ -84,7 +82,7 @@ class Listener:
         self._abort_writing()
         self._server.pre_shutdown()
         await self._server.shutdown(SHUTDOWN_TIMEOUT)
-        # A transport closes its socket in the loop's iteration after `close`, and that of an aborted one follows.
+        # Transports close their sockets within the next two iterations of the loop.
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 
@@ -92,7 +90,6 @@ class Listener:
         bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.setblocking(False)
-
         try:
             bound.bind((HOST, self._port))
         except OSError:
@@ -127,7 +124,6 @@ class Listener:
     async def _handle(self, request: BaseRequest) -> StreamResponse:
         task = cast("asyncio.Task[object]", asyncio.current_task())
         self._answering[task] = request.protocol
-
         try:
             return await self._handler(request)
         finally:
@@ -137,7 +133,6 @@ class Listener:
         """Abort connections whose client does not read, since a transport closes only after writing everything."""
         for connection in self._server.connections:
             transport = connection.transport
-
             if isinstance(transport, asyncio.Transport) and transport.get_write_buffer_size():
                 transport.abort()
 
@@ -183,7 +178,6 @@ async def deliver(
 
     if fault is not None:
         reply = corrupted(reply, fault)
-
         if fault.kind == "hang":
             await released()
         elif fault.kind == "endless":
@@ -199,7 +193,6 @@ async def _send_endless(request: BaseRequest, reply: Reply) -> StreamResponse:
     from aiohttp.web import StreamResponse
 
     response = StreamResponse(status=reply.status, headers=reply.headers)
-
     try:
         await response.prepare(request)
         await response.write(reply.body)
@@ -220,7 +213,6 @@ class RawConnection:
     async def break_off(self, reply: Reply, fault: Fault) -> None:
         """Send the part of a reply that a fault lets through, and end the connection; other faults change nothing."""
         half = reply.body[: len(reply.body) // 2]
-
         match fault.kind:
             case "reset_before_headers":
                 await self._reset()
@@ -259,7 +251,6 @@ class RawConnection:
 
     async def _drip(self, reply: Reply, interval: float) -> None:
         self._write_head(reply, length=len(reply.body))
-
         for byte in reply.body:
             if self._is_closed:
                 break

@@ -85,7 +85,6 @@ class State:
     def new_latency(self) -> float:
         """Return how many seconds the next call takes."""
         latency = self.options.latency
-
         if callable(latency):
             return latency()
 
@@ -147,7 +146,6 @@ class Condition:
         """Wake every task whose predicate holds; safe from any thread."""
         with self._lock:
             due = [future for future, predicate in self._waiting.items() if predicate()]
-
             for future in due:
                 del self._waiting[future]
 

@@ -25,10 +25,8 @@ def running_in_thread(sandbox: Sandbox) -> Generator[Sandbox]:
     started: Future[Callable[[], object]] = Future()
     thread = threading.Thread(target=_serve, args=(sandbox, started), name="ideogram-sandbox", daemon=True)
     thread.start()
-
     try:
         stop = started.result()
-
         try:
             yield sandbox
         finally:
@@ -50,7 +48,6 @@ def _serve(sandbox: Sandbox, started: Future[Callable[[], object]]) -> None:
 async def _run(sandbox: Sandbox, started: Future[Callable[[], object]]) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
-
     async with sandbox:
         started.set_result(partial(loop.call_soon_threadsafe, stopping.set))
         await stopping.wait()

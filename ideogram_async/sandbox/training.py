@@ -81,7 +81,6 @@ class StoredModel:
     def status(self, now: float) -> str:
         """Return the training status."""
         age = now - self.created_at
-
         if age < CREATING_SECONDS:
             return "CREATING"
 
@@ -166,7 +165,6 @@ def upload_assets(state: State, fields: Fields) -> JsonObject:
     uploads: list[_Upload] = []
     stored: list[StoredFile] = []
     failures: list[JsonObject] = []
-
     for part in fields["files"]:
         try:
             uploads.extend(_unpack(part))
@@ -209,7 +207,6 @@ class _UploadError(Exception):
 
 def _unpack(part: Part) -> Iterator[_Upload]:
     name = part.filename or ""
-
     if not name.lower().endswith(".zip"):
         yield _Upload(name, part.body)
         return
@@ -255,7 +252,6 @@ def _store_caption(dataset: StoredDataset, name: str, body: bytes) -> None:
     """Set the caption of the images with the same stem."""
     stem = PurePosixPath(name).stem
     images = [file for file in dataset.files if PurePosixPath(file.file_name).stem == stem]
-
     try:
         caption = body.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -46,7 +46,6 @@ class Api:
     async def form(self, path: str, fields: Sequence[tuple[str, Content]], *, key: str = "key") -> Answer:
         """Send a multipart form; a pair is a file."""
         form = aiohttp.FormData(quote_fields=False, default_to_multipart=True)
-
         for name, content in fields:
             if isinstance(content, str):
                 form.add_field(name, content)
@@ -88,7 +87,6 @@ def picture(size: tuple[int, int] = (64, 48), color: str = "teal", *, file_forma
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
     """Open a session that keeps no connection."""
     connector = aiohttp.TCPConnector(force_close=True)
-
     async with aiohttp.ClientSession(connector=connector) as session:
         yield session
 

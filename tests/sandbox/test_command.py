@@ -19,7 +19,6 @@ def test_serves_until_a_signal(number):
     """The command prints its address, serves, and at the end prints what was billed."""
     arguments = ["--latency", "0-0.001", "--balance-usd", "1.50", "--image-format", "webp", "--seed", "4"]
     process = subprocess.Popen([sys.executable, "-c", START, *arguments], stdout=subprocess.PIPE, text=True)
-
     with process:
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(3)]

@@ -206,7 +206,6 @@ async def test_faults_before_the_start(make_api):
     sandbox = Sandbox()
     sandbox.fail(fault=Fault.refuse)
     closed = repr(sandbox)
-
     async with sandbox:
         import aiohttp
 
@@ -224,7 +223,6 @@ async def test_faults_before_the_start(make_api):
 async def test_pillow_is_required(monkeypatch):
     """Without Pillow the error names the extra to install."""
     monkeypatch.setattr("ideogram_async.sandbox.sandbox.find_spec", lambda name: None)
-
     with pytest.raises(ImportError, match=r"ideogram-async\[sandbox\]"):
         await Sandbox().start()
 

@@ -25,7 +25,6 @@ GENERATE = "POST /v1/ideogram-v3/generate"
 async def test_broken_connection(api, sandbox, fault, error):
     """The connection breaks once; the call ran and is billed."""
     sandbox.fail(fault=fault)
-
     with pytest.raises(error):
         await api.generate()
 
@@ -51,7 +50,6 @@ async def test_cut_without_length(api, sandbox):
 async def test_refuse(api, sandbox):
     """The system refuses connections until the sandbox is released; no request arrives."""
     sandbox.fail(fault=Fault.refuse)
-
     with pytest.raises(aiohttp.ClientConnectorError):
         await api.generate()
 
@@ -65,7 +63,6 @@ async def test_refuse_later(api, sandbox):
     """The port closes when the calls before the fault have arrived, and a reset opens it."""
     sandbox.fail(after=2, fault=Fault.refuse)
     before = [(await api.generate()).status for _ in range(2)]
-
     with pytest.raises(aiohttp.ClientConnectorError):
         await api.generate()
 
@@ -86,7 +83,6 @@ async def test_refuse_keeps_calls_in_flight(sandbox, api):
         await sandbox.wait_for_requests(2)
         sandbox.fail(times=2, fault=Fault.refuse)
         sandbox.fail(fault=Fault.refuse)
-
         with pytest.raises(aiohttp.ClientError):
             await session.get(f"{sandbox.url}/datasets")
 
@@ -99,7 +95,6 @@ async def test_refuse_images(api, sandbox):
     """The port of the images refuses independently."""
     generated = await api.generate()
     sandbox.fail("images", fault=Fault.refuse)
-
     with pytest.raises(aiohttp.ClientConnectorError):
         await api.image(generated.url)
 
@@ -136,7 +131,6 @@ async def test_drip_by_default(sandbox):
     """A drip stops when its client disconnects."""
     body = {"image_request": {"prompt": "a fox"}}
     sandbox.fail(fault=Fault.drip)
-
     async with aiohttp.ClientSession(headers={"Api-Key": "key"}) as session:
         reply = await session.post(f"{sandbox.url}/generate", json=body)
         first = await reply.content.read(1)
@@ -269,7 +263,6 @@ async def test_cut_image(api, sandbox):
     """An image is truncated once."""
     generated = await api.generate()
     sandbox.fail(fault=Fault.cut)
-
     with pytest.raises(aiohttp.ClientPayloadError):
         await api.image(generated.url)
 
@@ -325,7 +318,6 @@ async def test_endless_image(api, sandbox, session):
     """An endless image stops when the client disconnects."""
     generated = await api.generate()
     sandbox.fail(fault=Fault.endless)
-
     async with session.get(generated.url) as reply:
         start = await reply.content.readexactly(2**20)
 

@@ -121,7 +121,7 @@ async def test_entry(sandbox, api):
 
     [entry] = sandbox.ledger.entries
 
-    assert entry.at > 2.5e9
+    assert entry.billed_at > 2.5e9
     assert "<Ledger entries=1 images=1 usd=0.08>" == repr(sandbox.ledger)
 
 

@@ -14,7 +14,6 @@ from ideogram_async.sandbox.training import TRAINING_SECONDS
 def archive(files: dict[str, bytes]) -> bytes:
     """Return a ZIP archive of files."""
     buffer = io.BytesIO()
-
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
         for name, body in files.items():
             packed.writestr(name, body)
@@ -142,7 +141,6 @@ async def test_training_follows_the_clock(api, sandbox, png):
     answer = await trained(api, png)
     path = f"/models/{answer.json['model_id']}"
     statuses = [answer.json["training_status"]]
-
     for seconds in (0, 100, TRAINING_SECONDS):
         sandbox.advance(seconds)
         statuses.append((await api.get(path)).json["model"]["status"])
