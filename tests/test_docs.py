@@ -111,6 +111,28 @@ def test_the_first_program_runs(folder: Path, ideogram_sandbox: Sandbox) -> None
     assert 2 == ideogram_sandbox.ledger.billed_images
 
 
+def test_the_commands_of_the_batch_page_run(folder: Path) -> None:
+    """The jobs file, the table and the commands of the page on batches work together, as printed."""
+    page = (ROOT / "docs" / "batch.md").read_text()
+    (folder / "jobs.jsonl").write_text(fenced(page, "json"))
+    (folder / "table.csv").write_text(fenced(page, ""))
+    commands = [line.partition("#")[0].split()[1:] for line in fenced(page, "sh").splitlines()]
+    codes = [
+        (" ".join(words[1:3]), run_python("-m", "ideogram_async.cli.app", *words, folder=folder).returncode)
+        for words in [*commands, ["batch", "plan", "table.csv"]]
+    ]
+
+    # No job is ambiguous here, so there is none to resolve.
+    assert ["resolve out/"] == [name for name, code in codes if code]
+    assert {"out", "jobs.csv"} <= {path.name for path in folder.iterdir()}
+
+
+def fenced(page: str, language: str) -> str:
+    """Return the last block of a language on a page."""
+    fences = re.findall(r"^```(\w*)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    return [text for name, text in fences if name == language][-1]
+
+
 def test_the_demo_ends_with_images_on_disk(tmp_path: Path) -> None:
     """`python -m ideogram_async demo` stores 31 images, pays for none twice, and prints their folder."""
     process = run_python("-m", "ideogram_async", "demo", "--folder", "out", folder=tmp_path)
