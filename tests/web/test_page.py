@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from support.paths import ROOT
 from support.pictures import picture
 from support.serving import serving
 
+from ideogram_async.errors import AmbiguousError, Phase
+from ideogram_async.integrations.fastapi.problems import PROBLEMS, to_problem
 from ideogram_async.sandbox import Sandbox
 
 PAGE = ROOT / "docs" / "web.md"
@@ -66,3 +69,25 @@ async def test_the_lifespans_of_the_page(shown: dict[str, Any]) -> None:
             limits.append(app.state.ideogram.limiter.statistics().limit)
 
     assert [10, 5, 5, 10, 2] == limits
+
+
+def test_the_problem_document_of_the_page() -> None:
+    """The problem document of the page is the one that an ambiguous outcome is answered with."""
+    shown = re.findall(r"^```json\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+
+    assert to_problem(AmbiguousError("sent", phase=Phase.SENT)) == json.loads(shown[0])
+
+
+def test_the_statuses_of_the_page() -> None:
+    """Each error in the table of the page is answered with the status that the table states."""
+    rows = re.findall(r"^\| (.*`\w+Error`.*) \| ([\d, ]+) \|", PAGE.read_text(), re.MULTILINE)
+    stated = {}
+    for names, statuses in rows:
+        errors = re.findall(r"`(\w+)`", names)
+        numbers = [int(status) for status in statuses.split(", ")]
+        stated |= dict(zip(errors, numbers * len(errors) if len(numbers) == 1 else numbers, strict=False))
+
+    answered = {kind.__name__: problem.status for kind, problem in PROBLEMS.items()}
+
+    assert 15 == len(stated)
+    assert stated == {name: answered[name] for name in stated}
