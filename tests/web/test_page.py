@@ -89,5 +89,5 @@ def test_the_statuses_of_the_page() -> None:
 
     answered = {kind.__name__: problem.status for kind, problem in PROBLEMS.items()}
 
-    assert 15 == len(stated)
+    assert 17 == len(stated)
     assert stated == {name: answered[name] for name in stated}
