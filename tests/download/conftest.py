@@ -27,46 +27,46 @@ MiB = 1 << 20
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Generator[Path]:
-    """Where images go. Afterwards no part file is left, and no open file."""
-    place = tmp_path / "images"
-    place.mkdir()
-    yield place
+    """A folder for images. At the end it contains no part file, and no file in it is open."""
+    path = tmp_path / "images"
+    path.mkdir()
+    yield path
     assert [] == [path.name for path in tmp_path.rglob("*.part")]
     assert [] == open_below(tmp_path)
 
 
 def names(folder: Path) -> list[str]:
-    """List a folder."""
+    """Return the sorted names in a folder."""
     return sorted(path.name for path in folder.iterdir())
 
 
 def open_below(folder: Path) -> list[str]:
-    """Return this process's open files and folders there."""
-    found: list[str] = []
+    """Return the open files and folders of this process below a folder."""
+    paths: list[str] = []
     for entry in Path("/proc/self/fd").iterdir():
         with suppress(OSError):
-            found.append(str(entry.readlink()))
+            paths.append(str(entry.readlink()))
 
-    return [path for path in found if path.startswith(f"{folder}/")]
+    return [path for path in paths if path.startswith(f"{folder}/")]
 
 
 @pytest.fixture
 async def origin() -> AsyncGenerator[Origin]:
-    """A host for images."""
+    """An image host."""
     async with serve() as host:
         yield host
 
 
 @pytest.fixture
 async def other() -> AsyncGenerator[Origin]:
-    """A second origin."""
+    """A second image host."""
     async with serve() as host:
         yield host
 
 
 @asynccontextmanager
 async def serve() -> AsyncGenerator[Origin]:
-    """Run a host; afterwards every connection is closed."""
+    """Run an image host. At the end every connection is closed."""
     host = Origin()
     server = await asyncio.start_server(host.serve, "127.0.0.1", 0)
     host.port = server.sockets[0].getsockname()[1]
@@ -83,8 +83,8 @@ async def serve() -> AsyncGenerator[Origin]:
 
 
 @define(eq=False)
-class Wired:
-    """A download layer and what hangs on it."""
+class DownloadContext:
+    """Downloads with their session, tasks, events and slots."""
 
     session: aiohttp.ClientSession
     tasks: Tasks
@@ -111,29 +111,29 @@ class Wired:
 
 @pytest.fixture
 def inner() -> AbstractResolver | None:
-    """What looks names up; a test may put its own here."""
+    """The inner DNS resolver; a test class may override it."""
     return None
 
 
 @pytest.fixture
-async def wired(inner: AbstractResolver | None) -> AsyncGenerator[Wired]:
-    """A session as the client makes it; afterwards the tasks have ended."""
+async def context(inner: AbstractResolver | None) -> AsyncGenerator[DownloadContext]:
+    """A session like the client's. At the end all tasks have finished."""
     connector = aiohttp.TCPConnector(resolver=PublicResolver(loopback=True, inner=inner))
     async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
-        made = Wired(session, Tasks())
-        yield made
-        await made.tasks.join()
+        parts = DownloadContext(session, Tasks())
+        yield parts
+        await parts.tasks.join()
 
 
 @pytest.fixture
-def downloads(wired: Wired) -> Downloads:
-    """The download layer, without pauses."""
-    return wired.downloads()
+def downloads(context: DownloadContext) -> Downloads:
+    """Downloads without pauses between attempts."""
+    return context.downloads()
 
 
 @define(eq=False)
 class Stop:
-    """A place where a thread waits until it is released."""
+    """A point where a thread waits until it is released."""
 
     reached: asyncio.Event
     gate: Gate = field(factory=Gate)
@@ -144,7 +144,7 @@ class Stop:
 
 @pytest.fixture
 def hold(monkeypatch: pytest.MonkeyPatch) -> Generator[Callable[[str], Stop]]:
-    """Make the next call of a function of `os` wait in its thread."""
+    """Make the next call of an `os` function wait in its thread."""
     stops: list[Stop] = []
 
     def patch(name: str) -> Stop:
@@ -154,7 +154,7 @@ def hold(monkeypatch: pytest.MonkeyPatch) -> Generator[Callable[[str], Stop]]:
 
         def waiting(*args: Any, **options: Any) -> Any:
             loop.call_soon_threadsafe(stop.reached.set)
-            assert stop.gate.wait(10), "nobody released it"
+            assert stop.gate.wait(10), "not released"
             return real(*args, **options)
 
         monkeypatch.setattr(os, name, waiting)

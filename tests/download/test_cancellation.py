@@ -1,4 +1,4 @@
-"""Whatever is cancelled, and however: the whole image stands at the target, or nothing does."""
+"""Cancellation of downloads: the target has the complete image or nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import anyio
 import pytest
-from download.conftest import Stop, Wired, names
+from download.conftest import DownloadContext, Stop, names
 from support.origin import Origin, ok, picture, status
 
 from ideogram_async._download import downloader
@@ -23,7 +23,7 @@ Cancel: TypeAlias = Callable[[Coroutine[Any, Any, Any], Awaitable[Any], Callable
 
 
 async def turn() -> None:
-    """Let the event loop run what is ready."""
+    """Let the event loop run ready callbacks."""
     for _ in range(5):
         await asyncio.sleep(0)
 
@@ -40,7 +40,7 @@ async def by_task(work: Coroutine[Any, Any, Any], reached: Awaitable[Any], relea
 
 
 async def by_timeout(work: Coroutine[Any, Any, Any], reached: Awaitable[Any], release: Callable[[], None]) -> None:
-    """Let a time limit end it."""
+    """Let a timeout expire."""
     limit = asyncio.timeout(None)
 
     async def limited() -> None:
@@ -57,7 +57,7 @@ async def by_timeout(work: Coroutine[Any, Any, Any], reached: Awaitable[Any], re
 
 
 async def by_scope(work: Coroutine[Any, Any, Any], reached: Awaitable[Any], release: Callable[[], None]) -> None:
-    """Cancel an anyio scope around it."""
+    """Cancel an anyio scope around the work."""
     scope = anyio.CancelScope()
 
     async def scoped() -> None:
@@ -75,7 +75,7 @@ async def by_scope(work: Coroutine[Any, Any, Any], reached: Awaitable[Any], rele
 
 
 async def by_two_cancels(work: Coroutine[Any, Any, Any], reached: Awaitable[Any], release: Callable[[], None]) -> None:
-    """Cancel the task again while it cleans up."""
+    """Cancel the task again during its cleanup."""
     task = asyncio.create_task(work)
     await reached
     task.cancel()
@@ -91,19 +91,19 @@ every_way = pytest.mark.parametrize("cancel", [by_task, by_timeout, by_scope, by
 
 
 def nothing() -> None:
-    """Release nobody."""
+    """Do nothing."""
 
 
 @every_way
 @pytest.mark.parametrize("sent", [b"", ok(b"", length=len(IMAGE)), ok(HALF, length=len(IMAGE))])
 async def test_while_the_host_is_silent(
-    wired: Wired, origin: Origin, folder: Path, cancel: Cancel, sent: bytes
+    context: DownloadContext, origin: Origin, folder: Path, cancel: Cancel, sent: bytes
 ) -> None:
-    """Cancelled before, at and within the answer, a download leaves nothing, and asks no more."""
+    """A download cancelled before, at or within the response leaves nothing and sends nothing more."""
     reached = asyncio.Event()
     origin.answers = [origin.held(sent, reached=reached)]
-    await cancel(wired.downloads().download(origin.url(), folder), reached.wait(), nothing)
-    await wired.tasks.join()
+    await cancel(context.downloads().download(origin.url(), folder), reached.wait(), nothing)
+    await context.tasks.join()
 
     assert [] == names(folder)
     assert 1 == len(origin.requests)
@@ -112,7 +112,7 @@ async def test_while_the_host_is_silent(
 @every_way
 @pytest.mark.parametrize("step", ["mkdir", "open", "write"])
 async def test_while_a_thread_works(
-    wired: Wired,
+    context: DownloadContext,
     origin: Origin,
     folder: Path,
     hold: Callable[[str], Stop],
@@ -120,47 +120,47 @@ async def test_while_a_thread_works(
     step: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Cancelled while a thread prepares or writes, a download leaves nothing, although the thread goes on."""
-    # An image of several blocks: the last one is written when the image is put in its place.
+    """A download cancelled while a thread prepares or writes leaves nothing, although the thread continues."""
+    # Several blocks: the last one is written at the commit.
     monkeypatch.setattr(downloader, "WRITE_BYTES", 1)
     origin.answers = [ok(IMAGE)]
     stop = hold(step)
-    await cancel(wired.downloads().download(origin.url(), f"{folder}/new/"), stop.reached.wait(), stop.release)
-    await wired.tasks.join()
+    await cancel(context.downloads().download(origin.url(), f"{folder}/new/"), stop.reached.wait(), stop.release)
+    await context.tasks.join()
 
     assert [] == [path for path in folder.rglob("*") if path.is_file()]
 
 
 @every_way
 @pytest.mark.parametrize("step", ["fsync", "link", "unlink"])
-async def test_while_it_is_put_in_place(
-    wired: Wired, origin: Origin, folder: Path, hold: Callable[[str], Stop], cancel: Cancel, step: str
+async def test_during_commit(
+    context: DownloadContext, origin: Origin, folder: Path, hold: Callable[[str], Stop], cancel: Cancel, step: str
 ) -> None:
-    """Cancelled while the image is put in its place, a download has stored it whole, and says so."""
+    """A download cancelled during the commit has stored the complete image and emits its event."""
     origin.answers = [ok(IMAGE)]
     stop = hold(step)
-    await cancel(wired.downloads().download(origin.url(), folder), stop.reached.wait(), stop.release)
-    await wired.tasks.join()
+    await cancel(context.downloads().download(origin.url(), folder), stop.reached.wait(), stop.release)
+    await context.tasks.join()
 
     assert IMAGE == (folder / "fox.png").read_bytes()
     assert ["fox.png"] == names(folder)
-    assert [Downloaded] == [type(event) for event in wired.events]
+    assert [Downloaded] == [type(event) for event in context.events]
 
 
-async def test_before_it_is_put_in_place(
-    wired: Wired, origin: Origin, folder: Path, monkeypatch: pytest.MonkeyPatch
+async def test_before_commit(
+    context: DownloadContext, origin: Origin, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Cancelled at every turn of the event loop, a download leaves the whole image or nothing."""
+    """A download cancelled at any iteration of the event loop leaves the complete image or nothing."""
     origin.answers = [ok(IMAGE)]
     outcomes = set()
     for turns in range(0, 120, 3):
-        task = asyncio.create_task(wired.downloads().download(origin.url(), folder / f"{turns}.png"))
+        task = asyncio.create_task(context.downloads().download(origin.url(), folder / f"{turns}.png"))
         for _ in range(turns):
             await asyncio.sleep(0)
 
         task.cancel()
         await asyncio.wait([task])
-        await wired.tasks.join()
+        await context.tasks.join()
         path = folder / f"{turns}.png"
         outcomes.add(path.read_bytes() if path.exists() else b"")
 
@@ -169,11 +169,11 @@ async def test_before_it_is_put_in_place(
     assert outcomes <= {b"", IMAGE}
 
 
-async def test_while_it_waits(wired: Wired, origin: Origin, folder: Path) -> None:
-    """Cancelled between two tries, a download does not try again."""
+async def test_during_pause(context: DownloadContext, origin: Origin, folder: Path) -> None:
+    """A download cancelled between two attempts does not retry."""
     origin.answers = [status(500, "Retry-After: 60")]
-    task = asyncio.create_task(wired.downloads(retry=Retry(base=0.0)).download(origin.url(), folder))
-    while not wired.events:
+    task = asyncio.create_task(context.downloads(retry=Retry(base=0.0)).download(origin.url(), folder))
+    while not context.events:
         await asyncio.sleep(0)
 
     task.cancel()
@@ -194,26 +194,26 @@ async def test_fetch(downloads: Downloads, origin: Origin, cancel: Cancel) -> No
 
 
 @every_way
-async def test_stream(wired: Wired, origin: Origin, cancel: Cancel) -> None:
-    """A cancelled stream ends its connection."""
+async def test_stream(context: DownloadContext, origin: Origin, cancel: Cancel) -> None:
+    """A cancelled stream closes its connection."""
     reached = asyncio.Event()
     origin.answers = [origin.held(ok(HALF, length=len(IMAGE)))]
 
     async def read() -> None:
-        async with wired.downloads().stream(origin.url()) as stream:
+        async with context.downloads().stream(origin.url()) as stream:
             async for _ in stream:
                 reached.set()
 
     await cancel(read(), reached.wait(), nothing)
 
-    assert wired.session.connector is not None
-    assert not wired.session.connector._acquired
+    assert context.session.connector is not None
+    assert not context.session.connector._acquired
 
 
-async def test_crowd(wired: Wired, origin: Origin, folder: Path) -> None:
-    """A task group of downloads that loses one member leaves whole images only."""
+async def test_crowd(context: DownloadContext, origin: Origin, folder: Path) -> None:
+    """A task group of downloads in which one fails leaves only complete images."""
     origin.answers = [*[ok(IMAGE)] * 6, status(418), ok(IMAGE)]
-    downloads = wired.downloads()
+    downloads = context.downloads()
 
     async def crowd() -> None:
         async with asyncio.TaskGroup() as group:
@@ -223,6 +223,6 @@ async def test_crowd(wired: Wired, origin: Origin, folder: Path) -> None:
     with pytest.raises(BaseExceptionGroup):
         await crowd()
 
-    await wired.tasks.join()
+    await context.tasks.join()
 
     assert {IMAGE} >= {path.read_bytes() for path in folder.iterdir()}

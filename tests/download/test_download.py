@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from attrs import frozen
-from download.conftest import MiB, Stop, Wired, names, serve
+from download.conftest import DownloadContext, MiB, Stop, names, serve
 from support.origin import Origin, chunk, ok, picture, png, status, unsized
 
 from ideogram_async._download.downloader import Downloads, DownloadTarget
@@ -46,7 +46,7 @@ class Linked:
 
 
 async def test_file(downloads: Downloads, origin: Origin, folder: Path) -> None:
-    """A file path is kept exactly, whatever the image is."""
+    """A file path is used exactly, for any image format."""
     origin.answers = [ok(IMAGE)]
     target = folder / "my fox.jpeg"
 
@@ -60,7 +60,7 @@ async def test_file(downloads: Downloads, origin: Origin, folder: Path) -> None:
     ids=["png", "jpeg", "webp"],
 )
 async def test_folder(downloads: Downloads, origin: Origin, folder: Path, image: bytes, extension: str) -> None:
-    """In a folder the file is named after the link, its extension after its first bytes."""
+    """In a folder the file is named after the link, with the extension of its format."""
     origin.answers = [ok(image, "Content-Type: text/html")]
     path = await downloads.download(origin.url("/x/fox.png"), folder)
 
@@ -69,7 +69,7 @@ async def test_folder(downloads: Downloads, origin: Origin, folder: Path, image:
 
 
 async def test_new_folder(downloads: Downloads, origin: Origin, folder: Path) -> None:
-    """A string that ends in a slash is a folder, and is created."""
+    """A string that ends in a slash is a folder and is created."""
     origin.answers = [ok(IMAGE)]
     path = await downloads.download(origin.url("/x/fox"), f"{folder}/a/b/")
 
@@ -89,7 +89,7 @@ async def test_relative_target(
 
 
 async def test_image_of_an_answer(downloads: Downloads, origin: Origin, folder: Path) -> None:
-    """An image of an answer is as good as its link."""
+    """An image of an answer is accepted instead of its link."""
     origin.answers = [ok(IMAGE)]
 
     assert IMAGE == await downloads.fetch(Linked(origin.url()))
@@ -97,7 +97,7 @@ async def test_image_of_an_answer(downloads: Downloads, origin: Origin, folder: 
 
 @pytest.mark.parametrize("url", [None, ""])
 async def test_withheld(downloads: Downloads, origin: Origin, folder: Path, url: str | None) -> None:
-    """An image without a link was withheld."""
+    """An image without a link raises `WithheldImageError`."""
     with pytest.raises(WithheldImageError):
         await downloads.download(Linked(url), folder)
 
@@ -112,7 +112,7 @@ async def test_withheld(downloads: Downloads, origin: Origin, folder: Path, url:
 
 
 async def test_refused_before_the_disk(downloads: Downloads, folder: Path) -> None:
-    """A link that is refused touches nothing, not even the folder."""
+    """A refused link creates nothing, not even the folder."""
     with pytest.raises(HostRefusedError):
         await downloads.download("http://10.0.0.1/fox.png", f"{folder}/new/")
 
@@ -120,7 +120,7 @@ async def test_refused_before_the_disk(downloads: Downloads, folder: Path) -> No
 
 
 async def test_same_bytes(downloads: Downloads, origin: Origin, folder: Path) -> None:
-    """The same bytes at the target are adopted."""
+    """A file with the same bytes at the target is kept."""
     origin.answers = [ok(IMAGE)]
     (folder / "fox.png").write_bytes(IMAGE)
     before = (folder / "fox.png").stat().st_ino
@@ -129,7 +129,7 @@ async def test_same_bytes(downloads: Downloads, origin: Origin, folder: Path) ->
 
 
 async def test_other_bytes(downloads: Downloads, origin: Origin, folder: Path) -> None:
-    """Other bytes are never overwritten, and the link is not asked again."""
+    """Other bytes are never overwritten, and the download is not retried."""
     origin.answers = [ok(IMAGE)]
     (folder / "fox.png").write_bytes(b"mine")
     with pytest.raises(FileConflictError) as caught:
@@ -141,7 +141,7 @@ async def test_other_bytes(downloads: Downloads, origin: Origin, folder: Path) -
 
 
 async def test_store(downloads: Downloads, origin: Origin, folder: Path) -> None:
-    """A runner is told the size and the hash, and chooses the name before the extension is known."""
+    """`store` returns size and hash, and takes a name without the extension."""
     origin.answers = [ok(picture("WEBP"))]
     stored = await downloads.store(origin.url(), DownloadTarget(folder, "row-7-0"))
 
@@ -154,8 +154,8 @@ async def test_store(downloads: Downloads, origin: Origin, folder: Path) -> None
 
 
 @pytest.mark.parametrize("failure", [status(code) for code in (500, 502, 503, 408, 425, 429, 520)])
-async def test_passing_failures(downloads: Downloads, origin: Origin, folder: Path, failure: bytes) -> None:
-    """Failures that pass are waited out, with GETs only."""
+async def test_transient_failures(downloads: Downloads, origin: Origin, folder: Path, failure: bytes) -> None:
+    """Transient failures are retried, with GETs only."""
     origin.answers = [failure, failure, ok(IMAGE)]
     path = await downloads.download(origin.url(), folder)
 
@@ -163,7 +163,7 @@ async def test_passing_failures(downloads: Downloads, origin: Origin, folder: Pa
     assert ["GET"] * 3 == [request.method for request in origin.requests]
 
 
-CUT = {
+TRUNCATED = {
     "shorter than its length": ok(HALF, length=len(IMAGE)),
     "without a length": unsized(HALF),
     "in the first bytes": unsized(IMAGE[:5]),
@@ -174,20 +174,20 @@ CUT = {
 }
 
 
-@pytest.mark.parametrize("cut", CUT.values(), ids=CUT.keys())
-async def test_cut(downloads: Downloads, origin: Origin, folder: Path, cut: bytes) -> None:
-    """An image that is cut three times is stored whole at the fourth."""
-    origin.answers = [cut, cut, cut, ok(IMAGE)]
+@pytest.mark.parametrize("body", TRUNCATED.values(), ids=TRUNCATED.keys())
+async def test_truncated(downloads: Downloads, origin: Origin, folder: Path, body: bytes) -> None:
+    """An image that is truncated three times is stored at the fourth attempt."""
+    origin.answers = [body, body, body, ok(IMAGE)]
     path = await downloads.download(origin.url(), folder)
 
     assert IMAGE == path.read_bytes()
     assert 4 == len(origin.requests)
 
 
-@pytest.mark.parametrize("cut", CUT.values(), ids=CUT.keys())
-async def test_always_cut(downloads: Downloads, origin: Origin, folder: Path, cut: bytes) -> None:
-    """An image that is cut every time leaves nothing behind."""
-    origin.answers = [cut]
+@pytest.mark.parametrize("body", TRUNCATED.values(), ids=TRUNCATED.keys())
+async def test_always_truncated(downloads: Downloads, origin: Origin, folder: Path, body: bytes) -> None:
+    """An image that is truncated every time leaves nothing behind."""
+    origin.answers = [body]
     with pytest.raises(TruncatedImageError) as caught:
         await downloads.download(origin.url(), folder)
 
@@ -197,7 +197,7 @@ async def test_always_cut(downloads: Downloads, origin: Origin, folder: Path, cu
 
 @pytest.mark.parametrize("code", [403, 404, 410])
 async def test_gone(downloads: Downloads, origin: Origin, folder: Path, code: int) -> None:
-    """A link that is refused before its time is asked twice more."""
+    """A refused link that has not expired is retried twice."""
     origin.answers = [status(code)]
     with pytest.raises(LinkExpiredError) as caught:
         await downloads.download(origin.url(), folder)
@@ -206,14 +206,14 @@ async def test_gone(downloads: Downloads, origin: Origin, folder: Path, code: in
 
 
 async def test_gone_for_a_moment(downloads: Downloads, origin: Origin, folder: Path) -> None:
-    """An edge server that is wrong twice costs nothing."""
+    """An image that is missing twice is stored at the third attempt."""
     origin.answers = [status(403), status(404), ok(IMAGE)]
 
     assert IMAGE == (await downloads.download(origin.url(), folder)).read_bytes()
 
 
 async def test_expired(downloads: Downloads, origin: Origin, folder: Path) -> None:
-    """A link that is refused after its time is asked exactly once."""
+    """A refused link that has expired is requested once."""
     origin.answers = [status(403)]
     with pytest.raises(LinkExpiredError):
         await downloads.download(origin.url(query=PAST), folder)
@@ -222,7 +222,7 @@ async def test_expired(downloads: Downloads, origin: Origin, folder: Path) -> No
 
 
 async def test_expired_by_a_wrong_clock(downloads: Downloads, origin: Origin, folder: Path) -> None:
-    """A link that says its time is over is tried all the same."""
+    """A link whose `exp` has passed is requested all the same."""
     origin.answers = [ok(IMAGE)]
 
     assert IMAGE == (await downloads.download(origin.url(query=PAST), folder)).read_bytes()
@@ -230,7 +230,7 @@ async def test_expired_by_a_wrong_clock(downloads: Downloads, origin: Origin, fo
 
 @pytest.mark.parametrize("body", [b"<html>Sign in</html>", b""])
 async def test_not_an_image(downloads: Downloads, origin: Origin, folder: Path, body: bytes) -> None:
-    """A page that calls itself an image is asked for three times."""
+    """A page with the media type of an image is requested three times."""
     origin.answers = [ok(body, "Content-Type: image/png")]
     with pytest.raises(NotAnImageError):
         await downloads.download(origin.url(), folder)
@@ -238,7 +238,7 @@ async def test_not_an_image(downloads: Downloads, origin: Origin, folder: Path, 
     assert (3, []) == (len(origin.requests), names(folder))
 
 
-async def test_jpeg_called_png(downloads: Downloads, origin: Origin, folder: Path) -> None:
+async def test_jpeg_named_png(downloads: Downloads, origin: Origin, folder: Path) -> None:
     """A JPEG behind `.png`, sent as text, is stored as `.jpg`."""
     origin.answers = [ok(picture("JPEG"), "Content-Type: text/html")]
 
@@ -246,7 +246,7 @@ async def test_jpeg_called_png(downloads: Downloads, origin: Origin, folder: Pat
 
 
 async def test_declared_too_large(downloads: Downloads, origin: Origin, folder: Path) -> None:
-    """Ten announced gigabytes are refused at once, and once."""
+    """A declared length of ten gigabytes is refused without a retry."""
     origin.answers = [ok(IMAGE, length=10 * 10**9)]
     with pytest.raises(ImageTooLargeError):
         await downloads.download(origin.url(), folder)
@@ -254,8 +254,8 @@ async def test_declared_too_large(downloads: Downloads, origin: Origin, folder: 
     assert (1, []) == (len(origin.requests), names(folder))
 
 
-async def test_endless(wired: Wired, origin: Origin, folder: Path) -> None:
-    """An endless image is cut at the cap."""
+async def test_endless(context: DownloadContext, origin: Origin, folder: Path) -> None:
+    """An endless image is aborted at the maximum size."""
     sent = []
 
     async def endless(writer: asyncio.StreamWriter) -> None:
@@ -267,23 +267,23 @@ async def test_endless(wired: Wired, origin: Origin, folder: Path) -> None:
 
     origin.answers = [endless]
     with pytest.raises(ImageTooLargeError):
-        await wired.downloads(max_image_bytes=2 * MiB).download(origin.url(), folder)
+        await context.downloads(max_image_bytes=2 * MiB).download(origin.url(), folder)
 
     assert (1, []) == (len(origin.requests), names(folder))
     assert sum(sent) < 16 * MiB
 
 
-async def test_exactly_the_cap(wired: Wired, origin: Origin, folder: Path) -> None:
-    """An image may have exactly as many bytes as allowed, and not one more."""
+async def test_exactly_the_maximum(context: DownloadContext, origin: Origin, folder: Path) -> None:
+    """An image may have exactly the maximum size, and not one byte more."""
     origin.answers = [unsized(IMAGE)]
 
-    assert IMAGE == await wired.downloads(max_image_bytes=len(IMAGE)).fetch(origin.url())
+    assert IMAGE == await context.downloads(max_image_bytes=len(IMAGE)).fetch(origin.url())
     with pytest.raises(ImageTooLargeError):
-        await wired.downloads(max_image_bytes=len(IMAGE) - 1).fetch(origin.url())
+        await context.downloads(max_image_bytes=len(IMAGE) - 1).fetch(origin.url())
 
 
 async def test_too_many_pixels(downloads: Downloads, origin: Origin, folder: Path) -> None:
-    """A header that promises 400 million pixels is enough."""
+    """A header that declares 400 million pixels is refused."""
     origin.answers = [ok(png(20_000, 20_000))]
     with pytest.raises(ImageTooLargeError):
         await downloads.download(origin.url(), folder)
@@ -292,7 +292,7 @@ async def test_too_many_pixels(downloads: Downloads, origin: Origin, folder: Pat
 
 
 async def test_stall(downloads: Downloads, origin: Origin, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host that falls silent after the headers, or in the middle, is asked again."""
+    """A host that stalls after the headers, or in the middle, is retried."""
     monkeypatch.setattr("ideogram_async._download.stream.SOCK_READ", 0.05)
     origin.answers = [origin.held(ok(b"", length=len(IMAGE))), origin.held(ok(HALF, length=len(IMAGE))), ok(IMAGE)]
 
@@ -300,33 +300,35 @@ async def test_stall(downloads: Downloads, origin: Origin, folder: Path, monkeyp
     assert 3 == len(origin.requests)
 
 
-async def test_always_silent(wired: Wired, origin: Origin, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host that stays silent is told apart from one that refuses."""
+async def test_always_stalled(
+    context: DownloadContext, origin: Origin, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host that always stalls raises a timeout."""
     monkeypatch.setattr("ideogram_async._download.stream.SOCK_READ", 0.02)
     origin.answers = [origin.held(b"")]
     with pytest.raises(DownloadError, match="timed out"):
-        await wired.downloads(retry=Retry(attempts=2, base=0.0)).download(origin.url(), folder)
+        await context.downloads(retry=Retry(attempts=2, base=0.0)).download(origin.url(), folder)
 
 
-async def test_deadline(wired: Wired, origin: Origin, folder: Path) -> None:
-    """The policy's deadline ends a try that is under way."""
+async def test_deadline(context: DownloadContext, origin: Origin, folder: Path) -> None:
+    """The policy's deadline ends an attempt in progress."""
     origin.answers = [origin.held(ok(HALF, length=len(IMAGE)))]
     with pytest.raises(DownloadError, match="timed out"):
-        await wired.downloads(retry=Retry(deadline=0.05, base=0.0)).download(origin.url(), folder)
+        await context.downloads(retry=Retry(deadline=0.05, base=0.0)).download(origin.url(), folder)
 
     assert 1 == len(origin.requests)
 
 
-async def test_unreachable(wired: Wired, origin: Origin, folder: Path) -> None:
-    """A host that cannot be reached is tried as often as the policy says."""
+async def test_unreachable(context: DownloadContext, origin: Origin, folder: Path) -> None:
+    """An unreachable host is retried as often as the policy allows."""
     with pytest.raises(DownloadError, match="connection to the image host failed"):
-        await wired.downloads().download("http://127.0.0.1:1/fox.png", folder)
+        await context.downloads().download("http://127.0.0.1:1/fox.png", folder)
 
-    assert 4 == sum(isinstance(event, Retrying) for event in wired.events)
+    assert 4 == sum(isinstance(event, Retrying) for event in context.events)
 
 
 async def test_other_status(downloads: Downloads, origin: Origin, folder: Path) -> None:
-    """A status that nothing explains is final."""
+    """An unexpected status is final."""
     origin.answers = [status(418)]
     with pytest.raises(DownloadError) as caught:
         await downloads.download(origin.url(), folder)
@@ -334,11 +336,11 @@ async def test_other_status(downloads: Downloads, origin: Origin, folder: Path) 
     assert (DownloadError, 418, 1) == (type(caught.value), caught.value.status, len(origin.requests))
 
 
-async def test_events(wired: Wired, origin: Origin, folder: Path) -> None:
-    """What happens is told, without the link's signature."""
+async def test_events(context: DownloadContext, origin: Origin, folder: Path) -> None:
+    """Events are emitted, without the link's signature."""
     origin.answers = [status(500), ok(IMAGE)]
-    path = await wired.downloads().download(origin.url(), folder)
-    retrying, downloaded = wired.events
+    path = await context.downloads().download(origin.url(), folder)
+    retrying, downloaded = context.events
 
     assert isinstance(retrying, Retrying)
     assert (1, 0.0) == (retrying.attempt, retrying.pause)
@@ -350,14 +352,14 @@ async def test_events(wired: Wired, origin: Origin, folder: Path) -> None:
         downloaded.sha256,
         downloaded.adopted,
     )
-    assert {"download"} == {event.operation for event in wired.events}
-    assert 1 == len({event.call_id for event in wired.events})
-    assert "secret" not in repr(wired.events)
+    assert {"download"} == {event.operation for event in context.events}
+    assert 1 == len({event.call_id for event in context.events})
+    assert "secret" not in repr(context.events)
 
 
 @pytest.mark.parametrize("target", ["missing/fox.png", "file/fox.png", "file/"])
 async def test_bad_target(downloads: Downloads, origin: Origin, folder: Path, target: str) -> None:
-    """A target that cannot be written is told by the system's own error, before any GET."""
+    """A target that cannot be written raises `OSError` before any GET."""
     (folder / "file").write_bytes(b"")
     with pytest.raises(OSError, match=r"No such|Not a directory|exists"):
         await downloads.download(origin.url(), f"{folder}/{target}")
@@ -367,23 +369,23 @@ async def test_bad_target(downloads: Downloads, origin: Origin, folder: Path, ta
 
 @pytest.fixture
 def mount(folder: Path) -> Generator[Callable[[str], Path]]:
-    """Mount a small disk in memory."""
-    place = folder.parent / "disk"
-    place.mkdir()
+    """A function that mounts a small disk in memory."""
+    path = folder.parent / "disk"
+    path.mkdir()
 
     def on(options: str) -> Path:
-        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path)]
         if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode != 0:
             pytest.skip("mounting needs root")
 
-        return place
+        return path
 
     yield on
-    subprocess.run(["umount", str(place)], capture_output=True)
+    subprocess.run(["umount", str(path)], capture_output=True)
 
 
 async def test_read_only(downloads: Downloads, origin: Origin, folder: Path, mount: Callable[[str], Path]) -> None:
-    """A read-only folder is noticed before any GET."""
+    """A read-only folder raises `OSError` before any GET."""
     disk = mount("size=1m,ro")
     with pytest.raises(OSError, match="Read-only") as caught:
         await downloads.download(origin.url(), disk)
@@ -392,7 +394,7 @@ async def test_read_only(downloads: Downloads, origin: Origin, folder: Path, mou
 
 
 async def test_full_disk(downloads: Downloads, origin: Origin, folder: Path, mount: Callable[[str], Path]) -> None:
-    """A full disk is told as itself, leaves no part, and is not tried again; when freed, the image is stored."""
+    """A full disk raises `OSError`, leaves no part file, and is not retried. Once freed, the image is stored."""
     disk = mount("size=2m")
     (disk / "ballast").write_bytes(bytes(1_500_000))
     image = picture("PNG", side=640)
@@ -410,7 +412,7 @@ async def test_full_disk(downloads: Downloads, origin: Origin, folder: Path, mou
 async def test_failed_fsync(
     downloads: Downloads, origin: Origin, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a failed fsync nothing is tried again, neither the fsync nor the GET."""
+    """After a failed fsync, neither the fsync nor the GET is retried."""
     calls: list[int] = []
 
     def failing(fd: int) -> None:
@@ -426,7 +428,7 @@ async def test_failed_fsync(
 
 
 async def test_slow_disk(downloads: Downloads, origin: Origin, folder: Path, hold: Callable[[str], Stop]) -> None:
-    """While an fsync takes its time, the event loop serves others."""
+    """During a slow fsync, the event loop runs other downloads."""
     origin.answers = [ok(IMAGE)]
     stop = hold("fsync")
     slow = asyncio.create_task(downloads.download(origin.url(), folder))
@@ -442,7 +444,7 @@ async def test_slow_disk(downloads: Downloads, origin: Origin, folder: Path, hol
 
 @pytest.mark.parametrize("count", [2, 20])
 async def test_same_target(downloads: Downloads, origin: Origin, folder: Path, count: int) -> None:
-    """Downloads of one image to one target at once all end with that file."""
+    """Concurrent downloads of one image to one target all return that file."""
     origin.answers = [ok(IMAGE)]
     paths = await asyncio.gather(*(downloads.download(origin.url(), folder) for _ in range(count)))
 
@@ -451,7 +453,7 @@ async def test_same_target(downloads: Downloads, origin: Origin, folder: Path, c
 
 
 async def test_same_target_other_bytes(downloads: Downloads, origin: Origin, folder: Path) -> None:
-    """Of two images that want one target, one is stored and the other conflicts."""
+    """Of two different images with one target, one is stored and the other conflicts."""
     origin.answers = [ok(IMAGE), ok(OTHER)]
     outcomes = await asyncio.gather(
         *(downloads.download(origin.url(), folder / "x.png") for _ in range(2)), return_exceptions=True
@@ -462,7 +464,7 @@ async def test_same_target_other_bytes(downloads: Downloads, origin: Origin, fol
 
 
 async def test_flat_memory(downloads: Downloads, origin: Origin, folder: Path) -> None:
-    """Forty megabytes are stored with less than eight in memory."""
+    """Forty megabytes are stored with less than eight megabytes of memory."""
     image = png(body=bytes(MiB), blocks=40)
 
     async def slowly(writer: asyncio.StreamWriter) -> None:
@@ -482,41 +484,41 @@ async def test_flat_memory(downloads: Downloads, origin: Origin, folder: Path) -
 
 
 async def test_fetch(downloads: Downloads, origin: Origin) -> None:
-    """The bytes alone are fetched with the same patience."""
+    """`fetch` retries like a download."""
     origin.answers = [status(503, "Retry-After: 0"), unsized(HALF), ok(IMAGE)]
 
     assert IMAGE == await downloads.fetch(origin.url())
 
 
-async def test_retry_after(wired: Wired, origin: Origin) -> None:
-    """A Retry-After that the deadline does not leave time for ends the tries."""
+async def test_retry_after(context: DownloadContext, origin: Origin) -> None:
+    """A Retry-After beyond the deadline ends the attempts."""
     origin.answers = [status(429, "Retry-After: 60")]
     with pytest.raises(DownloadError) as caught:
-        await wired.downloads(retry=Retry(base=0.0, deadline=30.0)).fetch(origin.url())
+        await context.downloads(retry=Retry(base=0.0, deadline=30.0)).fetch(origin.url())
 
     assert (429, 1) == (caught.value.status, len(origin.requests))
 
 
 async def test_many_at_once(downloads: Downloads, origin: Origin) -> None:
-    """Downloads at once do not mix their tries."""
+    """Concurrent downloads count their attempts separately."""
     origin.answers = [*[status(500)] * 10, ok(IMAGE)]
 
     assert [IMAGE] * 5 == await asyncio.gather(*(downloads.fetch(origin.url()) for _ in range(5)))
 
 
-async def test_client_closed_meanwhile(wired: Wired, origin: Origin, folder: Path) -> None:
-    """A client that closes and has no tasks to give any more still gets its part file removed."""
-    given = [wired.tasks, wired.tasks]
+async def test_client_closed(context: DownloadContext, origin: Origin, folder: Path) -> None:
+    """The part file is removed even if the closed client has no more tasks."""
+    tasks = [context.tasks, context.tasks]
     reached = asyncio.Event()
     origin.answers = [origin.held(ok(HALF, length=len(IMAGE)), reached=reached)]
     downloads = Downloads(
-        lambda: wired.session,
+        lambda: context.session,
         hosts=Hosts(loopback=True),
         max_image_bytes=MiB,
         retry=Retry(),
-        emit=Emitter(None, lambda: wired.tasks),
-        tasks=given.pop,
-        slots=lambda: wired.slots,
+        emit=Emitter(None, lambda: context.tasks),
+        tasks=tasks.pop,
+        slots=lambda: context.slots,
     )
     task = asyncio.create_task(downloads.download(origin.url(), folder))
     await reached.wait()
@@ -524,15 +526,15 @@ async def test_client_closed_meanwhile(wired: Wired, origin: Origin, folder: Pat
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    assert ([], []) == (given, names(folder))
+    assert ([], []) == (tasks, names(folder))
 
 
 def test_loop_after_loop(folder: Path) -> None:
-    """One thread limit a loop: downloads work in one event loop after another."""
+    """Downloads work in one event loop after another, each with its own thread limit."""
 
     async def once(number: int) -> Path:
         async with serve() as origin, aiohttp.ClientSession() as session:
             origin.answers = [ok(IMAGE)]
-            return await Wired(session, Tasks()).downloads().download(origin.url(), folder / f"{number}.png")
+            return await DownloadContext(session, Tasks()).downloads().download(origin.url(), folder / f"{number}.png")
 
     assert [folder / f"{number}.png" for number in range(3)] == [asyncio.run(once(number)) for number in range(3)]

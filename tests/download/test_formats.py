@@ -15,7 +15,7 @@ KINDS = {"PNG": PNG, "JPEG": JPEG, "WEBP": WEBP}
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_sniff(kind: str) -> None:
-    """Twelve bytes tell the format."""
+    """The format is detected from twelve bytes."""
     assert KINDS[kind] == sniff(picture(kind)[:12])
 
 
@@ -25,17 +25,17 @@ def test_sniff_nothing(head: bytes) -> None:
     assert None is sniff(head)
 
 
-def drawn(kind: str, size: tuple[int, int], **options: bool) -> bytes:
-    """Make an image of one colour."""
+def draw(kind: str, size: tuple[int, int], **options: bool) -> bytes:
+    """Return an image of one color."""
     file = BytesIO()
     Image.new("RGB", size, "teal").save(file, kind, **options)
     return file.getvalue()
 
 
-def drawn_extended(size: tuple[int, int]) -> bytes:
-    """Make a WebP file with the extended header."""
+def draw_extended(size: tuple[int, int]) -> bytes:
+    """Return a WebP file with the extended header."""
     file = BytesIO()
-    frames = [Image.new("RGBA", size, colour) for colour in ("#ff000080", "#0000ff80")]
+    frames = [Image.new("RGBA", size, color) for color in ("#ff000080", "#0000ff80")]
     frames[0].save(file, "WEBP", save_all=True, append_images=frames[1:])
     return file.getvalue()
 
@@ -44,12 +44,12 @@ def drawn_extended(size: tuple[int, int]) -> bytes:
 def test_read_size(size: tuple[int, int]) -> None:
     """Width and height are read from every kind of header."""
     images = [
-        drawn("PNG", size),
-        drawn("JPEG", size),
-        drawn("JPEG", size, progressive=True),
-        drawn("WEBP", size),
-        drawn("WEBP", size, lossless=True),
-        drawn_extended(size),
+        draw("PNG", size),
+        draw("JPEG", size),
+        draw("JPEG", size, progressive=True),
+        draw("WEBP", size),
+        draw("WEBP", size, lossless=True),
+        draw_extended(size),
     ]
 
     assert [size] * 6 == [read_size(BytesIO(image)) for image in images]
@@ -64,7 +64,7 @@ def test_read_size_late_frame() -> None:
 
 
 def test_read_size_in_the_middle() -> None:
-    """Reading begins where the file stands."""
+    """Reading begins at the current position of the file."""
     file = BytesIO(b"header" + picture("JPEG"))
     file.seek(6)
 
@@ -74,10 +74,10 @@ def test_read_size_in_the_middle() -> None:
 GARBAGE = {
     "empty": b"",
     "text": b"not an image at all, but long enough to be read",
-    "png cut": png()[:20],
+    "png truncated": png()[:20],
     "png without a header": png()[:12] + b"IDAT" + bytes(20),
     "png of no width": png(0, 8),
-    "jpeg cut": picture("JPEG")[:30],
+    "jpeg truncated": picture("JPEG")[:30],
     "jpeg ends": b"\xff\xd8\xff\xe0\0\x02\xff\xd9" + bytes(30),
     "jpeg scan without a frame": b"\xff\xd8\xff\xda\0\x02" + bytes(30),
     "jpeg short length": b"\xff\xd8\xff\xe0\0\x01" + bytes(30),
@@ -85,7 +85,7 @@ GARBAGE = {
     "jpeg all padding": b"\xff\xd8" + b"\xff" * 30_000,
     "jpeg ends in padding": b"\xff\xd8" + b"\xff" * 30,
     "jpeg of empty segments": b"\xff\xd8" + b"\xff\xe0\0\x02" * 20_000,
-    "webp cut": picture("WEBP")[:20],
+    "webp truncated": picture("WEBP")[:20],
     "webp of an unknown kind": b"RIFF\x40\0\0\0WEBPXXXX" + bytes(60),
     "webp without a start code": b"RIFF\x40\0\0\0WEBPVP8 " + bytes(60),
     "webp lossless without a signature": b"RIFF\x40\0\0\0WEBPVP8L" + bytes(60),
@@ -94,7 +94,7 @@ GARBAGE = {
 
 @pytest.mark.parametrize("image", GARBAGE.values(), ids=GARBAGE.keys())
 def test_read_size_garbage(image: bytes) -> None:
-    """Garbage has no size."""
+    """Invalid data has no size."""
     assert None is read_size(BytesIO(image))
 
 
@@ -102,7 +102,7 @@ def test_read_size_garbage(image: bytes) -> None:
     head=st.sampled_from([b"", picture("PNG")[:16], b"\xff\xd8\xff", b"RIFF1234WEBPVP8"]), rest=st.binary(max_size=300)
 )
 def test_read_size_never_raises(head: bytes, rest: bytes) -> None:
-    """No bytes make it raise."""
+    """No content raises an error."""
     size = read_size(BytesIO(head + rest))
 
     assert size is None or min(size) > 0
@@ -112,7 +112,7 @@ def test_read_size_never_raises(head: bytes, rest: bytes) -> None:
     ("mode", "expected"), [("RGB", True), ("RGBA", True), ("L", False), ("LA", False), ("1", False)]
 )
 def test_has_color_channels(mode: str, expected: bool) -> None:
-    """A PNG's header tells whether it has colours."""
+    """Color channels are detected from a PNG's header."""
     file = BytesIO()
     Image.new(mode, (2, 2)).save(file, "PNG")
 
@@ -121,7 +121,7 @@ def test_has_color_channels(mode: str, expected: bool) -> None:
 
 @pytest.mark.parametrize("head", [b"", png()[:25], picture("JPEG")[:26]])
 def test_has_color_channels_unknown(head: bytes) -> None:
-    """Of anything else nothing is said."""
+    """Other formats return `False`."""
     assert not has_color_channels(head)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from download.conftest import MiB, Wired
+from download.conftest import DownloadContext, MiB
 from support.origin import Origin, chunk, ok, picture, png, redirect, status, unsized
 
 from ideogram_async._download.downloader import Downloads
@@ -27,7 +27,7 @@ IMAGE = picture("PNG", side=200)
 
 
 async def test_stream(downloads: Downloads, origin: Origin) -> None:
-    """A stream tells what comes, and gives it in small chunks."""
+    """A stream has the type and length of the image, and yields it in small chunks."""
     origin.answers = [ok(IMAGE, "Content-Type: text/plain")]
     async with downloads.stream(origin.url()) as stream:
         chunks = [part async for part in stream]
@@ -39,14 +39,14 @@ async def test_stream(downloads: Downloads, origin: Origin) -> None:
 
 @pytest.mark.parametrize(("kind", "expected"), [("JPEG", "image/jpeg"), ("WEBP", "image/webp")])
 async def test_content_type(downloads: Downloads, origin: Origin, kind: str, expected: str) -> None:
-    """The media type is told by the first bytes, before any chunk is read."""
+    """The media type is detected from the first bytes, before any chunk is read."""
     origin.answers = [unsized(picture(kind))]
     async with downloads.stream(origin.url()) as stream:
         assert (expected, None) == (stream.content_type, stream.length)
 
 
 async def test_tiny_pieces(downloads: Downloads, origin: Origin) -> None:
-    """An image that arrives byte by byte is recognised all the same."""
+    """An image that arrives byte by byte is accepted."""
     image = picture("PNG", side=2)
 
     async def drip(writer: asyncio.StreamWriter) -> None:
@@ -61,15 +61,15 @@ async def test_tiny_pieces(downloads: Downloads, origin: Origin) -> None:
     assert image == await downloads.fetch(origin.url())
 
 
-async def test_stream_opens_again(downloads: Downloads, origin: Origin) -> None:
-    """Opening is tried again."""
+async def test_stream_retries(downloads: Downloads, origin: Origin) -> None:
+    """Opening a stream is retried."""
     origin.answers = [status(500), ok(b"<html>"), ok(IMAGE)]
     async with downloads.stream(origin.url()) as stream:
         assert IMAGE == b"".join([part async for part in stream])
 
 
-async def test_stream_is_cut(downloads: Downloads, origin: Origin) -> None:
-    """Once chunks were given nothing is tried again: the cut is told."""
+async def test_stream_truncated(downloads: Downloads, origin: Origin) -> None:
+    """After the first chunk nothing is retried: a truncation raises an error."""
     origin.answers = [unsized(IMAGE[:-1])]
     image = bytearray()
     async with downloads.stream(origin.url()) as stream:
@@ -81,8 +81,8 @@ async def test_stream_is_cut(downloads: Downloads, origin: Origin) -> None:
     assert 1 == len(origin.requests)
 
 
-async def test_stream_left_early(downloads: Downloads, origin: Origin, wired: Wired) -> None:
-    """Leaving a stream early ends the connection, and nothing hangs."""
+async def test_stream_left_early(downloads: Downloads, origin: Origin, context: DownloadContext) -> None:
+    """Leaving a stream early closes the connection."""
     origin.answers = [origin.held(ok(IMAGE[:5000], length=len(IMAGE)))]
     async with downloads.stream(origin.url()) as stream:
         async for _ in stream:
@@ -93,7 +93,7 @@ async def test_stream_left_early(downloads: Downloads, origin: Origin, wired: Wi
 
 
 async def test_error_of_the_reader(downloads: Downloads, origin: Origin) -> None:
-    """An error in the block is the block's own, even one of aiohttp."""
+    """An error raised in the block propagates unchanged, even one of aiohttp."""
     origin.answers = [ok(IMAGE)]
 
     async def read() -> None:
@@ -106,8 +106,8 @@ async def test_error_of_the_reader(downloads: Downloads, origin: Origin) -> None
     assert 1 == len(origin.requests)
 
 
-async def test_connections_are_kept(wired: Wired, origin: Origin) -> None:
-    """After an image was read to its end its connection serves the next."""
+async def test_connections_are_reused(context: DownloadContext, origin: Origin) -> None:
+    """The connection of a completed image is reused for the next one."""
     connections = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -119,11 +119,11 @@ async def test_connections_are_kept(wired: Wired, origin: Origin) -> None:
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     link = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/fox.png"
-    downloads = wired.downloads()
+    downloads = context.downloads()
     for _ in range(3):
         await downloads.fetch(link)
 
-    await wired.session.close()
+    await context.session.close()
     server.close()
     await server.wait_closed()
     await connections[0].wait_closed()
@@ -131,11 +131,11 @@ async def test_connections_are_kept(wired: Wired, origin: Origin) -> None:
     assert 1 == len(connections)
 
 
-async def test_bare_request(wired: Wired, origin: Origin, other: Origin) -> None:
-    """No key, no cookie and no credentials reach an image host, not even after a redirect."""
+async def test_bare_request(context: DownloadContext, origin: Origin, other: Origin) -> None:
+    """No API key, cookie or credentials reach an image host, not even after a redirect."""
     origin.answers = [redirect(other.url("/there.png"))]
     other.answers = [ok(IMAGE, "Set-Cookie: a=b"), ok(IMAGE)]
-    downloads = wired.downloads()
+    downloads = context.downloads()
     for _ in range(2):
         await downloads.fetch(origin.url())
 
@@ -156,7 +156,7 @@ async def test_redirect(downloads: Downloads, origin: Origin, other: Origin, cod
 
 
 async def test_relative_redirect(downloads: Downloads, origin: Origin) -> None:
-    """A redirect may be relative; its bytes are kept."""
+    """A redirect may be relative, and stays unchanged byte for byte."""
     origin.answers = [redirect("../moved%2Fhere.png?sig=a%2Bb"), ok(IMAGE)]
 
     assert IMAGE == await downloads.fetch(origin.url("/a/b/fox.png"))
@@ -164,7 +164,7 @@ async def test_relative_redirect(downloads: Downloads, origin: Origin) -> None:
 
 
 async def test_three_redirects(downloads: Downloads, origin: Origin) -> None:
-    """Three hops are followed, the fourth is refused."""
+    """Three redirects are followed, the fourth is refused."""
     origin.answers = [redirect("/1"), redirect("/2"), redirect("/3"), ok(IMAGE)]
 
     assert IMAGE == await downloads.fetch(origin.url())
@@ -194,7 +194,7 @@ async def test_three_redirects(downloads: Downloads, origin: Origin) -> None:
     ],
 )
 async def test_refused_redirect(downloads: Downloads, origin: Origin, location: str) -> None:
-    """Every hop is checked like a link, and a refusal is final."""
+    """Every redirect is checked like a link, and a refusal is final."""
     origin.answers = [redirect(location)]
     with pytest.raises(HostRefusedError):
         await downloads.fetch(origin.url())
@@ -203,7 +203,7 @@ async def test_refused_redirect(downloads: Downloads, origin: Origin, location: 
 
 
 async def test_redirect_to_nowhere(downloads: Downloads, origin: Origin) -> None:
-    """A redirect without a target leads back to itself, and ends after three hops."""
+    """A redirect without a target leads to itself, and is refused after three redirects."""
     origin.answers = [status(302)]
     with pytest.raises(HostRefusedError):
         await downloads.fetch(origin.url())
@@ -211,7 +211,7 @@ async def test_redirect_to_nowhere(downloads: Downloads, origin: Origin) -> None
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 async def test_encoded(downloads: Downloads, origin: Origin, encoding: str) -> None:
-    """A host that compresses all the same is understood."""
+    """A compressed response is decoded."""
     body = gzip.compress(IMAGE) if encoding == "gzip" else zlib.compress(IMAGE)
     origin.answers = [ok(body, f"Content-Encoding: {encoding}")]
     async with downloads.stream(origin.url()) as stream:
@@ -220,23 +220,23 @@ async def test_encoded(downloads: Downloads, origin: Origin, encoding: str) -> N
     assert (IMAGE, None) == (image, stream.length)
 
 
-async def test_encoded_and_cut(downloads: Downloads, origin: Origin) -> None:
-    """A compressed image that is cut short, with a length that matches, is noticed."""
+async def test_encoded_and_truncated(downloads: Downloads, origin: Origin) -> None:
+    """A truncated image in a compressed response with the right length is detected."""
     origin.answers = [ok(gzip.compress(IMAGE)[:-2000], "Content-Encoding: gzip")]
     with pytest.raises(TruncatedImageError):
         await downloads.fetch(origin.url())
 
 
 @pytest.mark.parametrize("encoding", ["br", "zstd", "rot13", "gzip"])
-async def test_unreadable_encoding(wired: Wired, origin: Origin, encoding: str) -> None:
-    """An encoding that cannot be read is an error of ours."""
+async def test_unreadable_encoding(context: DownloadContext, origin: Origin, encoding: str) -> None:
+    """An encoding that cannot be decoded raises `DownloadError`."""
     origin.answers = [ok(b"\x1b" + IMAGE[:-1], f"Content-Encoding: {encoding}")]
     with pytest.raises(DownloadError):
-        await wired.downloads(retry=Retry(attempts=1)).fetch(origin.url())
+        await context.downloads(retry=Retry(attempts=1)).fetch(origin.url())
 
 
-async def test_bomb(wired: Wired, origin: Origin, folder: Path) -> None:
-    """200 megabytes in 200 kilobytes stop at the cap, with little memory."""
+async def test_bomb(context: DownloadContext, origin: Origin, folder: Path) -> None:
+    """200 megabytes compressed to 200 kilobytes are aborted at the maximum size, with little memory."""
     squeeze = zlib.compressobj(9, zlib.DEFLATED, 31)
     bomb = squeeze.compress(png()[:33] + (200 * MiB).to_bytes(4, "big") + b"IDAT")
     for _ in range(200):
@@ -245,7 +245,7 @@ async def test_bomb(wired: Wired, origin: Origin, folder: Path) -> None:
     origin.answers = [ok(bomb + squeeze.flush(), "Content-Encoding: gzip")]
     tracemalloc.start()
     with pytest.raises(ImageTooLargeError):
-        await wired.downloads(max_image_bytes=2 * MiB).download(origin.url(), folder)
+        await context.downloads(max_image_bytes=2 * MiB).download(origin.url(), folder)
 
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -255,22 +255,22 @@ async def test_bomb(wired: Wired, origin: Origin, folder: Path) -> None:
 
 
 async def reset(writer: asyncio.StreamWriter) -> None:
-    """Cut the connection in the middle of the image, hard."""
+    """Reset the connection in the middle of the image."""
     writer.write(ok(IMAGE[:5000], length=len(IMAGE)))
     await writer.drain()
     writer.transport.abort()
 
 
 async def hang_up(writer: asyncio.StreamWriter) -> None:
-    """Close without an answer."""
+    """Close the connection without a response."""
 
 
 FAULTS: dict[str, tuple[Any, type[DownloadError]]] = {
     "closed": (hang_up, DownloadError),
     "reset": (reset, DownloadError),
     "no http": (b"nonsense\r\n\r\n", DownloadError),
-    "cut": (ok(IMAGE[:5000], length=len(IMAGE)), TruncatedImageError),
-    "silent cut": (unsized(IMAGE[:5000]), TruncatedImageError),
+    "truncated": (ok(IMAGE[:5000], length=len(IMAGE)), TruncatedImageError),
+    "truncated without length": (unsized(IMAGE[:5000]), TruncatedImageError),
     "bad chunks": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", DownloadError),
     "bad encoding": (ok(IMAGE, "Content-Encoding: gzip"), DownloadError),
     "status": (status(500), DownloadError),
@@ -286,11 +286,13 @@ FAULTS: dict[str, tuple[Any, type[DownloadError]]] = {
 
 
 @pytest.mark.parametrize(("answer", "kind"), FAULTS.values(), ids=FAULTS.keys())
-async def test_no_foreign_errors(wired: Wired, origin: Origin, answer: Any, kind: type[DownloadError]) -> None:
-    """Whatever goes wrong is an error of ours that holds neither aiohttp's objects nor the link's signature."""
+async def test_no_foreign_errors(
+    context: DownloadContext, origin: Origin, answer: Any, kind: type[DownloadError]
+) -> None:
+    """Every failure raises `DownloadError`, without objects of aiohttp and without the link's signature."""
     origin.answers = [answer]
     with pytest.raises(kind) as caught:
-        await wired.downloads(retry=Retry(attempts=1)).fetch(origin.url())
+        await context.downloads(retry=Retry(attempts=1)).fetch(origin.url())
 
     error = caught.value
 
@@ -300,15 +302,15 @@ async def test_no_foreign_errors(wired: Wired, origin: Origin, answer: Any, kind
 
 
 def foreign(traceback: TracebackType | None) -> list[object]:
-    """Find aiohttp's frames, responses and errors in a traceback."""
-    found: list[object] = []
+    """Return the frames, responses and errors of aiohttp in a traceback."""
+    values: list[object] = []
     while traceback is not None:
         frame = traceback.tb_frame
         if "/aiohttp/" in frame.f_code.co_filename:
-            found.append(frame)
+            values.append(frame)
 
         kinds = (aiohttp.ClientResponse, aiohttp.ClientError, aiohttp.RequestInfo)
-        found += [value for value in frame.f_locals.values() if isinstance(value, kinds)]
+        values += [value for value in frame.f_locals.values() if isinstance(value, kinds)]
         traceback = traceback.tb_next
 
-    return found
+    return values

@@ -8,7 +8,7 @@ from traceback import walk_tb
 import aiohttp
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
-from download.conftest import Wired
+from download.conftest import DownloadContext
 from hypothesis import given
 from hypothesis import strategies as st
 from support.origin import Origin, ok, picture
@@ -60,19 +60,19 @@ PUBLIC = ["8.8.8.8", "104.18.1.1", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b
 
 @pytest.mark.parametrize("address", PRIVATE)
 def test_private_addresses(address: str) -> None:
-    """Whatever is not routed on the open internet is no public address, however it is wrapped."""
+    """An address that is not routed on the internet is not public, in any notation."""
     assert not is_public(address)
 
 
 @pytest.mark.parametrize("address", PUBLIC)
 def test_public_addresses(address: str) -> None:
-    """An address of the open internet is public."""
+    """An address that is routed on the internet is public."""
     assert is_public(address)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1"])
 def test_loopback_addresses(address: str) -> None:
-    """Loopback is a whole range, in two families."""
+    """Loopback is a range of addresses, in IPv4 and IPv6."""
     assert is_loopback(address)
 
 
@@ -80,7 +80,7 @@ def test_loopback_addresses(address: str) -> None:
     ("host", "expected"), [("localhost", True), ("a.localhost", True), ("localhost.example", False)]
 )
 def test_loopback_names(host: str, expected: bool) -> None:
-    """Only `localhost` and what is below it are names of this machine."""
+    """Only `localhost` and its subdomains are names of this machine."""
     assert expected == is_loopback_name(host)
 
 
@@ -143,7 +143,7 @@ REFUSED = [
 
 @pytest.mark.parametrize("url", REFUSED)
 def test_refused_links(url: str) -> None:
-    """A link that is not plain https to a public host is refused before anything is connected."""
+    """A link that is not plain https to a public host is refused before connecting."""
     with pytest.raises(HostRefusedError):
         Hosts().check(url)
 
@@ -161,17 +161,17 @@ ACCEPTED = [
 
 @pytest.mark.parametrize("url", ACCEPTED)
 def test_accepted_links(url: str) -> None:
-    """A link is fetched byte for byte as it was given, for its signature covers the bytes."""
+    """A link is requested unchanged byte for byte, because its signature covers the bytes."""
     assert url == str(Hosts().check(url))
 
 
 def test_explicit_port() -> None:
-    """The port may be written down."""
+    """The link may contain the default port."""
     assert "https://ideogram.ai/x" == str(Hosts().check("https://ideogram.ai:443/x"))
 
 
 def test_unicode_link() -> None:
-    """A link that is no ASCII is written as the wire needs it."""
+    """A link that is not ASCII is encoded."""
     assert "https://xn--bcher-kva.example/%C3%BC" == str(Hosts().check("https://bücher.example/ü"))
 
 
@@ -188,7 +188,7 @@ def test_allowed_hosts(host: str) -> None:
     "host", ["evil.example", "evilideogram.ai", "ideogram.ai.evil.example", "8.8.8.8", "localhost"]
 )
 def test_hosts_not_allowed(host: str) -> None:
-    """What only looks like an allowed host is refused."""
+    """A host that only resembles an allowed one is refused."""
     with pytest.raises(HostRefusedError):
         ALLOWED.check(f"https://{host}/x")
 
@@ -196,15 +196,15 @@ def test_hosts_not_allowed(host: str) -> None:
 @pytest.mark.parametrize(
     "name", ["", "*.ideogram.ai", ".ideogram.ai", "ideogram.ai.", "https://ideogram.ai", "a.ai:443"]
 )
-def test_hosts_that_are_none(name: str) -> None:
-    """What can match no host is refused at once: later, it would refuse every image."""
+def test_invalid_hosts(name: str) -> None:
+    """A name that can match no host raises an error at once; later, it would refuse every image."""
     with pytest.raises(ValueError, match=r"ideogram\.ai|a\.ai|image_hosts"):
         Hosts((name,))
 
 
 @pytest.mark.parametrize("name", ["93.184.216.34", "127.0.0.1", "localhost", "my_images.example"])
-def test_hosts_that_are_some(name: str) -> None:
-    """Addresses are hosts too."""
+def test_address_hosts(name: str) -> None:
+    """Addresses are valid hosts."""
     assert (name,) == Hosts((name,)).allowed
 
 
@@ -215,21 +215,21 @@ LOCAL = Hosts(("ideogram.ai",), loopback=True)
     "url", ["http://127.0.0.1:8000/x", "http://localhost/x", "https://[::1]:9/x", "https://ideogram.ai/"]
 )
 def test_loopback(url: str) -> None:
-    """With a local service, this machine may be asked by http and on any port."""
+    """With a local service, links may lead to this machine, over http and on any port."""
     assert LOCAL.check(url)
 
 
 @pytest.mark.parametrize(
     "url", ["http://10.0.0.1/x", "ftp://127.0.0.1/x", "http://u@localhost/x", "http://ideogram.ai/x"]
 )
-def test_loopback_is_no_more(url: str) -> None:
-    """A local service opens nothing else."""
+def test_loopback_is_nothing_else(url: str) -> None:
+    """A local service allows no other exceptions."""
     with pytest.raises(HostRefusedError):
         LOCAL.check(url)
 
 
 def test_refusal_is_scrubbed() -> None:
-    """A refusal tells the link without what opens it."""
+    """A refusal contains the link without its signature."""
     with pytest.raises(HostRefusedError) as caught:
         Hosts().check("http://user:password@ideogram.ai/x.png?exp=1&sig=secret#part")
 
@@ -240,7 +240,7 @@ def test_refusal_is_scrubbed() -> None:
 
 @given(st.text())
 def test_any_text(url: str) -> None:
-    """Any text is refused or accepted, and can be shown and named after."""
+    """Any text is refused or accepted, and has a printable form and a safe file name."""
     with suppress(HostRefusedError):
         Hosts().check(url)
 
@@ -261,7 +261,7 @@ def test_any_text(url: str) -> None:
     ],
 )
 def test_link_id(url: str, expected: str) -> None:
-    """A file is named after the last part of a link's path."""
+    """The link id is the last part of the link's path."""
     assert expected == link_id(url)
 
 
@@ -269,7 +269,7 @@ def test_link_id(url: str, expected: str) -> None:
     "last", ["", ".", "..", ".hidden", ".png", "a%2f..%2fb", "a\\b", "a:b", "ü", "a" * 121, "a b", "a\n", "\udcff"]
 )
 def test_unsafe_link_id(last: str) -> None:
-    """A name that a file cannot safely have becomes a hash, another one for another link."""
+    """The link id is a hash if the last part is not a safe file name."""
     name = link_id(f"https://ideogram.ai/images/{last}?sig=x")
 
     assert 32 == len(name)
@@ -294,7 +294,7 @@ def test_is_expired(query: str, expected: bool) -> None:
 
 
 class Names(AbstractResolver):
-    """A name server that gives the next answer each time."""
+    """A resolver that returns the next answer each time."""
 
     def __init__(self, *answers: list[str]) -> None:
         self.answers = list(answers)
@@ -314,7 +314,7 @@ class Names(AbstractResolver):
 
 
 async def addresses_of(resolver: PublicResolver, host: str) -> list[str]:
-    """Look a host up."""
+    """Return the addresses of a host."""
     return [result["host"] for result in await resolver.resolve(host, 443)]
 
 
@@ -333,27 +333,27 @@ async def test_resolver_refuses(answer: list[str]) -> None:
 
 
 async def test_resolver_loopback() -> None:
-    """A local service may be called `localhost`, and that name leads to this machine only."""
+    """With a local service, `localhost` is allowed, and resolves only to this machine."""
     resolver = PublicResolver(loopback=True, inner=Names(["127.0.0.1", "8.8.8.8"]))
 
     assert ["127.0.0.1"] == await addresses_of(resolver, "LocalHost")
 
 
 async def test_resolver_without_loopback() -> None:
-    """Otherwise `localhost` is refused."""
+    """Without a local service, `localhost` is refused."""
     with pytest.raises(HostRefusedError):
         await addresses_of(PublicResolver(loopback=False, inner=Names(["127.0.0.1"])), "localhost")
 
 
 async def test_resolver_exempts_proxy() -> None:
-    """The proxy that a user chose may be anywhere."""
+    """The user's proxy may have any address."""
     resolver = PublicResolver(loopback=False, exempt=frozenset({"Proxy.Local"}), inner=Names(["10.0.0.1"]))
 
     assert ["10.0.0.1"] == await addresses_of(resolver, "proxy.local")
 
 
 async def test_resolver_closes() -> None:
-    """Closing closes the resolver below."""
+    """Closing the resolver closes the inner one."""
     names = Names()
     await PublicResolver(loopback=False, inner=names).close()
 
@@ -361,28 +361,28 @@ async def test_resolver_closes() -> None:
 
 
 async def test_system_resolver() -> None:
-    """Names are looked up as the system does."""
+    """The default inner resolver is the system's."""
     assert "127.0.0.1" in await addresses_of(PublicResolver(loopback=True), "localhost")
 
 
 class TestRebinding:
-    """A name server that answers differently each time."""
+    """A name server that changes its answer."""
 
     @pytest.fixture
     def inner(self) -> AbstractResolver:
         return Names(["127.0.0.1"], ["169.254.169.254"])
 
-    async def test_second_answer(self, wired: Wired, origin: Origin) -> None:
-        """The address that is connected is the one that was checked, at every connection."""
+    async def test_second_answer(self, context: DownloadContext, origin: Origin) -> None:
+        """Each connection goes to the address that was checked for it."""
         image = picture("PNG")
         origin.answers = [ok(image)]
         link = origin.url().replace("127.0.0.1", "localhost")
-        downloads = wired.downloads()
+        downloads = context.downloads()
 
         assert image == await downloads.fetch(link)
 
-        assert isinstance(wired.session.connector, aiohttp.TCPConnector)
-        wired.session.connector.clear_dns_cache()
+        assert isinstance(context.session.connector, aiohttp.TCPConnector)
+        context.session.connector.clear_dns_cache()
         with pytest.raises(HostRefusedError, match="no public address"):
             await downloads.fetch(link)
 
@@ -390,15 +390,15 @@ class TestRebinding:
 
 
 class TestPrivate:
-    """A public name that leads into a private network."""
+    """A public name with a private address."""
 
     @pytest.fixture
     def inner(self) -> AbstractResolver:
         return Names(*[["10.0.0.1", "fe80::1"]] * 9)
 
-    async def test_refused_inside_the_connector(self, wired: Wired) -> None:
-        """The refusal comes out of every call as our own error, without aiohttp's frames, and is not tried again."""
-        downloads = wired.downloads()
+    async def test_refused_inside_the_connector(self, context: DownloadContext) -> None:
+        """Each call raises `HostRefusedError`, without frames of aiohttp and without a retry."""
+        downloads = context.downloads()
         errors = await asyncio.gather(
             *(downloads.fetch("https://images.example/x.png?sig=secret") for _ in range(5)), return_exceptions=True
         )
@@ -406,11 +406,11 @@ class TestPrivate:
         assert [HostRefusedError] * 5 == [type(error) for error in errors]
         assert {"https://images.example/x.png"} == {getattr(error, "url", None) for error in errors}
         assert [] == [name for error in errors if isinstance(error, HostRefusedError) for name in files_of(error)]
-        assert [] == wired.events
+        assert [] == context.events
 
 
 class TestUnknown:
-    """A name that nobody knows."""
+    """A name that does not exist."""
 
     @pytest.fixture
     def inner(self) -> AbstractResolver:
@@ -422,17 +422,17 @@ class TestUnknown:
 
         return Deaf()
 
-    async def test_lookup_fails(self, wired: Wired) -> None:
-        """A lookup that fails is tried again, and told in our own words."""
+    async def test_lookup_fails(self, context: DownloadContext) -> None:
+        """A failed lookup is retried, and raises `DownloadError`."""
         with pytest.raises(DownloadError, match="Name or service not known") as caught:
-            await wired.downloads().fetch("https://images.example/x.png?sig=secret")
+            await context.downloads().fetch("https://images.example/x.png?sig=secret")
 
         assert DownloadError is type(caught.value)
         assert "secret" not in str(caught.value)
-        assert 4 == len(wired.events)
+        assert 4 == len(context.events)
 
 
 def files_of(error: BaseException) -> list[str]:
-    """Name aiohttp's modules in a traceback."""
+    """Return the files of aiohttp in a traceback."""
     names = [frame.f_code.co_filename for frame, _ in walk_tb(error.__traceback__)]
     return [name for name in names if "/aiohttp/" in name]

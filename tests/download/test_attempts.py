@@ -22,7 +22,7 @@ LIVE, DEAD = "https://ideogram.ai/x?exp=9999999999", "https://ideogram.ai/x?exp=
 
 
 def status(code: int | None) -> DownloadError:
-    """Build the error of a status."""
+    """Return the error for a status."""
     return DownloadError("", status=code)
 
 
@@ -41,21 +41,21 @@ def status(code: int | None) -> DownloadError:
     ],
 )
 def test_max_attempts(error: DownloadError, expected: int, once_past: int) -> None:
-    """Each kind of error has its number of tries, before and after the link's time."""
+    """Each kind of error has its number of attempts, before and after the link has expired."""
     actual = [max_attempts_for(error, attempts=7, is_past=is_past) for is_past in (False, True)]
 
     assert [expected, once_past] == actual
 
 
 @pytest.mark.parametrize("error", [LinkExpiredError(""), NotAnImageError(""), status(500)])
-def test_attempts_is_the_most(error: DownloadError) -> None:
-    """`attempts` bounds them all."""
+def test_attempts_is_the_maximum(error: DownloadError) -> None:
+    """`attempts` is the maximum for every error."""
     assert 1 == max_attempts_for(error, attempts=1, is_past=False)
 
 
 @pytest.mark.parametrize("attempt", [1, 2, 3, 4])
 def test_pause(attempt: int) -> None:
-    """The pause is drawn below a bound that doubles up to the cap."""
+    """The pause is random, below a bound that doubles up to the cap."""
     policy = Retry(base=1.0, cap=3.0)
     pauses = [pause_after(status(500), attempt=attempt, policy=policy, is_past=False) for _ in range(200)]
 
@@ -63,19 +63,19 @@ def test_pause(attempt: int) -> None:
     assert len(set(pauses)) > 100
 
 
-@pytest.mark.parametrize(("asked", "expected"), [(7.0, 7.0), (86400.0, 300.0), (None, 0.0)])
-def test_retry_after(asked: float | None, expected: float) -> None:
-    """A Retry-After is the floor, up to five minutes."""
-    assert expected == pause_after(status(429), attempt=1, policy=Retry(base=0.0), is_past=False, retry_after=asked)
+@pytest.mark.parametrize(("requested", "expected"), [(7.0, 7.0), (86400.0, 300.0), (None, 0.0)])
+def test_retry_after(requested: float | None, expected: float) -> None:
+    """A Retry-After is the minimum, up to five minutes."""
+    assert expected == pause_after(status(429), attempt=1, policy=Retry(base=0.0), is_past=False, retry_after=requested)
 
 
-def test_no_more_tries() -> None:
-    """After the last try there is no pause."""
+def test_last_attempt() -> None:
+    """After the last attempt there is no pause."""
     assert None is pause_after(status(500), attempt=5, policy=Retry(attempts=5), is_past=False)
 
 
 class Clock:
-    """A clock that a test moves."""
+    """A manual clock."""
 
     now = 100.0
 
@@ -86,8 +86,8 @@ class Clock:
 @pytest.mark.parametrize(
     "error", [asyncio.CancelledError(), OSError(28, "full"), RuntimeError(), KeyboardInterrupt(), TimeoutError()]
 )
-def test_never_by_exclusion(error: BaseException) -> None:
-    """Only errors of a download are tried again: no cancellation, no full disk, nothing unknown."""
+def test_other_errors(error: BaseException) -> None:
+    """Only download errors are retried: no cancellation, no full disk, no unknown error."""
     attempts = DownloadAttempts(LIVE, Retry(), Clock())
     attempts.begin()
 
@@ -95,8 +95,8 @@ def test_never_by_exclusion(error: BaseException) -> None:
 
 
 @pytest.mark.parametrize(("link", "expected"), [(LIVE, True), (DEAD, False), ("https://ideogram.ai/x", True)])
-def test_expiry_is_read(link: str, expected: bool) -> None:
-    """A refused link whose own time is over is not tried again."""
+def test_expired_link(link: str, expected: bool) -> None:
+    """A refused link that has expired is not retried."""
     attempts = DownloadAttempts(link, Retry(), Clock())
     attempts.begin()
 
@@ -104,7 +104,7 @@ def test_expiry_is_read(link: str, expected: bool) -> None:
 
 
 def test_deadline() -> None:
-    """The deadline bounds all tries with their pauses."""
+    """The deadline bounds all attempts and pauses together."""
     clock = Clock()
     attempts = DownloadAttempts(LIVE, Retry(deadline=10.0, base=0.0), clock)
     attempts.begin()
@@ -120,12 +120,12 @@ def test_deadline() -> None:
 
 
 def test_no_deadline() -> None:
-    """Without a deadline there is always time."""
+    """Without a deadline the remaining time is unlimited."""
     assert None is DownloadAttempts(LIVE, Retry(), Clock()).remaining_seconds()
 
 
-def test_begin_forgets() -> None:
-    """A try does not inherit what the host asked for in the one before."""
+def test_begin_resets() -> None:
+    """An attempt does not inherit the Retry-After of the previous one."""
     attempts = DownloadAttempts(LIVE, Retry(), Clock(), retry_after=5.0)
     attempts.begin()
 

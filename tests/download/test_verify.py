@@ -14,15 +14,15 @@ from ideogram_async.errors import DownloadError, ImageTooLargeError, NotAnImageE
 
 
 def animated_webp() -> bytes:
-    """Make a WebP file with the extended header."""
-    frames = [Image.new("RGB", (32, 32), colour) for colour in ("red", "blue")]
+    """Return a WebP file with the extended header."""
+    frames = [Image.new("RGB", (32, 32), color) for color in ("red", "blue")]
     file = BytesIO()
     frames[0].save(file, "WEBP", save_all=True, append_images=frames[1:])
     return file.getvalue()
 
 
 def jpeg_with_thumbnail() -> bytes:
-    """Put a whole JPEG into the APP1 segment of another."""
+    """Return a JPEG with another complete JPEG in its APP1 segment."""
     inside = b"Exif\0\0" + picture("JPEG", side=16)
     whole = picture("JPEG")
     return whole[:2] + b"\xff\xe1" + (len(inside) + 2).to_bytes(2, "big") + inside + whole[2:]
@@ -42,7 +42,7 @@ every_image = pytest.mark.parametrize("image", IMAGES.values(), ids=IMAGES.keys(
 
 
 def check(image: bytes, *, step: int = 4096) -> ImageVerifier:
-    """Pass an image through, in chunks."""
+    """Verify an image in chunks."""
     verifier = ImageVerifier(LINK)
     for start in range(0, len(image), step):
         verifier.feed(image[start : start + step])
@@ -53,20 +53,20 @@ def check(image: bytes, *, step: int = 4096) -> ImageVerifier:
 
 @every_image
 @pytest.mark.parametrize("step", [1, 7, 65536])
-def test_whole(image: bytes, step: int) -> None:
-    """A whole image passes, however it is cut into chunks."""
+def test_complete(image: bytes, step: int) -> None:
+    """A complete image is accepted in chunks of any size."""
     assert check(image, step=step).format in (PNG, JPEG, WEBP)
 
 
 @every_image
 def test_trailing_bytes(image: bytes) -> None:
-    """What follows an image's end is nobody's business."""
+    """Bytes after the end of the image are ignored."""
     assert check(image + b"trailing" * 2000).format is not None
 
 
 @every_image
 def test_truncations(image: bytes) -> None:
-    """300 random truncations are all noticed."""
+    """300 random truncations are all detected."""
     lengths = random.Random(13).choices(range(1, len(image)), k=300)
     missed = []
     for length in lengths:
@@ -80,7 +80,7 @@ def test_truncations(image: bytes) -> None:
 
 
 def test_png_bit_flips() -> None:
-    """300 flipped bits in a PNG are all noticed."""
+    """300 flipped bits in a PNG are all detected."""
     image, chance = IMAGES["png"], random.Random(13)
     missed = []
     for _ in range(300):
@@ -100,14 +100,14 @@ def test_png_bit_flips() -> None:
     [b"", b"x", b"<!doctype html><title>Sign in</title>", b'{"error": "x"}', b"GIF89a" + bytes(20), b"RIFFxxxxWAVE"],
 )
 def test_not_an_image(body: bytes) -> None:
-    """What does not begin like an image is none; nothing at all is none either."""
+    """Data that does not begin like an image, or is empty, raises `NotAnImageError`."""
     with pytest.raises(NotAnImageError):
         check(body)
 
 
 @pytest.mark.parametrize("body", [b"\x89PNG", b"\xff", b"\xff\xd8\xff", b"RIF", b"RIFF\x10\0\0", b"RIFF\x10\0\0\0WE"])
-def test_cut_head(body: bytes) -> None:
-    """What is too short to tell, but begins like an image, was cut."""
+def test_truncated_head(body: bytes) -> None:
+    """Data that is too short to detect the format, but begins like an image, is truncated."""
     with pytest.raises(TruncatedImageError):
         check(body)
 
@@ -121,7 +121,7 @@ HUGE = {
 
 @pytest.mark.parametrize("image", HUGE.values(), ids=HUGE.keys())
 def test_too_many_pixels(image: bytes) -> None:
-    """More than 100 million pixels are refused by the header alone."""
+    """An image of more than 100 million pixels is refused after its header."""
     with pytest.raises(ImageTooLargeError, match="pixels"):
         check(image[:64])
 
@@ -160,7 +160,7 @@ def test_damaged(image: bytes) -> None:
 
 
 def test_padding() -> None:
-    """FF bytes before a marker, and markers that stand alone, are no damage."""
+    """FF bytes before a marker, and markers without a length, are valid."""
     whole = picture("JPEG")
 
     assert check(whole[:2] + b"\xff\xff\xff\x01" + whole[2:]).format is JPEG
@@ -175,7 +175,7 @@ def test_nothing_fed() -> None:
 
 
 def test_link_in_errors() -> None:
-    """An error names the link that was given."""
+    """An error contains the link."""
     with pytest.raises(NotAnImageError, match="https://h/x") as caught:
         ImageVerifier("https://h/x").feed(b"<html></html>")
 
@@ -183,7 +183,7 @@ def test_link_in_errors() -> None:
 
 
 def test_constant_memory() -> None:
-    """Fifty megabytes pass through less than one."""
+    """Fifty megabytes are verified with less than one megabyte of memory."""
     blocks = chunk(b"IDAT", bytes(1 << 20))
     verifier = ImageVerifier(LINK)
     tracemalloc.start()

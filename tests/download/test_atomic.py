@@ -23,7 +23,7 @@ DATA = b"an image"
 
 
 def stored_part(folder: Path, data: bytes = DATA) -> PartFile:
-    """Begin a part file and write it."""
+    """Return a part file with content."""
     part = PartFile(folder, "fox")
     part.open()
     part.write([data])
@@ -31,7 +31,7 @@ def stored_part(folder: Path, data: bytes = DATA) -> PartFile:
 
 
 def fail(monkeypatch: pytest.MonkeyPatch, name: str, code: int, *, on: int = 1) -> list[int]:
-    """Make the n-th call of an `os` function fail; return the list that counts calls."""
+    """Make the n-th call of an `os` function fail. Return a list that grows with each call."""
     real, calls = getattr(os, name), list[int]()
 
     def failing(*args: Any, **options: Any) -> Any:
@@ -46,7 +46,7 @@ def fail(monkeypatch: pytest.MonkeyPatch, name: str, code: int, *, on: int = 1) 
 
 
 def test_commit(folder: Path) -> None:
-    """A committed file stands whole, with its size and hash told."""
+    """A commit creates the complete file and returns its size and hash."""
     stored = stored_part(folder).commit("fox.png")
 
     assert (folder / "fox.png", len(DATA), sha256(DATA).hexdigest(), False) == (
@@ -61,7 +61,7 @@ def test_commit(folder: Path) -> None:
 
 @pytest.mark.parametrize(("umask", "expected"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
 def test_mode(folder: Path, umask: int, expected: int) -> None:
-    """While it grows nobody else may read it; afterwards it has the mode of any new file."""
+    """A part file is private; a committed file has the mode of any new file."""
     before = os.umask(umask)
     try:
         part = stored_part(folder)
@@ -74,7 +74,7 @@ def test_mode(folder: Path, umask: int, expected: int) -> None:
 
 
 def test_short_writes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A write that takes only a part is continued."""
+    """A partial write is continued."""
     real = os.write
     monkeypatch.setattr(os, "write", lambda fd, data: real(fd, data[:3]))
 
@@ -82,7 +82,7 @@ def test_short_writes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_restart(folder: Path) -> None:
-    """Another try begins with an empty file."""
+    """The next attempt begins with an empty file."""
     part = stored_part(folder, b"half of something longer")
     part.restart()
     part.write([DATA])
@@ -108,7 +108,7 @@ def test_stale_files(folder: Path) -> None:
 
 
 def test_discard(folder: Path) -> None:
-    """A discarded file leaves nothing, and discarding again does nothing."""
+    """A discarded file leaves nothing. Discarding it again does nothing."""
     part = stored_part(folder)
     part.discard()
     part.discard()
@@ -128,7 +128,7 @@ def test_discard_unopened(folder: Path) -> None:
 
 
 def test_late_write(folder: Path) -> None:
-    """A thread that comes late writes nothing."""
+    """A call after `discard` raises an error and writes nothing."""
     part = stored_part(folder)
     part.discard()
     for step in (part.restart, lambda: part.write([DATA]), lambda: part.commit("fox.png")):
@@ -139,7 +139,7 @@ def test_late_write(folder: Path) -> None:
 
 
 def test_discard_of_removed(folder: Path) -> None:
-    """A part file that somebody removed is no error."""
+    """Discarding a part file that is already gone raises nothing."""
     part = stored_part(folder)
     next(folder.iterdir()).unlink()
     part.discard()
@@ -158,7 +158,7 @@ def test_long_name(folder: Path) -> None:
 
 
 def test_missing_folder(folder: Path) -> None:
-    """A missing folder is told by the system's own error."""
+    """A missing folder raises `FileNotFoundError`."""
     part = PartFile(folder / "missing", "fox")
     with pytest.raises(FileNotFoundError):
         part.open()
@@ -168,7 +168,7 @@ def test_missing_folder(folder: Path) -> None:
 
 @pytest.fixture(params=["link", "rename"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Whether the file system knows hard links."""
+    """The way to publish a file: on a file system with hard links, or without."""
     if request.param == "rename":
 
         def refused(*args: Any, **options: Any) -> None:
@@ -179,8 +179,8 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(request.param)
 
 
-def test_adopt(folder: Path, way: str) -> None:
-    """The same bytes at the target are already_present."""
+def test_already_present(folder: Path, way: str) -> None:
+    """A file with the same bytes at the target is kept."""
     (folder / "fox.png").write_bytes(DATA)
     before = (folder / "fox.png").stat().st_ino
     stored = stored_part(folder).commit("fox.png")
@@ -191,7 +191,7 @@ def test_adopt(folder: Path, way: str) -> None:
 
 
 def test_rename(folder: Path, way: str) -> None:
-    """Without hard links a file is put in its place all the same."""
+    """A file is committed with and without hard links."""
     stored = stored_part(folder).commit("fox.png")
 
     assert not stored.already_present
@@ -200,7 +200,7 @@ def test_rename(folder: Path, way: str) -> None:
 
 @pytest.mark.parametrize("there", [b"another!", b"other bytes", b""], ids=["same size", "longer", "empty"])
 def test_conflict(folder: Path, way: str, there: bytes) -> None:
-    """Other bytes at the target are never touched."""
+    """A file with other bytes at the target is never overwritten."""
     (folder / "fox.png").write_bytes(there)
     part = stored_part(folder)
     with pytest.raises(FileConflictError) as caught:
@@ -215,7 +215,7 @@ def test_conflict(folder: Path, way: str, there: bytes) -> None:
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "link", "dangling link"])
 def test_conflict_with_anything(folder: Path, way: str, kind: str) -> None:
-    """A folder, a pipe or a symbolic link at the target is a conflict; nothing is followed or waited for."""
+    """A folder, a pipe or a symbolic link at the target is a conflict. It is not followed or read."""
     target, elsewhere = folder / "fox.png", folder / "elsewhere"
     match kind:
         case "folder":
@@ -238,7 +238,7 @@ def test_conflict_with_anything(folder: Path, way: str, kind: str) -> None:
 
 
 def test_racing_commits(folder: Path, way: str) -> None:
-    """Of many that want one target exactly one gets it; the others adopt it or conflict, by their bytes."""
+    """Of many files with one target exactly one is committed. The others are already present or conflict."""
     parts = [stored_part(folder, data) for data in [DATA] * 4 + [b"othersof"] * 4]
     begin = threading.Barrier(len(parts))
     outcomes: list[bool | None] = []
@@ -263,7 +263,7 @@ def test_racing_commits(folder: Path, way: str) -> None:
 
 
 def test_fsync_fails(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A failed fsync is final: it is not repeated, and nothing appears at the target."""
+    """A failed fsync is not repeated, and nothing appears at the target."""
     part = stored_part(folder)
     calls = fail(monkeypatch, "fsync", errno.EIO)
     with pytest.raises(OSError, match="Input/output") as caught:
@@ -276,7 +276,7 @@ def test_fsync_fails(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_folder_fsync_fails(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If only the folder cannot be synced, the error is told and the whole file stands."""
+    """If only the sync of the folder fails, the error is raised and the complete file stays."""
     part = stored_part(folder)
     fail(monkeypatch, "fsync", errno.EIO, on=2)
     with pytest.raises(OSError, match="Input/output"):
@@ -288,7 +288,7 @@ def test_folder_fsync_fails(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_folder_cannot_sync(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file system that does not sync folders is no error."""
+    """A file system that cannot sync folders raises no error."""
     part = stored_part(folder)
     fail(monkeypatch, "fsync", errno.EINVAL, on=2)
 
@@ -296,7 +296,7 @@ def test_folder_cannot_sync(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_link_fails(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any other failure to link is told as it is."""
+    """Any other error of `link` is raised."""
     part = stored_part(folder)
     fail(monkeypatch, "link", errno.ENOSPC)
     with pytest.raises(OSError, match="No space"):
@@ -361,7 +361,7 @@ def test_full_sync_unsupported(
 
 
 def test_part_is_never_followed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A symbolic link that waits under the part's name is not written through."""
+    """A symbolic link with the name of the part file is not followed."""
     monkeypatch.setattr("secrets.token_hex", lambda size: "guessed")
     victim = folder / "victim"
     victim.write_bytes(b"untouched")
@@ -377,7 +377,7 @@ def test_part_is_never_followed(folder: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_make_folder(folder: Path) -> None:
-    """A folder is created with its parents; one that exists is fine."""
+    """A folder is created with its parents. An existing folder raises no error."""
     deep = folder / "a" / "b"
     make_folder(deep)
     make_folder(deep)
@@ -386,7 +386,7 @@ def test_make_folder(folder: Path) -> None:
 
 
 def test_make_folder_over_file(folder: Path) -> None:
-    """A file in the way is an error of the system."""
+    """A file with the name of the folder raises `OSError`."""
     (folder / "a").write_bytes(b"")
     with pytest.raises(OSError, match="exists"):
         make_folder(folder / "a")
