@@ -122,6 +122,11 @@ def operations_of(owner: type) -> dict[str, type[Any]]:
     return {name: method.request_class for name, method in vars(owner).items() if hasattr(method, "request_class")}
 
 
+def summary_of(request: type) -> str:
+    """Return the docstring of a request class without its `Args` section."""
+    return (inspect.getdoc(request) or "").partition("\n\nArgs:\n")[0]
+
+
 def field_docs(request: type) -> dict[str, str]:
     """Return the documentation of each field, from the `Args` section of a request class."""
     arguments = (inspect.getdoc(request) or "").partition("\n\nArgs:\n")[2]

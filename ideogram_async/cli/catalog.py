@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable, Collection, Mapping
 from enum import Enum
@@ -15,7 +14,7 @@ from attrs import frozen
 import ideogram_async.requests
 from ideogram_async._client import Ideogram
 from ideogram_async._namespaces import Datasets, Legacy, Models
-from ideogram_async._operations import Endpoint, Request, operations_of
+from ideogram_async._operations import Endpoint, Request, operations_of, summary_of
 from ideogram_async.enums import Unchecked
 from ideogram_async.requests._file_rules import ImageRule, ImagesRule
 from ideogram_async.requests._palette import PaletteRule
@@ -65,7 +64,7 @@ class Command:
     @property
     def help(self) -> str:
         """The docstring of the request class, for the command line."""
-        return for_cli(inspect.getdoc(self.request) or "", fields_of(self.request))
+        return for_cli(summary_of(self.request), fields_of(self.request))
 
     @property
     def estimate_help(self) -> str:

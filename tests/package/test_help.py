@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from support.schemas import REQUESTS
 
-from ideogram_async import Generate, Ideogram
-from ideogram_async._operations import field_docs
+from ideogram_async import Generate, Ideogram, Upscale
+from ideogram_async._operations import field_docs, summary_of
 
 every_request = pytest.mark.parametrize("kind", REQUESTS.values(), ids=REQUESTS)
 
@@ -43,6 +43,15 @@ def test_a_request_documents_its_fields(kind: type[Any]) -> None:
     expected = [(name, docs[name]) for name in inspect.signature(kind).parameters]
 
     assert expected == list(field_docs(kind).items())
+
+
+def test_a_summary_leaves_the_fields_out() -> None:
+    """The command line shows fields as options, and the rest of the docstring."""
+    summary = summary_of(Upscale)
+
+    assert summary.startswith("Enlarge an image")
+    assert "\n\nSource: https://developer.ideogram.ai" in summary
+    assert [] == [name for name in ("Args:", *field_docs(Upscale)) if f"{name}: " in summary]
 
 
 def test_common_fields_come_first() -> None:
