@@ -53,7 +53,7 @@ class Demo:
         self.client = client
         self.folder = folder
         self.stored: Counter[str] = Counter()
-        self.usd = Decimal(0)
+        self.usd: Decimal = Decimal(0)
 
     async def run(self) -> None:
         """Generate from all prompts, remix and upscale some of the results."""

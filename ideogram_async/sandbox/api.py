@@ -14,7 +14,7 @@ from ideogram_async.sandbox.faults import Fault, replacement
 from ideogram_async.sandbox.generate import generate
 from ideogram_async.sandbox.ledger import Entry, fingerprint, image_count, price_of
 from ideogram_async.sandbox.links import new_id
-from ideogram_async.sandbox.records import JsonObject, RecordedRequest, RefusalError, Reply, refusal
+from ideogram_async.sandbox.records import JsonObject, RecordedRequest, RefusalError, Reply
 from ideogram_async.sandbox.rules import is_unsafe, violations
 from ideogram_async.sandbox.server import deliver, receive
 from ideogram_async.sandbox.state import State
@@ -140,11 +140,11 @@ def validate(state: State, request: RecordedRequest) -> Operation:
         RefusalError: If the service would refuse it.
     """
     if not request.headers.get("Api-Key"):
-        raise refusal(401, "The Api-Key header is missing or empty.")
+        raise RefusalError(401, "The Api-Key header is missing or empty.")
 
     matched = match(request.method, request.path)
     if matched is None:
-        raise refusal(404, f"There is no operation {request.method} {request.path}.")
+        raise RefusalError(404, f"There is no operation {request.method} {request.path}.")
 
     route, params = matched
     raw_fields = fields_of(request, route)
@@ -154,7 +154,7 @@ def validate(state: State, request: RecordedRequest) -> Operation:
     operation = Operation(route, {**fields, **params})
     _check_references(state, operation.fields)
     if is_unsafe(fields):
-        raise refusal(422, "The request failed the safety check.")
+        raise RefusalError(422, "The request failed the safety check.")
 
     return operation
 
@@ -166,12 +166,12 @@ def reserve(state: State, operation: Operation) -> None:
         RefusalError: If the balance does not suffice or the slots are not available.
     """
     if not state.ledger.reserve(operation.usd):
-        raise refusal(402, "The balance does not suffice.", reject_reason="insufficient_funds")
+        raise RefusalError(402, "The balance does not suffice.", reject_reason="insufficient_funds")
     if state.slots.acquire(operation.weight):
         return
 
     state.ledger.release(operation.usd)
-    raise refusal(
+    raise RefusalError(
         429,
         "Too many images are in progress.",
         reject_reason="inflight_limit",
@@ -182,23 +182,23 @@ def reserve(state: State, operation: Operation) -> None:
 
 def _refuse(problems: list[Problem]) -> None:
     if problems:
-        raise refusal(400, "; ".join(map(str, problems)))
+        raise RefusalError(400, "; ".join(map(str, problems)))
 
 
 def _check_references(state: State, fields: Fields) -> None:
     """Refuse datasets, models and links that do not exist, or cannot be used yet."""
     dataset_id, model_id, uri = (fields.get(name) for name in ("dataset_id", "model_id", "custom_model_uri"))
     if dataset_id is not None and dataset_id not in state.datasets:
-        raise refusal(404, f"dataset_id: dataset {dataset_id!r} does not exist")
+        raise RefusalError(404, f"dataset_id: dataset {dataset_id!r} does not exist")
     if model_id is not None and model_id not in state.models:
-        raise refusal(404, f"model_id: model {model_id!r} does not exist")
+        raise RefusalError(404, f"model_id: model {model_id!r} does not exist")
     if "model_name" in fields and not MIN_IMAGES <= len(state.datasets[fields["dataset_id"]].files) <= MAX_IMAGES:
-        raise refusal(400, f"dataset_id: a training needs {MIN_IMAGES} to {MAX_IMAGES} images")
+        raise RefusalError(400, f"dataset_id: a training needs {MIN_IMAGES} to {MAX_IMAGES} images")
     if uri is not None and uri not in {model.uri for model in state.models.values() if model.is_ready(state.now)}:
-        raise refusal(400, f"custom_model_uri: completed model {uri!r} does not exist")
+        raise RefusalError(400, f"custom_model_uri: completed model {uri!r} does not exist")
 
     for url in fields.get("image_urls", ()):
         # Links of the real service are accepted, although the sandbox cannot read their images.
         is_own = url.startswith(f"{state.image_url}/") and state.links.find(url) is not None
         if not is_own and not url.startswith("https://ideogram.ai/"):
-            raise refusal(400, f"image_urls: {url!r} is not a link of this service")
+            raise RefusalError(400, f"image_urls: {url!r} is not a link of this service")

@@ -97,8 +97,8 @@ class Slots:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.in_flight = 0
-        self.peak = 0
+        self.in_flight: int = 0
+        self.peak: int = 0
 
     def acquire(self, weight: int) -> bool:
         """Acquire slots; return whether they were available."""

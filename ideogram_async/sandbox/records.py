@@ -72,13 +72,8 @@ class Reply:
 
 
 class RefusalError(Exception):
-    """A request was refused; nothing ran and nothing is billed."""
+    """A request was refused, with the service's error format; nothing ran and nothing is billed."""
 
-    def __init__(self, reply: Reply) -> None:
-        super().__init__(reply.status)
-        self.reply = reply
-
-
-def refusal(status: int, error: str, **details: object) -> RefusalError:
-    """Return a refusal in the service's error format."""
-    return RefusalError(Reply.of_json({"error": error, **details}, status=status))
+    def __init__(self, status: int, error: str, **details: object) -> None:
+        super().__init__(status, error)
+        self.reply = Reply.of_json({"error": error, **details}, status=status)

@@ -45,7 +45,7 @@ MAX_LENGTHS = {"images": 10, "image_urls": 10, "character_reference_images": 1}
 # The files of each of these fields share the limit of one file.
 GROUPS = ("style_reference_images", "character_reference_images", "character_reference_images_mask")
 # The models of the legacy operations that support a field.
-MODELS = {
+MODELS: dict[str, tuple[str, ...]] = {
     "negative_prompt": ("V_1", "V_1_TURBO", "V_2", "V_2_TURBO", "AUTO"),
     "color_palette": ("V_2", "V_2_TURBO", "AUTO"),
     "style_type": ("V_2", "V_2_TURBO", "V_2A", "V_2A_TURBO", "AUTO"),

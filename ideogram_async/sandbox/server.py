@@ -182,9 +182,9 @@ async def deliver(
             await released()
         elif fault.kind == "endless":
             return await _send_endless(request, reply)
-        else:
+        elif request.transport is not None:
             # Some faults end the connection here; aiohttp notices that when it gets to the response.
-            await RawConnection(request).break_off(reply, fault)
+            await RawConnection(request.transport).break_off(reply, fault)
 
     return Response(status=reply.status, body=reply.body, headers=reply.headers)
 
@@ -207,12 +207,11 @@ async def _send_endless(request: BaseRequest, reply: Reply) -> StreamResponse:
 class RawConnection:
     """The connection of a request, for replies that aiohttp would not send."""
 
-    def __init__(self, request: BaseRequest) -> None:
-        self._transport = request.transport
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
 
     async def break_off(self, reply: Reply, fault: Fault) -> None:
         """Send the part of a reply that a fault lets through, and end the connection; other faults change nothing."""
-        half = reply.body[: len(reply.body) // 2]
         match fault.kind:
             case "reset_before_headers":
                 await self._reset()
@@ -220,54 +219,42 @@ class RawConnection:
                 self._write_head(reply, length=len(reply.body))
                 await self._reset()
             case "close_after_body":
-                self._close()
+                self._transport.close()
             case "cut_with_length" | "cut":
-                self._write_head(reply, length=len(reply.body))
-                self._write(half)
-                self._close()
+                self._write_half(reply, length=len(reply.body))
             case "cut_without_length":
-                self._write_head(reply, length=None)
-                self._write(half)
-                self._close()
+                self._write_half(reply, length=None)
             case "drip":
                 await self._drip(reply, fault.interval)
             case _:
                 pass
-
-    @property
-    def _is_closed(self) -> bool:
-        return self._transport is None or self._transport.is_closing()
 
     def _write_head(self, reply: Reply, *, length: int | None) -> None:
         announced = {} if length is None else {"Content-Length": str(length)}
         headers = {**reply.headers, **announced, "Connection": "close"}
         lines = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
-        self._write("\r\n".join([*lines, "", ""]).encode())
+        self._transport.write("\r\n".join([*lines, "", ""]).encode())
 
-    def _write(self, data: bytes) -> None:
-        if self._transport is not None and not self._is_closed:
-            self._transport.write(data)
+    def _write_half(self, reply: Reply, *, length: int | None) -> None:
+        self._write_head(reply, length=length)
+        self._transport.write(reply.body[: len(reply.body) // 2])
+        self._transport.close()
 
     async def _drip(self, reply: Reply, interval: float) -> None:
         self._write_head(reply, length=len(reply.body))
         for byte in reply.body:
-            if self._is_closed:
+            if self._transport.is_closing():
                 break
 
-            self._write(bytes((byte,)))
+            self._transport.write(bytes((byte,)))
             await asyncio.sleep(interval)
 
-        self._close()
-
-    def _close(self) -> None:
-        """Close the connection after everything was sent."""
-        if self._transport is not None:
-            self._transport.close()
+        self._transport.close()
 
     async def _reset(self) -> None:
         """Close the connection at once, so that the client receives a reset."""
-        if self._transport is None or self._is_closed:
+        if self._transport.is_closing():
             return
 
         # With a linger time of zero the system sends RST instead of FIN.

@@ -47,18 +47,18 @@ class State:
         self.options = options
         self.condition = condition
         self.image_url = image_url
-        self.ledger = Ledger(options.balance_usd)
-        self.slots = Slots(options.max_in_flight)
-        self.schedule = FaultSchedule()
-        self.links = Links()
+        self.ledger: Ledger = Ledger(options.balance_usd)
+        self.slots: Slots = Slots(options.max_in_flight)
+        self.schedule: FaultSchedule = FaultSchedule()
+        self.links: Links = Links()
         self.requests: list[RecordedRequest] = []
         self.image_requests: list[RecordedImageRequest] = []
         self.leaked_keys: list[tuple[str, str]] = []
         self.datasets: dict[str, StoredDataset] = {}
         self.models: dict[str, StoredModel] = {}
-        self.is_held = False
-        self.releases = 0
-        self.busy = 0
+        self.is_held: bool = False
+        self.releases: int = 0
+        self.busy: int = 0
         self._advanced = 0.0
         self._seeds = random.Random(options.seed)
         # Separate from the seeds, so that latencies do not change them.

@@ -106,20 +106,17 @@ class StoredModel:
         }
 
 
-def create_dataset(state: State, fields: Fields) -> JsonObject:
-    """Create an empty dataset."""
+def _create_dataset(state: State, fields: Fields) -> JsonObject:
     dataset = StoredDataset(fields["name"], state.created)
     state.datasets[dataset.dataset_id] = dataset
     return dataset.to_json()
 
 
-def list_datasets(state: State, _fields: Fields) -> JsonObject:
-    """List all datasets."""
+def _list_datasets(state: State, _fields: Fields) -> JsonObject:
     return {"datasets": [dataset.to_json() for dataset in state.datasets.values()]}
 
 
-def get_dataset(state: State, fields: Fields) -> JsonObject:
-    """Describe a dataset with its files and models."""
+def _get_dataset(state: State, fields: Fields) -> JsonObject:
     dataset = state.datasets[fields["dataset_id"]]
     return {
         "dataset": dataset.to_json(),
@@ -129,8 +126,7 @@ def get_dataset(state: State, fields: Fields) -> JsonObject:
     }
 
 
-def train_model(state: State, fields: Fields) -> JsonObject:
-    """Create a model of a dataset."""
+def _train_model(state: State, fields: Fields) -> JsonObject:
     dataset = state.datasets[fields["dataset_id"]]
     model = StoredModel(fields["model_name"], dataset.dataset_id, state.now)
     state.models[model.model_id] = model
@@ -143,20 +139,18 @@ def train_model(state: State, fields: Fields) -> JsonObject:
     }
 
 
-def list_models(state: State, fields: Fields) -> JsonObject:
-    """List the models, by scope and status."""
+def _list_models(state: State, fields: Fields) -> JsonObject:
     # Every model of a sandbox is the user's own; none is shared.
     models = [] if fields.get("scope") == "shared" else [model.to_json(state.now) for model in state.models.values()]
     statuses = fields.get("status")
     return {"models": [model for model in models if not statuses or model["status"] in statuses]}
 
 
-def get_model(state: State, fields: Fields) -> JsonObject:
-    """Describe a model."""
+def _get_model(state: State, fields: Fields) -> JsonObject:
     return {"model": state.models[fields["model_id"]].to_json(state.now)}
 
 
-def upload_assets(state: State, fields: Fields) -> JsonObject:
+def _upload_assets(state: State, fields: Fields) -> JsonObject:
     """Add files to a dataset, each independently of the others.
 
     Captions are not assets: a valid one is not counted, an invalid one is a failure.
@@ -265,11 +259,11 @@ def _store_caption(dataset: StoredDataset, name: str, body: bytes) -> None:
 
 
 OPERATIONS: dict[str, Callable[[State, Fields], JsonObject]] = {
-    "GET /datasets": list_datasets,
-    "POST /datasets": create_dataset,
-    "GET /datasets/{dataset_id}": get_dataset,
-    "POST /datasets/{dataset_id}/upload_assets": upload_assets,
-    "POST /v1/ideogram-v3/train-model": train_model,
-    "GET /models": list_models,
-    "GET /models/{model_id}": get_model,
+    "GET /datasets": _list_datasets,
+    "POST /datasets": _create_dataset,
+    "GET /datasets/{dataset_id}": _get_dataset,
+    "POST /datasets/{dataset_id}/upload_assets": _upload_assets,
+    "POST /v1/ideogram-v3/train-model": _train_model,
+    "GET /models": _list_models,
+    "GET /models/{model_id}": _get_model,
 }

@@ -139,3 +139,10 @@ async def test_latency(make_api, latency):
         answer = await make_api(sandbox).generate()
 
     assert 200 == answer.status
+
+
+@pytest.mark.parametrize("balance", ["much", "-1", float("nan")])
+def test_invalid_balance(balance):
+    """A balance must be an amount of money."""
+    with pytest.raises(ValueError, match="balance_usd must be an amount in USD, not"):
+        Sandbox(balance_usd=balance)
