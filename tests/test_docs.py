@@ -22,8 +22,9 @@ from support.pictures import picture
 from ideogram_async import Ideogram
 from ideogram_async.sandbox import Sandbox
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"(?:^<!-- not run: .+ -->\n)?^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+COMMAND = "import sys; from ideogram_async.cli import main; sys.exit(main())"
 TRAINING_SECONDS = 3600
 """Seconds that the sandbox takes to train a model."""
 
@@ -118,7 +119,7 @@ def test_the_commands_of_the_batch_page_run(folder: Path) -> None:
     (folder / "table.csv").write_text(fenced(page, ""))
     commands = [line.partition("#")[0].split()[1:] for line in fenced(page, "sh").splitlines()]
     codes = [
-        (" ".join(words[1:3]), run_python("-m", "ideogram_async.cli.app", *words, folder=folder).returncode)
+        (" ".join(words[1:3]), run_python("-c", COMMAND, *words, folder=folder).returncode)
         for words in [*commands, ["batch", "plan", "table.csv"]]
     ]
 
