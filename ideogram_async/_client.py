@@ -321,14 +321,7 @@ class Ideogram:
         """Read all jobs of a batch, and return their number, images, price and problems. Sends nothing."""
         from ideogram_async._batch.plan import make_plan
 
-        config = self._pipeline.config
-        return await make_plan(
-            jobs,
-            self._prices,
-            limit=int(self.limiter.statistics().limit),
-            max_upload_bytes=config.max_upload_bytes,
-            loopback=config.hosts.loopback,
-        )
+        return await make_plan(jobs, self._prices, self._pipeline.config)
 
     def estimate(self, request: Request[Any], /) -> Price:
         """Return the price of a request in USD, by a dated table; an unknown price is `None`. Sends nothing."""

@@ -1,34 +1,60 @@
-"""What a batch has spent, may have spent, and may still spend: never a cent more than its cap."""
+"""Costs of jobs, and the budget of a batch."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from decimal import Decimal
 
 from ideogram_async._batch.job import JobState
+from ideogram_async._batch.journal.queries import JobGroup
+
+NOT_BILLED = (JobState.PENDING, JobState.REJECTED)
+MAYBE_BILLED = (JobState.AMBIGUOUS, JobState.SENDING)
+
+
+def cost_of(state: JobState, usd: Decimal | None, resends: int) -> Decimal | None:
+    """Return the maximum cost of a job: every attempt that may have run counts."""
+    attempts = resends + (state not in NOT_BILLED)
+    return Decimal(0) if not attempts else None if usd is None else usd * attempts
+
+
+def confirmed_cost(state: JobState, usd: Decimal | None) -> Decimal:
+    """Return the part of the cost that is certain: the attempt that was answered, without earlier ones."""
+    return Decimal(0) if usd is None or state in (*NOT_BILLED, *MAYBE_BILLED) else usd
+
+
+def total_costs(groups: Iterable[JobGroup]) -> tuple[Decimal, Decimal]:
+    """Return the maximum cost of jobs, and the confirmed part of it."""
+    maximum = confirmed = Decimal(0)
+    for group in groups:
+        maximum += (cost_of(group.state, group.usd, group.resends) or 0) * group.jobs
+        confirmed += confirmed_cost(group.state, group.usd) * group.jobs
+
+    return maximum, confirmed
 
 
 class Budget:
-    """Reserves the worst case before a call leaves, so that no number of workers can overshoot together.
+    """Reserves the worst case before a call is sent, so that concurrent jobs never exceed the cap together.
 
     Args:
-        cap: The most that may be spent, in USD; `None` for no bound.
-        spent: What earlier runs have spent, or may have spent.
+        cap: The maximum to spend, in USD; `None` for no limit.
+        spent: The cost of earlier runs, attempts that may have been billed included.
     """
 
-    def __init__(self, cap: Decimal | None, spent: Decimal) -> None:
+    def __init__(self, cap: Decimal | None, spent: Decimal = Decimal(0)) -> None:
         self.cap = cap
         self.spent = spent
-        """For certain, or in doubt."""
+        """Confirmed or in doubt."""
         self.in_doubt = Decimal(0)
-        """What this run has spent without an answer."""
+        """The part that this run spent without an answer."""
         self.reserved = Decimal(0)
         self._changed = asyncio.Condition()
 
     async def reserve(self, usd: Decimal) -> bool:
-        """Set money aside for a call; `False` if the cap is reached, and nothing in flight could free any more.
+        """Reserve the price of a call, after waiting while calls in flight could still free enough of the budget.
 
-        A cancellation reserves nothing.
+        Returns `False` if the cap is reached. A cancellation reserves nothing.
         """
         async with self._changed:
             await self._changed.wait_for(lambda: self._fits(usd) or not self.reserved)
@@ -39,35 +65,19 @@ class Budget:
             return True
 
     async def release(self, usd: Decimal) -> None:
-        """Give back what was set aside for a call that did not run."""
+        """Release the reservation of a call that did not run."""
         await self._settle(usd, Decimal(0))
 
     async def spend(self, usd: Decimal, *, in_doubt: bool = False) -> None:
-        """Book what was set aside for a call that ran, or may have run."""
+        """Spend the reservation of a call that ran or may have run."""
         self.in_doubt += usd if in_doubt else 0
         await self._settle(usd, usd)
 
-    async def _settle(self, usd: Decimal, spent: Decimal) -> None:
-        self.reserved -= usd
+    async def _settle(self, reserved: Decimal, spent: Decimal) -> None:
+        self.reserved -= reserved
         self.spent += spent
         async with self._changed:
             self._changed.notify_all()
 
     def _fits(self, usd: Decimal) -> bool:
         return self.cap is None or self.spent + self.reserved + usd <= self.cap
-
-
-FREE = (JobState.PENDING, JobState.REJECTED)
-
-DOUBTFUL = (JobState.AMBIGUOUS, JobState.SENDING)
-
-
-def cost_of(state: JobState, usd: Decimal | None, resends: int) -> Decimal | None:
-    """Return what a job has cost at most: every attempt that may have run counts."""
-    times = resends + (state not in FREE)
-    return Decimal(0) if not times else None if usd is None else usd * times
-
-
-def certain_of(state: JobState, usd: Decimal | None) -> Decimal:
-    """Return how much of that is certain: the attempt that was answered. The earlier ones stay in doubt."""
-    return Decimal(0) if usd is None or state in (*FREE, *DOUBTFUL) else usd

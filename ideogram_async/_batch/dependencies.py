@@ -1,108 +1,97 @@
-"""Jobs whose image another job makes: they wait until it is stored, and name earlier jobs only."""
+"""Dependencies between jobs: images of earlier jobs, and repeated jobs."""
 
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, cast
+from typing import TypeVar
 
-import attrs
-
-from ideogram_async._batch.identity import key_of
+from ideogram_async._batch.identity import job_key
 from ideogram_async._batch.job import ImageState
 from ideogram_async._batch.journal import queries
 from ideogram_async._batch.journal.queries import ImageRow, JobRow
-from ideogram_async._batch.workspace import Office
+from ideogram_async._batch.workspace import Workspace
 from ideogram_async._operations import Request
+from ideogram_async._pipeline.uploads import map_files
 from ideogram_async.errors import InvalidRequestError
 from ideogram_async.files import FromJob, ImageFile, as_tuple
 
+R = TypeVar("R", bound=Request[object])
 
-def job_references(request: Request[Any]) -> Iterator[tuple[str, FromJob]]:
-    """Go over the images of other jobs that a request takes, each with its field."""
-    for field in attrs.fields(cast(Any, type(request))):
-        for item in as_tuple(getattr(request, field.name)):
+
+def job_references(request: Request[object]) -> Iterator[tuple[str, FromJob]]:
+    """Yield the images of other jobs that a request takes, each with its field."""
+    for name, value in vars(request).items():
+        for item in as_tuple(value):
             if isinstance(item, ImageFile) and isinstance(item.source, FromJob):
-                yield field.name, item.source
+                yield name, item.source
 
 
-class Chain:
-    """Knows which jobs are under way, and finds the images of those that are settled."""
+class Dependencies:
+    """The jobs that are running, and the images of those that have finished."""
 
-    def __init__(self, office: Office) -> None:
-        self._office = office
-        self._under_way: dict[str, asyncio.Event] = {}
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._running: dict[str, asyncio.Event] = {}
 
-    def is_under_way(self, key: str) -> bool:
-        """Say whether that job has begun, and has not ended."""
-        return key in self._under_way
+    def is_running(self, key: str) -> bool:
+        """Return whether a job has begun and not finished."""
+        return key in self._running
 
-    def begin(self, key: str) -> asyncio.Event | None:
-        """Note that a job is under way: a later one may name it. Returns the end of the same job, if it came before."""
-        former = self._under_way.get(key)
-        self._under_way[key] = asyncio.Event()
-        return former
+    def begin(self, key: str, request: Request[object]) -> tuple[asyncio.Event, list[asyncio.Event]]:
+        """Register a job as running.
 
-    def turn(self, key: str) -> asyncio.Event:
-        """Return the end of the job that was begun last under that key."""
-        return self._under_way[key]
+        Returns:
+            The event to pass to `finish`, and the events of earlier jobs to wait for: those whose images the request
+            takes, and the same job if it runs already.
+        """
+        pending = self._pending_for(request)
+        if (previous := self._running.get(key)) is not None:
+            pending.append(previous)
 
-    def end(self, key: str, turn: asyncio.Event) -> None:
-        """Note that a job is settled, as far as this run goes."""
-        turn.set()
-        if self._under_way.get(key) is turn:
-            del self._under_way[key]
+        completion = self._running[key] = asyncio.Event()
+        return completion, pending
 
-    def awaited(self, request: Request[Any]) -> list[asyncio.Event]:
-        """List the ends of the jobs under way that a request names."""
-        keys = (key_of("", id=earlier.id, occurrence=0) for _, earlier in job_references(request))
-        return [event for key in keys if (event := self._under_way.get(key)) is not None]
+    def finish(self, key: str, completion: asyncio.Event) -> None:
+        """Mark a job as finished, as far as this run can take it."""
+        completion.set()
+        if self._running.get(key) is completion:
+            del self._running[key]
 
-    async def resolve(self, request: Request[Any]) -> Request[Any]:
-        """Put the images of earlier jobs, which are settled, in the place of their names.
+    async def resolve(self, request: R) -> R:
+        """Return the request with the stored images of earlier jobs in place of their references.
 
         Raises:
-            InvalidRequestError: If a job is not an earlier one, or its image is not stored and will not be.
+            InvalidRequestError: If a job is not an earlier one, or its image is not stored and never will be.
         """
-        changes: dict[str, Any] = {}
-        for field in attrs.fields(cast(Any, type(request))):
-            value = getattr(request, field.name)
-            files = value if isinstance(value, tuple) else (value,)
-            if any(_is_named(file) for file in files):
-                found = tuple([await self._find(field.name, file) for file in files])
-                changes[field.name] = found if isinstance(value, tuple) else found[0]
+        return await map_files(request, self._resolve_file)
 
-        return cast(Request[Any], attrs.evolve(cast(Any, request), **changes)) if changes else request
+    def _pending_for(self, request: Request[object]) -> list[asyncio.Event]:
+        keys = (job_key("", id=earlier.id, occurrence=0) for _, earlier in job_references(request))
+        return [event for key in keys if (event := self._running.get(key)) is not None]
 
-    async def _find(self, field: str, file: ImageFile) -> ImageFile:
-        if not isinstance(file.source, FromJob):
+    async def _resolve_file(self, field: str, file: ImageFile) -> ImageFile:
+        earlier = file.source
+        if not isinstance(earlier, FromJob):
             return file
 
-        earlier = file.source
-        found = await self._office.journal.run(partial(_find, earlier=earlier))
-        if found is None:
-            raise InvalidRequestError([(field, f"names the job {earlier.id!r}, and no earlier job has that id")])
+        job, image = await self._workspace.journal.run(partial(_find_image, earlier=earlier))
+        if job is None:
+            raise InvalidRequestError([(field, f"refers to job {earlier.id!r}, and no earlier job has that id")])
 
-        job, image = found
+        name = f"image {earlier.index} of job {earlier.id!r}"
         if image is None:
-            rule = f"image {earlier.index} of job {earlier.id!r} is not there, and the job is {job.state}"
-            raise InvalidRequestError([(field, rule)])
+            raise InvalidRequestError([(field, f"{name} does not exist, and the job is {job.state}")])
 
         if image.state is not ImageState.STORED or image.path is None:
-            raise InvalidRequestError([(field, f"image {earlier.index} of job {earlier.id!r} is {image.state}")])
+            raise InvalidRequestError([(field, f"{name} is {image.state}")])
 
-        return ImageFile(self._office.folder / image.path, name=file.name)
-
-
-def _is_named(value: Any) -> bool:
-    return isinstance(value, ImageFile) and isinstance(value.source, FromJob)
+        return ImageFile(self._workspace.folder / image.path, name=file.name)
 
 
-def _find(database: Any, earlier: FromJob) -> tuple[JobRow, ImageRow | None] | None:
-    job = queries.find(database, id=earlier.id)
-    if job is None:
-        return None
-
-    images = {image.number: image for image in queries.images_of(database, job.key)}
-    return job, images.get(earlier.index)
+def _find_image(database: sqlite3.Connection, earlier: FromJob) -> tuple[JobRow | None, ImageRow | None]:
+    job = queries.find_job(database, id=earlier.id)
+    images = queries.images_of(database, job.key) if job is not None else []
+    return job, next((image for image in images if image.number == earlier.index), None)

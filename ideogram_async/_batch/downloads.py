@@ -1,22 +1,21 @@
-"""From an answer to images on disk. Nothing here ever asks for a new image."""
+"""Download of a job's images. Never triggers a generation."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import attrs
+from attrs import evolve
 
 from ideogram_async._batch.job import ImageState
 from ideogram_async._batch.journal import queries
 from ideogram_async._batch.journal.queries import ImageRow, JobRow
-from ideogram_async._batch.journal.writer import Journal
-from ideogram_async._batch.options import Names
-from ideogram_async._batch.stopping import Halt
+from ideogram_async._batch.options import FileNames
+from ideogram_async._batch.stopping import StopPolicy
+from ideogram_async._batch.workspace import Workspace
 from ideogram_async._download.atomic import atomic_write
 from ideogram_async._download.downloader import Downloads, DownloadTarget
 from ideogram_async._download.hosts import is_expired
@@ -31,135 +30,121 @@ from ideogram_async.errors import (
     NotSentError,
     TruncatedImageError,
 )
-from ideogram_async.models.images import ImageAnswer
+from ideogram_async.models.images import ImageAnswer, RemoveBackgroundImageObject
 
-STATES: dict[type[DownloadError], ImageState] = {
+STATE_AFTER: dict[type[DownloadError], ImageState] = {
     FileConflictError: ImageState.CONFLICT,
     HostRefusedError: ImageState.REFUSED,
     ImageTooLargeError: ImageState.TOO_LARGE,
     NotAnImageError: ImageState.CORRUPT,
     TruncatedImageError: ImageState.CORRUPT,
 }
-
-LARGEST = 2**63
-
-"""SQLite's whole numbers are smaller."""
+MAX_INTEGER = 2**63
+"""SQLite's integers are smaller."""
 
 
-def images_in(key: str, answer: ImageAnswer | None, raw: bytes) -> list[ImageRow]:
-    """List the images of an answer; of one that cannot be read, whatever links are in its bytes."""
-    if answer is None:
-        found: list[dict[str, Any]] = [{"url": link} for link in links_in(raw)]
-    else:
-        found = [dict(_told(image)) for image in answer.images]
+class ImageDownloads:
+    """Downloads the images of jobs, and records the state of each."""
 
-    return [
-        ImageRow(key=key, number=number, state=ImageState.LINKED if facts["url"] else ImageState.WITHHELD, **facts)
-        for number, facts in enumerate({name: _kept(value) for name, value in facts.items()} for facts in found)
-    ]
-
-
-class Collector:
-    """Downloads the images of jobs, and notes what became of each."""
-
-    def __init__(self, journal: Journal, downloads: Downloads, folder: Path, names: Names, halt: Halt) -> None:
-        self._halt = halt
-        self._journal = journal
+    def __init__(self, workspace: Workspace, downloads: Downloads, names: FileNames, stopping: StopPolicy) -> None:
+        self._workspace = workspace
         self._downloads = downloads
-        self._folder = folder
         self._names = names
+        self._stopping = stopping
 
-    async def collect(self, job: JobRow, images: Sequence[ImageRow]) -> tuple[list[ImageRow], ImageRow | None]:
-        """Store what is linked. What a full disk keeps from being stored stays linked, and the batch stops.
+    async def download(self, job: JobRow, images: Sequence[ImageRow]) -> list[ImageRow]:
+        """Download the images that are linked, and return all images in their new states.
 
-        Returns:
-            All images as they then are, and the one that came last, if it is not noted yet: that is done with the job,
-            in one step.
+        An image that a full disk keeps from being stored stays linked, and the batch stops.
+
+        Raises:
+            JournalError: If the journal cannot be written.
         """
-        linked = [image for image in images if image.state is ImageState.LINKED and image.url]
-        found = {image.number: image for image in images}
-        left, last = len(linked), None
+        updated = {image.number: image for image in images}
 
-        async def store(image: ImageRow) -> None:
-            nonlocal left, last
-            after = await self._fetch(image, self._target(job, image))
-            left -= 1
-            if after is not image and not left:
-                found[image.number] = last = after
-            elif after is not image and await self._is_noted(after, images):
-                found[image.number] = after
+        async def download_one(image: ImageRow) -> None:
+            updated[image.number] = await self._download(job, image, images)
 
-        if left == 1:
-            await store(linked[0])
-        else:
-            async with asyncio.TaskGroup() as group:
-                for image in linked:
-                    group.create_task(store(image))
+        async with asyncio.TaskGroup() as group:
+            for image in images:
+                if image.state is ImageState.LINKED and image.url:
+                    group.create_task(download_one(image))
 
-        return list(found.values()), last
+        return list(updated.values())
 
-    def _target(self, job: JobRow, image: ImageRow) -> DownloadTarget:
-        names, index = self._names, image.number
-        stem = names.stem(id=job.id, key=job.key, number=job.number, index=index, prompt=image.prompt, seed=image.seed)
-        return DownloadTarget(self._folder, stem)
-
-    async def _is_noted(self, after: ImageRow, images: Sequence[ImageRow]) -> bool:
+    async def _download(self, job: JobRow, image: ImageRow, images: Sequence[ImageRow]) -> ImageRow:
         try:
-            await self._journal.run(partial(queries.keep, images=images, row=after))
+            after = await self._store(image, self._target(job, image))
+            if after is not image:
+                await self._workspace.journal.run(partial(queries.finish_download, images=images, row=after))
         except OSError as error:
-            # It may stand there all the same; the next run will find it.
-            self._halt.stop(f"{error.strerror or error}: {self._folder}")
-            return False
+            # The file may exist all the same: the next run finds it.
+            self._stopping.stop(f"{error.strerror or error}: {self._workspace.folder}")
+            return image
 
-        return True
+        return after
 
-    async def _fetch(self, image: ImageRow, target: DownloadTarget) -> ImageRow:
+    async def _store(self, image: ImageRow, target: DownloadTarget) -> ImageRow:
         url = image.url or ""
         try:
             stored = await self._downloads.store(url, target)
         except LinkExpiredError:
-            return attrs.evolve(image, state=ImageState.EXPIRED if is_expired(url) else ImageState.LOST)
+            return evolve(image, state=ImageState.EXPIRED if is_expired(url) else ImageState.LOST)
         except DownloadError as error:
-            # What is not listed may work another time: the link stays.
-            state = STATES.get(type(error))
-            return image if state is None else attrs.evolve(image, state=state)
+            # Any other failure may be temporary: the image stays linked.
+            after = STATE_AFTER.get(type(error))
+            return image if after is None else evolve(image, state=after)
         except NotSentError as error:
-            # The client was closed: there is nothing to collect with.
-            self._halt.stop(str(error))
-            return image
-        except OSError as error:
-            self._halt.stop(f"{error.strerror or error}: {self._folder}")
+            # The client was closed: nothing can be downloaded.
+            self._stopping.stop(str(error))
             return image
 
-        path = stored.path.relative_to(self._folder)
-        return attrs.evolve(image, state=ImageState.STORED, path=str(path), sha256=stored.sha256, size=stored.size)
+        path = stored.path.relative_to(self._workspace.folder)
+        return evolve(image, state=ImageState.STORED, path=str(path), sha256=stored.sha256, size=stored.size)
+
+    def _target(self, job: JobRow, image: ImageRow) -> DownloadTarget:
+        stem = self._names.stem(
+            id=job.id, key=job.key, number=job.number, index=image.number, prompt=image.prompt, seed=image.seed
+        )
+        return DownloadTarget(self._workspace.folder, stem)
 
 
-def _told(image: Any) -> Iterator[tuple[str, Any]]:
-    yield "url", image.url
-    for name in ("seed", "prompt"):
-        yield name, getattr(image, name, None)
+def list_images(key: str, answer: ImageAnswer | None, raw: bytes) -> list[ImageRow]:
+    """Return the images of an answer, or of an unreadable answer the links in its bytes."""
+    if answer is None:
+        return [ImageRow(key, number, ImageState.LINKED, url=url) for number, url in enumerate(links_in(raw))]
 
-    size = getattr(image, "upscaled_resolution", None) or getattr(image, "resolution", None)
-    yield "resolution", None if size is None else str(size)
-
-
-def _kept(value: Any) -> Any:
-    """Return what the journal can hold of a value; the raw reply has it as it came."""
-    if isinstance(value, str):
-        return value.encode(errors="replace").decode()
-
-    return None if isinstance(value, int) and not -LARGEST <= value < LARGEST else value
+    return [_image_row(key, number, image) for number, image in enumerate(answer.images)]
 
 
-def write_sidecars(folder: Path, job: JobRow, images: list[ImageRow]) -> None:
-    """Write `<image>.json` for every image that is stored. Blocks; each file appears whole."""
+def write_sidecars(folder: Path, job: JobRow, images: Sequence[ImageRow]) -> None:
+    """Write `<image>.json` next to every image that is stored. Blocks; each file appears complete."""
     for image in images:
         if image.path is not None:
-            _write(folder / f"{image.path}.json", _sidecar_fields(job, image))
+            with atomic_write(folder / f"{image.path}.json") as file:
+                file.write((json.dumps(_sidecar(job, image), ensure_ascii=False, indent=2) + "\n").encode())
 
 
-def _sidecar_fields(job: JobRow, image: ImageRow) -> dict[str, object]:
+def _image_row(key: str, number: int, image: RemoveBackgroundImageObject) -> ImageRow:
+    """Return the row of an image. A value that SQLite cannot store is in the raw reply as it came."""
+    seed = getattr(image, "seed", None)
+    resolution = getattr(image, "upscaled_resolution", None) or getattr(image, "resolution", None)
+    return ImageRow(
+        key=key,
+        number=number,
+        state=ImageState.LINKED if image.url else ImageState.WITHHELD,
+        url=_storable(image.url),
+        seed=seed if seed is not None and -MAX_INTEGER <= seed < MAX_INTEGER else None,
+        prompt=_storable(getattr(image, "prompt", None)),
+        resolution=_storable(resolution),
+    )
+
+
+def _storable(text: object) -> str | None:
+    return None if text is None else str(text).encode(errors="replace").decode()
+
+
+def _sidecar(job: JobRow, image: ImageRow) -> Mapping[str, object]:
     return {
         "job": job.id or job.key,
         "key": job.key,
@@ -172,8 +157,3 @@ def _sidecar_fields(job: JobRow, image: ImageRow) -> dict[str, object]:
         "sha256": image.sha256,
         "size": image.size,
     }
-
-
-def _write(path: Path, told: dict[str, object]) -> None:
-    with atomic_write(path) as file:
-        file.write((json.dumps(told, ensure_ascii=False, indent=2) + "\n").encode())

@@ -1,37 +1,45 @@
-"""The folder of a batch, looked at from outside: what it holds, what it cost, and what is left to decide.
+"""Tools for the folder of a batch: report, results, resolution of ambiguous jobs, export and gallery.
 
-Nothing here uses the network. Reading writes nothing to the journal, so a batch may be at work. What the journal has
-as on its way is ambiguous if no process holds the folder: nobody is left to hear the answer.
+Nothing here uses the network. Reading writes nothing to the journal, so a batch may be running. A job that is SENDING
+is ambiguous if no process holds the folder.
 """
 
-from __future__ import annotations
+# Evaluated annotations: `typing.get_type_hints` works on the class.
 
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from ideogram_async._batch.costs import total_costs
 from ideogram_async._batch.job import ImageState, JobResult, JobState
 from ideogram_async._batch.journal import queries
 from ideogram_async._batch.journal.lock import FolderLock
-from ideogram_async._batch.journal.queries import Entry, ImageRow, JobRow
-from ideogram_async._batch.journal.reader import entries, journal_of, look, sums
-from ideogram_async._batch.journal.schema import prepare
-from ideogram_async._batch.report import Report, summed
-from ideogram_async._batch.results import Settled
+from ideogram_async._batch.journal.queries import Column, Entry, ImageRow, JobGroup, JobRow
+from ideogram_async._batch.journal.reader import find_journal, iter_jobs, read_snapshot, totals
+from ideogram_async._batch.journal.schema import open_journal
+from ideogram_async._batch.report import Report, make_report
+from ideogram_async._batch.results import ResultReader
 from ideogram_async._download.hosts import Hosts
 from ideogram_async.errors import BatchError, JournalError
 
+RESOLUTIONS = ("lost", "retry", "adopt")
+LISTED = (JobState.REJECTED, JobState.AMBIGUOUS, JobState.ANSWERED, JobState.PARTIAL)
+"""States whose jobs a report lists."""
+UNKNOWN_SEED = -1
+MAX_NAMED = 5
+"""Jobs that an error names."""
+
 
 class Folder:
-    """A batch's folder.
+    """The folder of a batch.
 
     Args:
-        path: The folder that was given to `client.batch`.
+        path: The folder that was passed to `client.batch`.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -41,89 +49,89 @@ class Folder:
         return f"Folder({str(self.path)!r})"
 
     def report(self) -> Report:
-        """Sum up all jobs of the folder, of every run.
+        """Return the report of all jobs of the folder, in every run.
 
-        Money in doubt is that of ambiguous jobs, of jobs that are on their way, and of earlier attempts of jobs that
-        were sent again. Time, throttling and a reason to stop belong to one run, and are not told.
+        Cost in doubt is that of ambiguous jobs, of jobs in flight, and of earlier attempts of jobs that were sent
+        again. Time, throttling and a reason to stop belong to a single run, and are empty.
 
         Raises:
-            JournalError: If the journal is not there, or cannot be trusted.
+            JournalError: If the journal is missing or cannot be trusted.
         """
-        jobs, images = sums(self.path)
-        told = (JobState.REJECTED, JobState.AMBIGUOUS, JobState.ANSWERED, JobState.PARTIAL)
-        is_told = any(group.state in told for group in jobs)
-        return summed(jobs, images, [result for result in self.results() if result.state in told] if is_told else [])
+        groups, images = totals(self.path)
+        is_listed = any(group.state in LISTED for group in groups)
+        results = [result for result in self.results() if result.state in LISTED] if is_listed else []
+        maximum, confirmed = total_costs(groups)
+        return make_report(_jobs_by_state(groups), images, results, spent=confirmed, in_doubt=maximum - confirmed)
 
     def results(self) -> Iterator[JobResult]:
-        """Go over all jobs, in the order in which they came; memory stays flat.
+        """Yield all jobs in input order, with constant memory.
 
-        `answer` is `None`: it was told in the run that got it. `from_journal` is true.
+        `answer` is `None`: only the run that received the answer has it. `from_journal` is true.
 
         Raises:
-            JournalError: If the journal is not there, or cannot be trusted.
+            JournalError: If the journal is missing or cannot be trusted.
         """
-        settled = Settled(self.path)
-        return map(settled.result, entries(self.path))
+        return map(ResultReader(self.path).read, iter_jobs(self.path))
 
-    def resolve(self, id: str, how: Literal["lost", "retry", "adopt"], url: str | None = None) -> JobResult:
-        """Decide what an ambiguous job is to be: one that may have run, and may have been paid for. Sends nothing.
+    def resolve(self, id: str, resolution: Literal["lost", "retry", "adopt"], url: str | None = None) -> JobResult:
+        """Resolve an ambiguous job: one that may have run and may have been billed. Sends nothing.
 
-        - `"lost"`: given up. It becomes `partial`, not `rejected`, since it may have been paid: its price counts as
+        - `"lost"`: give it up. It becomes `partial`, not `rejected`, since it may have been billed: its price counts as
           spent, and its images as lost.
-        - `"retry"`: sent once more by the next run. If it ran already, that pays twice, so its price counts twice.
-        - `"adopt"`: it ran, and you have found its image. The next run downloads `url`; other images that the job
+        - `"retry"`: the next run sends it once more. If it ran already, that pays twice, so its price counts twice.
+        - `"adopt"`: it ran, and you have found its image. The next run downloads `url`. Other images that the job
           asked for count as lost.
 
         Args:
-            id: The job's id, or its key.
-            how: One of the three.
-            url: The image's link, for `"adopt"` alone.
+            id: The job's id or key.
+            resolution: `"lost"`, `"retry"` or `"adopt"`.
+            url: The image's link, only with `"adopt"`.
 
         Returns:
-            The job as it then is.
+            The job in its new state.
 
         Raises:
             BatchError: If the folder has no such job, or it is not ambiguous.
-            BatchLockedError: If a batch is at work in the folder.
-            JournalError: If the journal is not there, or cannot be trusted.
-            HostRefusedError: If the link leads where no client goes.
-            ValueError: If `how` is none of the three, or the link is missing, or given without need.
+            BatchLockedError: If a batch is running in the folder.
+            JournalError: If the journal is missing or cannot be trusted.
+            HostRefusedError: If the link points to a host that no client connects to.
+            ValueError: If the resolution is unknown, or the link is missing or not expected.
         """
-        return Settled(self.path).result(resolve(self.path, id, how, url))
+        return ResultReader(self.path).read(_resolve(self.path, id, resolution, url))
 
     def export_csv(self, path: str | os.PathLike[str]) -> Path:
-        """Write a table with a row an image, for a spreadsheet. A job without images has a row too.
+        """Write a table with one row an image, for a spreadsheet. A job without images has one row.
 
-        A cell that a spreadsheet would run as a formula begins with `'`. Links are told without their signature. A
-        job's price stands in its first row alone, so that the column adds up.
+        A cell that a spreadsheet would run as a formula begins with `'`. Links are written without their signature. A
+        job's price is in its first row only, so that the column adds up.
 
         Raises:
-            JournalError: If the journal is not there, or cannot be trusted.
-            OSError: If the file cannot be written; what stood there before stays.
+            JournalError: If the journal is missing or cannot be trusted.
+            OSError: If the file cannot be written; an existing file is kept.
         """
         from ideogram_async._batch.export import export_csv
 
-        return export_csv(entries(self.path), Path(path))
+        return export_csv(iter_jobs(self.path), Path(path))
 
     def export_jsonl(self, path: str | os.PathLike[str]) -> Path:
-        """Write a JSON object a line, one for each job, with its request and its images.
+        """Write one JSON object a line for each job, with its request and its images.
 
         Raises:
-            JournalError: If the journal is not there, or cannot be trusted.
-            OSError: If the file cannot be written; what stood there before stays.
+            JournalError: If the journal is missing or cannot be trusted.
+            OSError: If the file cannot be written; an existing file is kept.
         """
         from ideogram_async._batch.export import export_jsonl
 
-        return export_jsonl(entries(self.path), Path(path))
+        return export_jsonl(iter_jobs(self.path), Path(path))
 
     def gallery(self) -> Path:
         """Write `gallery.html` and `thumbnails/` into the folder, and return the page.
 
-        The page needs no network. Thumbnails are made once; calling again brings the page up to date.
+        The page needs no network. Thumbnails are created once. Calling it again updates the page.
 
         Raises:
             ImportError: If jinja2 or Pillow is missing.
-            JournalError: If the journal is not there, or cannot be trusted.
+            JournalError: If the journal is missing or cannot be trusted.
             OSError: If the folder cannot be written.
         """
         from ideogram_async._batch.gallery import write_page
@@ -131,71 +139,83 @@ class Folder:
         return write_page(self.path, self.report(), self.results())
 
 
-WAYS = ("lost", "retry", "adopt")
+def _jobs_by_state(groups: list[JobGroup]) -> dict[JobState, int]:
+    states: dict[JobState, int] = {}
+    for group in groups:
+        states[group.state] = states.get(group.state, 0) + group.jobs
 
-UNKNOWN_SEED = -1
-
-MOST_NAMED = 5
-
-"""Jobs that an error names."""
+    return states
 
 
-def resolve(folder: Path, id: str, how: str, url: str | None) -> Entry:
-    """Take the folder, decide, and return the job as it then is. What `Folder.resolve` does."""
-    if how not in WAYS:
-        raise ValueError(f"how must be one of {', '.join(WAYS)}, not {how!r}")
+def _resolve(folder: Path, id: str, resolution: str, url: str | None) -> Entry:
+    """Lock the folder, resolve a job, and return it."""
+    if resolution not in RESOLUTIONS:
+        raise ValueError(f"resolution must be one of {', '.join(RESOLUTIONS)}, not {resolution!r}")
 
-    if (how == "adopt") != (url is not None):
-        raise ValueError("adopt needs the image's link" if url is None else f"{how} takes no link")
+    if (resolution == "adopt") != (url is not None):
+        raise ValueError("adopt needs the image's link" if url is None else f"{resolution} takes no link")
 
-    path = journal_of(folder)
-    origin = look(folder, _origin)
+    path = find_journal(folder)
+    origin = read_snapshot(folder, _read_origin)
     if url is not None:
         Hosts(loopback=origin == "sandbox").check(url)
 
-    lock = FolderLock(path.with_name("lock")).take()
+    lock = FolderLock(path.with_name("lock")).acquire()
     try:
-        with closing(prepare(path, origin)) as database:
-            return _in_transaction(database, lambda: _decide(database, folder, id, how, url))
+        with closing(open_journal(path, origin)) as database, _transaction(database):
+            return _resolve_job(database, folder, id, resolution, url)
     except sqlite3.Error as error:
         raise JournalError(f"{path} cannot be written: {error}") from None
     finally:
         lock.release()
 
 
-def _decide(database: sqlite3.Connection, folder: Path, id: str, how: str, url: str | None) -> Entry:
-    # The lock is ours: whoever was sending has died.
-    queries.doubt_what_was_sending(database)
-    job = queries.find(database, id=id) or queries.find(database, key=id)
+@contextmanager
+def _transaction(database: sqlite3.Connection) -> Generator[None]:
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        database.execute("ROLLBACK")
+        raise
+
+    database.execute("COMMIT")
+
+
+def _resolve_job(database: sqlite3.Connection, folder: Path, id: str, resolution: str, url: str | None) -> Entry:
+    # This process holds the lock: the one that was sending has ended.
+    queries.mark_sending_ambiguous(database)
+    job = queries.find_job(database, id=id) or queries.find_job(database, key=id)
     if job is None:
-        raise _refused(database, f"{folder} has no job {id!r}")
+        raise _resolution_error(database, f"{folder} has no job {id!r}")
 
     if job.state is not JobState.AMBIGUOUS:
-        raise _refused(database, f"job {id!r} is {job.state}: only an ambiguous job is to be decided")
+        raise _resolution_error(database, f"job {id!r} is {job.state}; only an ambiguous job can be resolved")
 
-    match how:
+    match resolution:
         case "lost":
-            _give_up(database, job)
+            _mark_lost(database, job)
         case "retry":
-            queries.move(database, job.key, JobState.AMBIGUOUS, JobState.PENDING, resends=job.resends + 1)
+            queries.change_state(database, job.key, job.state, JobState.PENDING, resends=job.resends + 1)
         case _:
             _adopt(database, job, url or "")
 
-    return Entry(queries.find(database, key=job.key) or job, queries.images_of(database, job.key))
+    return Entry(queries.find_job(database, key=job.key) or job, queries.images_of(database, job.key))
 
 
-def _refused(database: sqlite3.Connection, words: str) -> BatchError:
-    left = [repr(job.id or job.key) for job in queries.next_in(database, (JobState.AMBIGUOUS,), -1, MOST_NAMED + 1)]
-    named = ", ".join(left[:MOST_NAMED]) + (", and others" if len(left) > MOST_NAMED else "")
-    error = BatchError(words)
-    error.advice = f"To be decided: {named}." if left else "Nothing is left to be decided there."
+def _resolution_error(database: sqlite3.Connection, message: str) -> BatchError:
+    ambiguous = queries.jobs_after(database, (JobState.AMBIGUOUS,), -1, MAX_NAMED + 1)
+    names = ", ".join(repr(job.id or job.key) for job in ambiguous[:MAX_NAMED])
+    error = BatchError(message)
+    more = ", and others" if len(ambiguous) > MAX_NAMED else ""
+    error.advice = f"Ambiguous jobs: {names}{more}." if ambiguous else "The folder has no ambiguous jobs."
     return error
 
 
-def _give_up(database: sqlite3.Connection, job: JobRow) -> None:
-    said = f"given up, though it may have run: {job.error or 'no answer came'}"
-    queries.link(database, _lost(job, range(job.weight)))
-    queries.move(database, job.key, JobState.AMBIGUOUS, JobState.PARTIAL, error=said)
+def _mark_lost(database: sqlite3.Connection, job: JobRow) -> None:
+    message = f"given up, though it may have run: {job.error or 'no answer came'}"
+    queries.insert_images(database, _lost_images(job, range(job.weight)))
+    queries.change_state(database, job.key, job.state, JobState.PARTIAL, error=message)
 
 
 def _adopt(database: sqlite3.Connection, job: JobRow, url: str) -> None:
@@ -208,35 +228,23 @@ def _adopt(database: sqlite3.Connection, job: JobRow, url: str) -> None:
         seed=fields.get("seed"),
         prompt=fields.get("prompt"),
     )
-    queries.link(database, [image, *_lost(job, range(1, job.weight))])
-    answered = {"status": 200, "raw": _answer(image), "headers": "{}", "error": None}
-    queries.move(database, job.key, JobState.AMBIGUOUS, JobState.ANSWERED, **answered)
+    queries.insert_images(database, [image, *_lost_images(job, range(1, job.weight))])
+    reply: dict[str, Column] = {"status": 200, "raw": _adopted_reply(image), "headers": "{}", "error": None}
+    queries.change_state(database, job.key, job.state, JobState.ANSWERED, **reply)
 
 
-def _answer(image: ImageRow) -> bytes:
-    """Write what the service would have answered, as far as it is known; it fits every operation."""
+def _adopted_reply(image: ImageRow) -> bytes:
+    """Return the reply that the service would have sent, as far as it is known. It fits every operation."""
     seed = UNKNOWN_SEED if image.seed is None else image.seed
-    told = {"url": image.url, "is_image_safe": True, "prompt": image.prompt or "", "seed": seed, "resolution": ""}
-    answer = {"created": datetime.now(UTC).isoformat(), "data": [told], "base_image_url": image.url, "seed": seed}
-    return json.dumps({"adopted": True, **answer}).encode()
+    item = {"url": image.url, "is_image_safe": True, "prompt": image.prompt or "", "seed": seed, "resolution": ""}
+    reply = {"created": datetime.now(UTC).isoformat(), "data": [item], "base_image_url": image.url, "seed": seed}
+    return json.dumps({"adopted": True, **reply}).encode()
 
 
-def _lost(job: JobRow, numbers: range) -> list[ImageRow]:
+def _lost_images(job: JobRow, numbers: range) -> list[ImageRow]:
     return [ImageRow(key=job.key, number=number, state=ImageState.LOST) for number in numbers]
 
 
-def _origin(database: sqlite3.Connection) -> str:
+def _read_origin(database: sqlite3.Connection) -> str:
     (origin,) = database.execute("SELECT value FROM meta WHERE name = 'origin'").fetchone()
     return str(origin)
-
-
-def _in_transaction(database: sqlite3.Connection, step: Callable[[], Entry]) -> Entry:
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        entry = step()
-    except BaseException:
-        database.execute("ROLLBACK")
-        raise
-
-    database.execute("COMMIT")
-    return entry

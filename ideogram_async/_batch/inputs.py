@@ -1,12 +1,12 @@
-"""The files that a batch sends: where they are, and what they held when they were noted."""
+"""Store of the files that a batch sends: their paths, and copies of those that are not paths."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -14,17 +14,21 @@ from ideogram_async._download.atomic import atomic_write
 from ideogram_async.errors import InvalidRequestError
 from ideogram_async.files import ImageFile
 
-HEAD = 64
+FORMAT_BYTES = 64
+"""The first bytes of a file, which show its format."""
+
+FileDescription: TypeAlias = Mapping[str, Any]
+"""A file as the journal records it: a path with size, modification time and hash, or the hash of a copy."""
 
 
-class Inputs:
-    """Copies of what was given as bytes, under their hash; what was given as a path stays where it is."""
+class InputStore:
+    """Copies of files that were given as bytes, named by their hash. A file that was given as a path stays there."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def keep(self, file: ImageFile) -> dict[str, Any]:
-        """Note a file, and copy it if it is no path.
+    def describe(self, file: ImageFile) -> FileDescription:
+        """Return the description of a file, and copy the file if it is not a path.
 
         Raises:
             InvalidRequestError: If a path cannot be read.
@@ -32,24 +36,24 @@ class Inputs:
         """
         path = file.path
         if path is None:
-            file = self.adopt(file)
+            file = self.store(file)
             path = file.path or self._folder
 
-        told = {"name": file.name, "content_type": file.content_type}
+        description = {"name": file.name, "content_type": file.content_type}
         if path.parent == self._folder:
-            return {**told, "sha256": path.name}
+            return {**description, "sha256": path.name}
 
         try:
-            facts = path.stat()
+            status = path.stat()
             digest = _digest(path)
         except OSError as error:
             raise InvalidRequestError([(str(path), f"cannot be read: {error.strerror or error}")]) from None
 
-        place = {"path": str(path.absolute()), "size": facts.st_size, "modified": facts.st_mtime_ns}
-        return {**told, **place, "sha256": digest}
+        location = {"path": str(path.absolute()), "size": status.st_size, "modified": status.st_mtime_ns}
+        return {**description, **location, "sha256": digest}
 
-    def adopt(self, file: ImageFile) -> ImageFile:
-        """Copy a file that can be opened again, and return it as it lies here.
+    def store(self, file: ImageFile) -> ImageFile:
+        """Copy a file that can be opened again, and return the copy.
 
         Raises:
             OSError: If it cannot be read or copied.
@@ -57,39 +61,46 @@ class Inputs:
         with file.open() as opened:
             content = opened.read()
 
-        # The copy's own name is its hash, which would mean nothing to the service.
-        return attrs.evolve(file, source=self._copy(content), name=file.file_name(content[:HEAD]))
+        # The copy is named by its hash, which means nothing to the service.
+        return attrs.evolve(file, source=self._copy(content), name=file.file_name(content[:FORMAT_BYTES]))
 
-    def find(self, told: dict[str, Any]) -> ImageFile:
-        """Return a file that was noted."""
-        path = told.get("path") or self._folder / told["sha256"]
-        return ImageFile(path, name=told["name"], content_type=told.get("content_type"))
+    def load(self, description: FileDescription) -> ImageFile:
+        """Return the file of a description."""
+        return ImageFile(
+            self._path_of(description), name=description["name"], content_type=description.get("content_type")
+        )
 
-    def check_all(self, packed: str) -> None:
-        """Check every file of a request that was written down."""
-        for told in _files_in(json.loads(packed)):
-            self.check(told)
-
-    def check(self, told: dict[str, Any]) -> None:
-        """Make sure that a file still holds what it held when it was noted.
+    def verify_all(self, serialized: str) -> None:
+        """Verify every file of a serialized request.
 
         Raises:
-            InvalidRequestError: If it has changed or gone: sending it would send something else.
+            InvalidRequestError: If a file has changed since it was recorded, or cannot be read.
         """
-        path = Path(told.get("path") or self._folder / told["sha256"])
+        for description in _descriptions(json.loads(serialized)):
+            self.verify(description)
+
+    def verify(self, description: FileDescription) -> None:
+        """Verify that a file still has the content that was recorded.
+
+        Raises:
+            InvalidRequestError: If it has changed or cannot be read.
+        """
+        path = self._path_of(description)
         try:
-            facts = path.stat()
-            is_same = (facts.st_size, facts.st_mtime_ns) == (told.get("size"), told.get("modified"))
-            if is_same or _digest(path) == told["sha256"]:
+            status = path.stat()
+            is_same = (status.st_size, status.st_mtime_ns) == (description.get("size"), description.get("modified"))
+            if is_same or _digest(path) == description["sha256"]:
                 return
         except OSError as error:
             raise InvalidRequestError([(str(path), f"cannot be read: {error.strerror}")], subject="input") from None
 
-        raise InvalidRequestError([(str(path), "has changed since the job was noted")], subject="input")
+        raise InvalidRequestError([(str(path), "changed after the job was recorded")], subject="input")
+
+    def _path_of(self, description: FileDescription) -> Path:
+        return Path(description.get("path") or self._folder / description["sha256"])
 
     def _copy(self, content: bytes) -> Path:
-        digest = hashlib.sha256(content).hexdigest()
-        target = self._folder / digest
+        target = self._folder / hashlib.sha256(content).hexdigest()
         if not target.exists():
             self._folder.mkdir(mode=0o700, exist_ok=True)
             with atomic_write(target, mode=0o600) as copy:
@@ -98,16 +109,16 @@ class Inputs:
         return target
 
 
-def _files_in(value: Any) -> Iterator[dict[str, Any]]:
+def _descriptions(value: Any) -> Iterator[FileDescription]:
     match value:
-        case {"file": dict(told)}:
-            yield told
+        case {"file": dict(description)}:
+            yield description
         case dict():
             for item in value.values():
-                yield from _files_in(item)
+                yield from _descriptions(item)
         case list():
             for item in value:
-                yield from _files_in(item)
+                yield from _descriptions(item)
         case _:
             pass
 

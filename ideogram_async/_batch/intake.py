@@ -1,4 +1,4 @@
-"""Jobs are noted in the journal before they are anybody's business."""
+"""Validation and registration of jobs before they run."""
 
 from __future__ import annotations
 
@@ -6,276 +6,218 @@ import os
 import sqlite3
 from collections import deque
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol
 
-import attrs
 from attrs import evolve, frozen
 
-from ideogram_async._batch.identity import fingerprint_of, key_of, pack, unpack
-from ideogram_async._batch.inputs import Inputs
+from ideogram_async._batch.identity import deserialize, fingerprint_of, job_key, serialize
 from ideogram_async._batch.job import ImageState, Job, JobState
 from ideogram_async._batch.journal import queries
-from ideogram_async._batch.journal.queries import JOB, ImageRow, JobRow, read_job, values_of
-from ideogram_async._batch.source import Jobs, Source
-from ideogram_async._batch.workspace import Office
+from ideogram_async._batch.journal.queries import ImageRow, JobRow
+from ideogram_async._batch.source import InputReader, Jobs
+from ideogram_async._batch.workspace import Workspace
 from ideogram_async._operations import Request
-from ideogram_async._pipeline.pipeline import Transport
-from ideogram_async._pipeline.uploads import OpenLink, has_files, spool_uploads
+from ideogram_async._pipeline.pipeline import Transport, check_request
+from ideogram_async._pipeline.uploads import copy_file, has_files, map_files
 from ideogram_async._prices import PriceTable
 from ideogram_async._transport.tasks import in_thread
 from ideogram_async._wire.encode import weight_of
 from ideogram_async.errors import InvalidRequestError, JobConflictError
-from ideogram_async.files import FromJob, ImageFile, as_tuple, is_one_shot
-
-R = TypeVar("R", bound=Request[Any])
+from ideogram_async.files import FromJob, ImageFile, as_tuple
 
 
 @frozen(slots=False)
-class _Single:
-    """One file, in the shape of a request."""
-
-    file: ImageFile
-
-
-@frozen
-class Keeper:
-    """Copies open handles, async readers and the images of earlier answers."""
-
-    inputs: Inputs
-    open_link: OpenLink
-    max_bytes: int
-
-    async def keep(self, request: R) -> R:
-        """Return the request with the copies in the place of what can be read once only.
-
-        Raises:
-            InvalidRequestError: If a source cannot be read, or is too large.
-            OSError: If the folder cannot be written.
-        """
-        changes: dict[str, Any] = {}
-        for field in attrs.fields(cast(Any, type(request))):
-            value = getattr(request, field.name)
-            if any(map(_has_to_be_copied, as_tuple(value))):
-                kept = tuple([await self._kept(field.name, item) for item in as_tuple(value)])
-                changes[field.name] = kept if isinstance(value, tuple) else kept[0]
-
-        return cast(R, attrs.evolve(cast(Any, request), **changes)) if changes else request
-
-    async def _kept(self, field: str, file: ImageFile) -> ImageFile:
-        if not _has_to_be_copied(file):
-            return file
-
-        try:
-            async with spool_uploads(cast(Any, _Single(file)), self.open_link, max_bytes=self.max_bytes) as copied:
-                return await in_thread(partial(self.inputs.adopt, copied.file))
-        except InvalidRequestError as error:
-            raise InvalidRequestError([(field, rule) for _, rule in error.problems]) from None
-
-
-def has_one_shot_files(request: Request[Any]) -> bool:
-    """Say whether a request has a source that would be used up by reading it."""
-    return any(map(_has_to_be_copied, _values(request)))
-
-
-def _values(request: Request[Any]) -> list[Any]:
-    values = (getattr(request, field.name) for field in attrs.fields(cast(Any, type(request))))
-    return [item for value in values for item in as_tuple(value)]
-
-
-def _has_to_be_copied(value: Any) -> bool:
-    return is_one_shot(value) and not isinstance(value.source, FromJob)
-
-
-@frozen(slots=False)
-class Noted:
-    """A job that the journal knows, or is about to; or one that breaks rules, which it never learns of."""
+class RegisteredJob:
+    """A job that the journal records, or one that breaks rules and is never recorded."""
 
     row: JobRow
     request: Request[Any]
     index: int
-    """Its place in the input."""
+    """Position in the input."""
     images: Sequence[ImageRow] = ()
-    """What an earlier run, or the same job before, has left."""
+    """Images of an earlier run, or of the same job earlier in the input."""
     problem: InvalidRequestError | None = None
     is_repeat: bool = False
-    """Whether the same job came before in this run."""
+    """Whether the same job came earlier in this run."""
 
 
-def note(database: sqlite3.Connection, drafts: Sequence[Noted], folder: Path) -> list[Noted]:
-    """Find jobs, or add them as pending. Ends before a job whose id stands for another request.
+class JobSource(Protocol):
+    """Source of registered jobs."""
 
-    What has no id is told from its likes by how often its content came before. The counts are this run's, and live in
-    the connection: some bytes for each job. A draft that breaks rules is handed back as it is.
-    """
-    sound = [draft.row for draft in drafts if draft.problem is None]
-    times = _count(database, [row.key for row in sound])
-    meant = list(map(_meant, sound, times))
-    known = _find_all(database, [row.key for row in meant])
-    images = images_to_have(database, [row for row in known.values() if row.state is not JobState.PENDING], folder)
-    each = zip(meant, times, strict=True)
-    noted: list[Noted] = []
-    for draft in drafts:
-        if draft.problem is not None:
-            noted.append(draft)
-            continue
+    async def read(self, limit: int) -> list[RegisteredJob]:
+        """Wait for a job, and return it with the others that are available; an empty list at the end."""
+        ...
 
-        wanted, before = next(each)
-        row = known.get(wanted.key)
-        row = known[wanted.key] = _added(database, wanted) if row is None else _priced(database, row, wanted)
-        if row.fingerprint != wanted.fingerprint:
-            break
-
-        is_repeat = before > 0 and row.id is not None
-        noted.append(Noted(row, draft.request, draft.index, images.get(row.key, []), is_repeat=is_repeat))
-
-    return noted
+    async def aclose(self) -> None:
+        """Stop reading."""
+        ...
 
 
-def images_to_have(database: sqlite3.Connection, jobs: Sequence[JobRow], folder: Path) -> dict[str, list[ImageRow]]:
-    """List the images of jobs. One whose file somebody has deleted is to be collected again, while its link lives."""
-    found = queries.images_of_all(database, [job.key for job in jobs])
-    for images in found.values():
-        for number, image in enumerate(images):
-            # Not a `Path`, which takes twice as long: there may be very many.
-            if image.state is ImageState.STORED and image.url and not os.access(f"{folder}/{image.path}", os.F_OK):
-                images[number] = evolve(image, state=ImageState.LINKED, path=None, sha256=None, size=None)
-                queries.store(database, images[number], ImageState.STORED)
+class InputJobs:
+    """The jobs of the caller, registered as they are read."""
 
-    return found
+    def __init__(self, workspace: Workspace, intake: Intake, jobs: Jobs) -> None:
+        self._workspace = workspace
+        self._intake = intake
+        self._reader = InputReader(jobs)
+        self._buffer: deque[Job] = deque()
+        self._index = 0
+        self._conflict: JobConflictError | None = None
 
+    async def read(self, limit: int) -> list[RegisteredJob]:
+        """Wait for a job, and return it with the others that are available; an empty list at the end.
 
-def _meant(draft: JobRow, before: int) -> JobRow:
-    if not before or draft.id is not None:
-        return draft
+        Raises:
+            JobConflictError: If an id is already used by a different request, after the jobs before it were returned.
+        """
+        if self._conflict is not None:
+            raise self._conflict
 
-    return evolve(draft, key=key_of(draft.fingerprint, id=None, occurrence=before))
+        if not self._buffer:
+            self._buffer += await self._reader.read(limit)
 
+        group = self._next_group(limit)
+        registered = await self._intake.register(group, self._index)
+        self._index += len(registered)
+        if len(registered) < len(group):
+            conflict = f"the id {group[len(registered)].id!r} is already used by a different request"
+            self._conflict = JobConflictError(f"{conflict} in {self._workspace.folder}")
+            if not registered:
+                raise self._conflict
 
-def _count(database: sqlite3.Connection, keys: Sequence[str]) -> list[int]:
-    """Count jobs as seen, and say of each how often it was before."""
-    marks = ", ".join("?" * len(keys))
-    found = database.execute(f"SELECT key, times FROM seen WHERE key IN ({marks})", keys)
-    seen: dict[str, int] = dict(found.fetchall())
-    before: list[int] = []
-    for key in keys:
-        before.append(seen.get(key, 0))
-        seen[key] = before[-1] + 1
+        return registered
 
-    marks = ", ".join(["(?, 1)"] * len(keys))
-    database.execute(f"INSERT INTO seen VALUES {marks} ON CONFLICT DO UPDATE SET times = times + 1", keys)
-    return before
+    async def aclose(self) -> None:
+        """Stop reading."""
+        await self._reader.aclose()
 
+    def _next_group(self, limit: int) -> list[Job]:
+        """Remove jobs that are quick to register from the buffer. A job with files may take long, and is alone."""
+        group: list[Job] = []
+        while self._buffer and len(group) < limit:
+            if has_files(self._buffer[0].request):
+                return group or [self._buffer.popleft()]
 
-def _find_all(database: sqlite3.Connection, keys: Sequence[str]) -> dict[str, JobRow]:
-    """Look jobs up by their keys; those that are not known are left out."""
-    marks = ", ".join("?" * len(keys))
-    return {row[0]: read_job(row) for row in database.execute(f"SELECT {JOB} FROM job WHERE key IN ({marks})", keys)}
+            group.append(self._buffer.popleft())
 
-
-def _added(database: sqlite3.Connection, draft: JobRow) -> JobRow:
-    ((count,),) = database.execute("SELECT coalesce(max(number), -1) + 1 FROM job").fetchall()
-    added = evolve(draft, number=count)
-    queries.add(database, [added])
-    return added
-
-
-def _priced(database: sqlite3.Connection, row: JobRow, draft: JobRow) -> JobRow:
-    """Bring the price up to date: what was never sent costs what it costs today."""
-    if row.state is not JobState.PENDING or row.usd == draft.usd or row.fingerprint != draft.fingerprint:
-        return row
-
-    database.execute("UPDATE job SET usd = ? WHERE key = ?", (*values_of(draft, "usd"), row.key))
-    return evolve(row, usd=draft.usd)
+        return group
 
 
-class Feed:
-    """Notes jobs in the journal, and finds those that it knows already."""
+class PendingJobs:
+    """The jobs of earlier runs that may be sent."""
 
-    def __init__(self, office: Office, prices: PriceTable, transport: Transport) -> None:
-        self._office = office
+    def __init__(self, workspace: Workspace, intake: Intake) -> None:
+        self._workspace = workspace
+        self._intake = intake
+        self._index = 0
+        self._number = -1
+
+    async def read(self, limit: int) -> list[RegisteredJob]:
+        """Return the next jobs; an empty list at the end."""
+        states = (JobState.PENDING, JobState.AMBIGUOUS)
+        step = partial(queries.jobs_after, states=states, number=self._number, limit=limit)
+        rows = await self._workspace.journal.run(step)
+        registered = [self._intake.recall(row, self._index + offset) for offset, row in enumerate(rows)]
+        self._index += len(rows)
+        self._number = rows[-1].number if rows else self._number
+        return registered
+
+    async def aclose(self) -> None:
+        """Do nothing: there is nothing to close."""
+
+
+class Intake:
+    """Validates jobs, and registers them in the journal."""
+
+    def __init__(self, workspace: Workspace, prices: PriceTable, transport: Transport) -> None:
+        self._workspace = workspace
         self._prices = prices
         self._transport = transport
-        self._keeper = Keeper(office.inputs, transport.downloads.stream, transport.config.max_upload_bytes)
 
-    async def note(self, jobs: list[Job], index: int) -> list[Noted]:
-        """Find jobs in the journal, or add them as pending. One that breaks rules is not added.
+    async def register(self, jobs: Sequence[Job], index: int) -> list[RegisteredJob]:
+        """Find jobs in the journal, or add them as pending. A job that breaks rules is not added.
 
         Returns:
-            The jobs up to one whose id stands for another request, which is left out.
+            The jobs before the first one whose id is already used by a different request.
 
         Raises:
             OSError: If the folder cannot be written.
         """
-        drafts = [await self._draft(job, index + number) for number, job in enumerate(jobs)]
+        drafts = [await self._draft(job, index + offset) for offset, job in enumerate(jobs)]
         if all(draft.problem is not None for draft in drafts):
             return drafts
 
-        return await self._office.journal.run(partial(note, drafts=drafts, folder=self._office.folder))
+        step = partial(register_jobs, drafts=drafts, folder=self._workspace.folder)
+        return await self._workspace.journal.run(step)
 
     async def check(self, request: Request[Any]) -> None:
-        """Ask the rules of the service, in a thread, for they look into files.
+        """Check a request against the rules of the service.
 
         Raises:
-            InvalidRequestError: If one is broken.
+            InvalidRequestError: If it breaks one.
         """
-        await in_thread(partial(self._check, request))
+        await check_request(request, self._transport.config, validate=self._transport.options.validate)
 
-    def recall(self, row: JobRow, index: int, images: Sequence[ImageRow] = ()) -> Noted:
-        """Take up a job of an earlier run."""
-        return Noted(row, unpack(row.request, self._office.inputs), index, images)
+    def recall(self, row: JobRow, index: int, images: Sequence[ImageRow] = ()) -> RegisteredJob:
+        """Return a job of an earlier run."""
+        return RegisteredJob(row, deserialize(row.request, self._workspace.inputs), index, images)
 
     async def images_of(self, row: JobRow) -> list[ImageRow]:
-        """List a job's images; those whose files are gone are to be collected again."""
-        step = partial(images_to_have, jobs=[row], folder=self._office.folder)
-        return (await self._office.journal.run(step))[row.key]
+        """Return a job's images. One whose file was deleted is linked again."""
+        step = partial(images_on_disk, keys=[row.key], folder=self._workspace.folder)
+        return (await self._workspace.journal.run(step))[row.key]
 
-    async def look_again(self, noted: Noted) -> Noted:
-        """See what has become of a job that came before in this run."""
-        row = await self._office.journal.run(partial(queries.find, key=noted.row.key)) or noted.row
-        return evolve(noted, row=row, images=await self.images_of(row), is_repeat=True)
+    async def reload(self, job: RegisteredJob) -> RegisteredJob:
+        """Return a job that came earlier in this run as the journal has it now."""
+        row = await self._workspace.journal.run(partial(queries.find_job, key=job.row.key)) or job.row
+        return evolve(job, row=row, images=await self.images_of(row), is_repeat=True)
 
-    async def _draft(self, job: Job, index: int) -> Noted:
+    async def _draft(self, job: Job, index: int) -> RegisteredJob:
         try:
-            if has_files(job.request):
-                return await self._draft_with_files(job, index)
+            await self.check(job.request)
+            request = await self._copy_one_shot_files(job.request)
+            if request is not job.request:
+                await self.check(request)
 
-            self._check(job.request)
-            return Noted(self._row(job, job.request, index), job.request, index)
+            build_row = partial(self._build_row, job, request, index)
+            return RegisteredJob(await in_thread(build_row) if has_files(request) else build_row(), request, index)
         except InvalidRequestError as error:
-            return _refused(job, index, error)
+            return _invalid(job, index, error)
         except UnicodeEncodeError:
-            # A lone half of a character has no form in which it could be kept or sent.
-            problem = InvalidRequestError([("request", "holds text that cannot be encoded")], subject="job")
-            return _refused(job, index, problem)
+            # A lone surrogate can be neither stored nor sent.
+            problem = InvalidRequestError([("request", "contains text that cannot be encoded")], subject="job")
+            return _invalid(job, index, problem)
 
-    async def _draft_with_files(self, job: Job, index: int) -> Noted:
-        await self.check(job.request)
-        request = await self._keeper.keep(job.request)
-        if request is not job.request:
-            await self.check(request)
+    async def _copy_one_shot_files(self, request: Request[Any]) -> Request[Any]:
+        """Return the request with copies in the folder in place of files that can be read once only."""
+        if not has_files(request):
+            return request
 
-        return Noted(await in_thread(partial(self._row, job, request, index)), request, index)
+        config = self._transport.config
 
-    def _check(self, request: Request[Any]) -> None:
-        problems = request.problems(
-            max_upload_bytes=self._transport.config.max_upload_bytes,
-            loopback=self._transport.config.hosts.loopback,
-            validate=self._transport.options.validate,
-        )
-        if problems:
-            raise InvalidRequestError(problems, subject=type(request).__name__)
+        async def copy(field: str, file: ImageFile) -> ImageFile:
+            if not _is_one_shot(file):
+                return file
 
-    def _row(self, job: Job, request: Request[Any], index: int) -> JobRow:
-        packed = pack(request, self._office.inputs)
-        fingerprint = fingerprint_of(packed)
+            async with AsyncExitStack() as copies:
+                open_link = self._transport.downloads.stream
+                spooled = await copy_file(field, file, open_link, max_bytes=config.max_upload_bytes, copies=copies)
+                return await in_thread(partial(self._workspace.inputs.store, spooled))
+
+        return await map_files(request, copy)
+
+    def _build_row(self, job: Job, request: Request[Any], index: int) -> JobRow:
+        serialized = serialize(request, self._workspace.inputs)
+        fingerprint = fingerprint_of(serialized)
         return JobRow(
-            key=key_of(fingerprint, id=job.id, occurrence=0),
+            key=job_key(fingerprint, id=job.id, occurrence=0),
             number=index,
             id=job.id,
             operation=str(request.endpoint),
-            request=packed,
+            request=serialized,
             fingerprint=fingerprint,
             weight=weight_of(request),
             usd=self._prices.estimate(request).usd,
@@ -283,10 +225,62 @@ class Feed:
         )
 
 
-def _refused(job: Job, index: int, error: InvalidRequestError) -> Noted:
-    name = f"refused {index} {job.id!a}"
+def has_one_shot_files(request: Request[Any]) -> bool:
+    """Return whether a request has a file that can be read once only."""
+    return any(_is_one_shot(item) for value in vars(request).values() for item in as_tuple(value))
+
+
+def register_jobs(database: sqlite3.Connection, drafts: Sequence[RegisteredJob], folder: Path) -> list[RegisteredJob]:
+    """Find jobs in the journal, or add them as pending. Stop before a job whose id is used by a different request.
+
+    Number jobs without an id: the n-th job with the same content gets its own key. The counts are those of this run,
+    and live in a temporary table: a few bytes a job. A draft that breaks rules is returned unchanged.
+    """
+    valid = [draft.row for draft in drafts if draft.problem is None]
+    occurrences = _count_occurrences(database, [row.key for row in valid])
+    numbered = list(map(_with_occurrence, valid, occurrences))
+    known = queries.find_jobs(database, [row.key for row in numbered])
+    sent = [row.key for row in known.values() if row.state is not JobState.PENDING]
+    images = images_on_disk(database, sent, folder)
+    remaining = zip(numbered, occurrences, strict=True)
+    registered: list[RegisteredJob] = []
+    for draft in drafts:
+        if draft.problem is not None:
+            registered.append(draft)
+            continue
+
+        new, occurrence = next(remaining)
+        row = known.get(new.key)
+        row = known[new.key] = _insert(database, new) if row is None else _with_price(database, row, new)
+        if row.fingerprint != new.fingerprint:
+            break
+
+        is_repeat = occurrence > 0 and row.id is not None
+        registered.append(RegisteredJob(row, draft.request, draft.index, images.get(row.key, []), is_repeat=is_repeat))
+
+    return registered
+
+
+def images_on_disk(database: sqlite3.Connection, keys: Sequence[str], folder: Path) -> dict[str, list[ImageRow]]:
+    """Return the images of jobs by key. A stored image whose file was deleted is linked again, if it has a link."""
+    by_job = queries.images_by_job(database, keys)
+    for images in by_job.values():
+        for position, image in enumerate(images):
+            # Not a `Path`, which takes twice as long: there may be very many.
+            if image.state is ImageState.STORED and image.url and not os.access(f"{folder}/{image.path}", os.F_OK):
+                images[position] = evolve(image, state=ImageState.LINKED, path=None, sha256=None, size=None)
+                queries.change_image(database, images[position], ImageState.STORED)
+
+    return by_job
+
+
+def _is_one_shot(value: object) -> bool:
+    return isinstance(value, ImageFile) and not value.is_reopenable and not isinstance(value.source, FromJob)
+
+
+def _invalid(job: Job, index: int, error: InvalidRequestError) -> RegisteredJob:
     row = JobRow(
-        key=key_of(name, id=None, occurrence=0),
+        key=job_key(f"invalid {index} {job.id!a}", id=None, occurrence=0),
         number=index,
         id=job.id,
         operation=str(job.request.endpoint),
@@ -296,88 +290,43 @@ def _refused(job: Job, index: int, error: InvalidRequestError) -> Noted:
         usd=None,
         state=JobState.PENDING,
     )
-    return Noted(row, job.request, index, problem=error)
+    return RegisteredJob(row, job.request, index, problem=error)
 
 
-class Supply(Protocol):
-    """Where a batch has its jobs from."""
+def _with_occurrence(row: JobRow, occurrence: int) -> JobRow:
+    if not occurrence or row.id is not None:
+        return row
 
-    async def take(self, most: int) -> list[Noted]:
-        """Wait for a job, and return what has come; nothing at the end."""
-        ...
-
-    async def aclose(self) -> None:
-        """Pull no more."""
-        ...
+    return evolve(row, key=job_key(row.fingerprint, id=None, occurrence=occurrence))
 
 
-class Fresh:
-    """What the caller gives."""
+def _count_occurrences(database: sqlite3.Connection, keys: Sequence[str]) -> list[int]:
+    """Count jobs as seen, and return for each how often it was seen before."""
+    marks = ", ".join("?" * len(keys))
+    seen: dict[str, int] = dict(
+        database.execute(f"SELECT key, times FROM seen WHERE key IN ({marks})", keys).fetchall()
+    )
+    occurrences: list[int] = []
+    for key in keys:
+        occurrences.append(seen.get(key, 0))
+        seen[key] = occurrences[-1] + 1
 
-    def __init__(self, office: Office, feed: Feed, jobs: Jobs) -> None:
-        self._office = office
-        self._feed = feed
-        self._source = Source(jobs)
-        self._pulled: deque[Job] = deque()
-        self._index = 0
-        self._conflict: JobConflictError | None = None
-
-    async def take(self, most: int) -> list[Noted]:
-        """Wait for a job, and return what has come; nothing at the end.
-
-        Raises:
-            JobConflictError: If an id stands for another request, once those before it are taken.
-        """
-        if not self._pulled and self._conflict is None:
-            self._pulled += await self._source.take(most)
-
-        group = self._group(most)
-        noted = await self._feed.note(group, self._index) if self._conflict is None else []
-        self._index += len(noted)
-        if len(noted) < len(group):
-            # Told when those before it are on their way.
-            words = f"the id {group[len(noted)].id!r} stands for another request in {self._office.folder}"
-            self._conflict = JobConflictError(words)
-            self._pulled.clear()
-
-        if self._conflict is not None and not noted:
-            raise self._conflict
-
-        return noted
-
-    async def aclose(self) -> None:
-        """Pull no more."""
-        await self._source.aclose()
-
-    def _group(self, most: int) -> list[Job]:
-        """Take those that are quick to note; one with files may take its time, and is noted alone."""
-        group: list[Job] = []
-        while self._pulled and len(group) < most:
-            if has_files(self._pulled[0].request):
-                return group or [self._pulled.popleft()]
-
-            group.append(self._pulled.popleft())
-
-        return group
+    marks = ", ".join(["(?, 1)"] * len(keys))
+    database.execute(f"INSERT INTO seen VALUES {marks} ON CONFLICT DO UPDATE SET times = times + 1", keys)
+    return occurrences
 
 
-class Left:
-    """What earlier runs have left to be sent."""
+def _insert(database: sqlite3.Connection, draft: JobRow) -> JobRow:
+    ((number,),) = database.execute("SELECT coalesce(max(number), -1) + 1 FROM job").fetchall()
+    row = evolve(draft, number=number)
+    queries.insert_jobs(database, [row])
+    return row
 
-    def __init__(self, office: Office, feed: Feed) -> None:
-        self._office = office
-        self._feed = feed
-        self._index = 0
-        self._after = -1
 
-    async def take(self, most: int) -> list[Noted]:
-        """Return the next jobs; nothing at the end."""
-        states = (JobState.PENDING, JobState.AMBIGUOUS)
-        found = await self._office.journal.run(partial(queries.next_in, states=states, after=self._after, size=most))
-        noted = [self._feed.recall(row, self._index + number) for number, row in enumerate(found)]
-        self._index += len(noted)
-        self._after = found[-1].number if found else self._after
-        return noted
+def _with_price(database: sqlite3.Connection, row: JobRow, draft: JobRow) -> JobRow:
+    """Update the price of a job that was never sent."""
+    if row.state is not JobState.PENDING or row.usd == draft.usd or row.fingerprint != draft.fingerprint:
+        return row
 
-    async def aclose(self) -> None:
-        """There is nothing to close."""
+    database.execute("UPDATE job SET usd = ? WHERE key = ?", (*queries.values_of(draft, "usd"), row.key))
+    return evolve(row, usd=draft.usd)

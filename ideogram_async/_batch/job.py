@@ -1,6 +1,6 @@
-"""What goes into a batch, and what comes out of it."""
+"""Jobs of a batch, and their results."""
 
-from __future__ import annotations
+# Evaluated annotations: `typing.get_type_hints` works on the classes and on the initializers that attrs generates.
 
 from decimal import Decimal
 from enum import StrEnum
@@ -15,54 +15,55 @@ from ideogram_async.errors import IdeogramError
 
 
 class JobState(StrEnum):
-    """Where a job stands: `pending → sending → answered → done | partial`, or `rejected`, or `ambiguous`."""
+    """State of a job: `pending → sending → answered → done | partial`, or `rejected`, or `ambiguous`."""
 
     PENDING = "pending"
-    """Known, and not sent; also what was refused with 429, or never left."""
+    """Recorded and not sent. A job that was refused with 429 or could not be sent is pending again."""
     SENDING = "sending"
-    """On its way. Found so at a start, it is ambiguous."""
+    """In flight. A job that is found in this state when a batch starts becomes ambiguous."""
     ANSWERED = "answered"
-    """Paid for, and its answer is kept; images may still have to be collected."""
+    """Billed, and the answer is recorded. Images may still have to be downloaded."""
     DONE = "done"
     """Every image is stored."""
     PARTIAL = "partial"
-    """Paid for, and some image was withheld, lost or cannot be stored."""
+    """Billed, and at least one image was withheld, lost or could not be stored."""
     REJECTED = "rejected"
-    """Refused: not paid for, and not sent again."""
+    """Refused: not billed, and not sent again."""
     AMBIGUOUS = "ambiguous"
-    """Sent without an answer: it may have run, and may have been paid for."""
+    """Sent without a usable answer: it may have run and may have been billed."""
 
 
 class ImageState(StrEnum):
-    """Where an image of a job stands."""
+    """State of an image of a job."""
 
     LINKED = "linked"
-    """Its link is known."""
+    """The link is known."""
     STORED = "stored"
-    """It is on disk, whole."""
+    """The complete image is on disk."""
     WITHHELD = "withheld"
-    """The service keeps it back as unsafe; it was paid for."""
+    """The service withholds the image as unsafe. It was billed."""
     EXPIRED = "expired"
-    """Its link has died of age."""
+    """The link expired before the image was downloaded."""
     LOST = "lost"
-    """Its link has died before its time."""
+    """The link stopped working before it expired, or the image was given up."""
     CORRUPT = "corrupt"
-    """What the link gives is no whole image."""
+    """The link returns no complete image."""
     TOO_LARGE = "too_large"
-    """It has more than `max_image_bytes` bytes; the link is kept."""
+    """The image has more than `max_image_bytes` bytes. The link is kept."""
     REFUSED = "refused"
-    """Its link leads where the client does not go; it is kept."""
+    """The link points to a host that the client does not connect to. The link is kept."""
     CONFLICT = "conflict"
-    """Another file stands at its path."""
+    """A different file exists at the image's path."""
 
 
 @frozen
 class Job:
-    """A request with a name of its own. A bare request is a job too; its content names it."""
+    """A request with an id. A bare request is a job too: its content identifies it."""
 
     request: Request[Any]
     id: str | None = field(default=None, validator=optional(instance_of(str)))
-    """Yours, unique in the batch. The same id with another request is a conflict, noticed before money is spent."""
+    """Chosen by you, unique in the batch. An id that is already used by a different request raises
+    `JobConflictError` before money is spent."""
 
 
 @frozen(slots=False, kw_only=True)
@@ -70,7 +71,7 @@ class StoredImage:
     """An image of a job, on disk or not."""
 
     path: Path | None
-    """Where it stands, once it is stored."""
+    """The file, if the image is stored."""
     state: ImageState
     url: str | None
     seed: int | None
@@ -83,21 +84,21 @@ class StoredImage:
 
 @frozen(slots=False, kw_only=True)
 class JobResult:
-    """What became of a job."""
+    """The result of a job."""
 
     id: str
-    """Yours, or the key."""
+    """Your id, or the key of a job without one."""
     key: str
-    """Names the job in the folder: made of its content, the same in every run."""
+    """The job's name in the folder, derived from its id or content. It is the same in every run."""
     index: int
-    """Its place in the input, counted from 0."""
+    """Position in the input, from 0."""
     request: Request[Any]
     state: JobState
     images: tuple[StoredImage, ...] = ()
     answer: Any = field(default=None, repr=False)
-    """What the service answered, decoded."""
+    """The decoded answer of the service."""
     error: IdeogramError | None = None
     cost_usd: Decimal | None = None
-    """What it cost, or may have cost, earlier attempts in doubt included; `None` where the price is not known."""
+    """The cost, including attempts that may have been billed; `None` if the price is not known."""
     from_journal: bool = False
-    """Whether it was settled in an earlier run."""
+    """Whether the job was finished in an earlier run."""

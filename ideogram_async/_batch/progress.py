@@ -1,4 +1,4 @@
-"""What one run has done so far: counted for its report, and told to whoever listens."""
+"""Progress of one run: its counts, costs and events."""
 
 from __future__ import annotations
 
@@ -7,52 +7,51 @@ from decimal import Decimal
 
 from attrs import frozen
 
-from ideogram_async._batch.costs import Budget, certain_of
+from ideogram_async._batch.costs import Budget, confirmed_cost
 from ideogram_async._batch.job import ImageState, JobResult
 from ideogram_async._batch.journal.queries import JobRow
 from ideogram_async._batch.report import Report, Tally
-from ideogram_async._batch.stopping import Halt
+from ideogram_async._batch.stopping import StopPolicy
 from ideogram_async._pipeline.pipeline import Transport
 from ideogram_async.events import BatchFinished, BatchStopped, JobFinished
 
 
 @frozen
-class Past:
-    """What earlier runs have spent."""
+class PreviousRuns:
+    """The cost of earlier runs, and the jobs that they left ambiguous."""
 
     spent: Decimal
-    """For certain, or in doubt."""
+    """Confirmed or in doubt."""
     in_doubt: Decimal
     ambiguous: list[JobResult]
-    """Jobs that may have run."""
 
 
 class Progress:
-    """Counts jobs, images, money and time of a run."""
+    """Counts the jobs, images, cost and time of a run, and emits its events."""
 
-    def __init__(self, transport: Transport, halt: Halt, cap: Decimal | None) -> None:
+    def __init__(self, transport: Transport, stopping: StopPolicy, cap: Decimal | None) -> None:
+        self.budget = Budget(cap)
         self._transport = transport
-        self._halt = halt
+        self._stopping = stopping
         self._tally = Tally()
-        self._doubted_before = Decimal(0)
+        self._in_doubt_before = Decimal(0)
         self._throttled_before = 0
-        self._began = time.monotonic()
-        self._ended: float | None = None
-        self.budget = Budget(cap, Decimal(0))
+        self._began_at = time.monotonic()
+        self._ended_at: float | None = None
 
     def begin(self) -> None:
-        """Start the clock, in the loop where the run is."""
-        self._began, self._throttled_before = time.monotonic(), self._throttled()
+        """Start the clock."""
+        self._began_at, self._throttled_before = time.monotonic(), self._throttled()
 
-    def note_past(self, past: Past) -> None:
-        """Begin where earlier runs have ended."""
-        self._tally = Tally(past.ambiguous)
-        self._doubted_before = past.in_doubt
-        self.budget = Budget(self.budget.cap, past.spent)
+    def add_previous(self, previous: PreviousRuns) -> None:
+        """Start from the totals of earlier runs."""
+        self._tally = Tally(previous.ambiguous)
+        self._in_doubt_before = previous.in_doubt
+        self.budget = Budget(self.budget.cap, previous.spent)
 
     def add(self, result: JobResult, row: JobRow) -> None:
-        """Count a job that is settled as far as this run goes."""
-        self._tally.add(result, certain=certain_of(row.state, row.usd))
+        """Count a job that is finished as far as this run can take it."""
+        self._tally.add(result, confirmed=confirmed_cost(row.state, row.usd))
         if self._transport.emit.enabled:
             event = JobFinished(
                 call_id=result.key,
@@ -64,14 +63,14 @@ class Progress:
             )
             self._transport.emit(event)
 
-    def note_stop(self) -> None:
-        """Tell that nothing more is sent."""
+    def emit_stopped(self) -> None:
+        """Emit that nothing more is sent."""
         if self._transport.emit.enabled:
-            self._transport.emit(BatchStopped(call_id="batch", operation="batch", reason=self._halt.reason or ""))
+            self._transport.emit(BatchStopped(call_id="batch", operation="batch", reason=self._stopping.reason or ""))
 
     def end(self) -> None:
-        """Stop the clock, and tell the end."""
-        self._ended = time.monotonic()
+        """Stop the clock, and emit the end of the batch."""
+        self._ended_at = time.monotonic()
         if self._transport.emit.enabled:
             report = self.report()
             event = BatchFinished(
@@ -84,12 +83,12 @@ class Progress:
             self._transport.emit(event)
 
     def report(self) -> Report:
-        """Sum up, with what earlier runs have left in doubt."""
+        """Return the report so far. It includes the cost that earlier runs left in doubt."""
         return self._tally.report(
-            in_doubt=self._doubted_before + self.budget.in_doubt,
+            in_doubt=self._in_doubt_before + self.budget.in_doubt,
             throttled=self._throttled() - self._throttled_before,
-            elapsed=(self._ended or time.monotonic()) - self._began,
-            stopped=self._halt.reason,
+            elapsed=(self._ended_at or time.monotonic()) - self._began_at,
+            stopped=self._stopping.reason,
         )
 
     def _throttled(self) -> int:

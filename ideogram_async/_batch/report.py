@@ -1,44 +1,60 @@
 """Plan and report of a batch."""
 
-from __future__ import annotations
+# Evaluated annotations: `typing.get_type_hints` works on the classes and on the initializers that attrs generates.
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 from attrs import field, frozen
 
-from ideogram_async._batch.costs import certain_of, cost_of
 from ideogram_async._batch.job import ImageState, JobResult, JobState
-from ideogram_async._batch.journal.queries import Sum
 
 LOST = (ImageState.EXPIRED, ImageState.LOST, ImageState.CORRUPT, ImageState.TOO_LARGE)
 
 
 @frozen(kw_only=True)
+class Plan:
+    """The jobs, images and cost of a batch that was read through and not sent."""
+
+    jobs: int
+    images: int
+    usd: Decimal
+    """The cost of all jobs with a known price."""
+    unpriced: int
+    """Jobs whose price is not known."""
+    duplicates: int
+    """Jobs with the same content as an earlier one."""
+    problems: tuple[tuple[int, str, str], ...]
+    """The broken rules, as `(position in the input, field, rule)`."""
+    seconds_at_limit: float
+    """Estimated duration with all concurrency slots in use, in seconds."""
+
+
+@frozen(kw_only=True)
 class Report:
-    """What a batch has done: jobs, images, money."""
+    """The jobs, images and cost of a batch."""
 
     jobs: int
     by_state: dict[JobState, int]
     images_stored: int
     images_withheld: int
     images_lost: int
-    """Paid for, and not to be had: expired, lost, damaged or too large."""
+    """Images that were billed and cannot be downloaded: expired, lost, corrupt or too large."""
     spent_usd: Decimal
-    """What is certainly paid."""
+    """The confirmed cost."""
     in_doubt_usd: Decimal
-    """What may have been paid: the ambiguous jobs, and earlier attempts of jobs that were sent again."""
+    """The possible further cost: ambiguous jobs, and earlier attempts of jobs that were sent again."""
     throttled: int
-    """Refusals with 429; they cost nothing."""
+    """Refusals with 429. They cost nothing."""
     elapsed: float
     """Seconds."""
     stopped: str | None
-    """Why it stopped early, if it did; the same call goes on."""
+    """The reason for an early stop, if there was one. Running the same batch again resumes it."""
     failures: tuple[JobResult, ...] = field(default=(), repr=False)
-    """Jobs that were rejected, and jobs with images that could not be stored."""
+    """Rejected jobs, and jobs with images that are not stored."""
     ambiguous: tuple[JobResult, ...] = field(default=(), repr=False)
-    """Jobs that may have run: each is yours to decide."""
+    """Jobs with an unknown outcome. Resolve each, or leave it."""
 
     def __str__(self) -> str:
         states = ", ".join(f"{count} {state}" for state, count in self.by_state.items() if count)
@@ -50,94 +66,86 @@ class Report:
         return "\n".join(lines + ([f"stopped: {self.stopped}"] if self.stopped else []))
 
 
+def make_report(
+    states: Mapping[JobState, int],
+    images: Mapping[ImageState, int],
+    results: Iterable[JobResult],
+    *,
+    spent: Decimal,
+    in_doubt: Decimal,
+    throttled: int = 0,
+    elapsed: float = 0.0,
+    stopped: str | None = None,
+) -> Report:
+    """Return the report of jobs and images that were counted.
+
+    Args:
+        states: The number of jobs in each state.
+        images: The number of images in each state.
+        results: The jobs to list: failed and ambiguous ones.
+        spent: The confirmed cost.
+        in_doubt: The possible further cost.
+        throttled: Refusals with 429.
+        elapsed: Seconds.
+        stopped: The reason for an early stop.
+    """
+    by_ambiguity: dict[bool, list[JobResult]] = {True: [], False: []}
+    for result in results:
+        by_ambiguity[result.state is JobState.AMBIGUOUS].append(result)
+
+    return Report(
+        jobs=sum(states.values()),
+        by_state=dict(states),
+        images_stored=images.get(ImageState.STORED, 0),
+        images_withheld=images.get(ImageState.WITHHELD, 0),
+        images_lost=sum(images.get(state, 0) for state in LOST),
+        spent_usd=spent,
+        in_doubt_usd=in_doubt,
+        throttled=throttled,
+        elapsed=elapsed,
+        stopped=stopped,
+        failures=tuple(by_ambiguity[False]),
+        ambiguous=tuple(by_ambiguity[True]),
+    )
+
+
 class Tally:
     """Counts results as they come.
 
     Args:
-        left: Jobs that an earlier run has left in doubt. They are listed until this run does something about them.
+        ambiguous: Ambiguous jobs of earlier runs. Each is listed until this run sends it again.
     """
 
-    def __init__(self, left: Iterable[JobResult] = ()) -> None:
-        self.states: Counter[JobState] = Counter()
-        self.images: Counter[ImageState] = Counter()
-        self.spent = Decimal(0)
-        self.failures: list[JobResult] = []
-        self._ambiguous = {result.key: result for result in left}
+    def __init__(self, ambiguous: Iterable[JobResult] = ()) -> None:
+        self._states: Counter[JobState] = Counter()
+        self._images: Counter[ImageState] = Counter()
+        self._spent = Decimal(0)
+        self._failures: list[JobResult] = []
+        self._ambiguous = {result.key: result for result in ambiguous}
 
-    def add(self, result: JobResult, *, certain: Decimal) -> None:
-        """Count a job that is settled, and how much of its cost is certain."""
+    def add(self, result: JobResult, *, confirmed: Decimal) -> None:
+        """Count a finished job, and the confirmed part of its cost."""
         self._ambiguous.pop(result.key, None)
         if result.state is JobState.AMBIGUOUS:
             self._ambiguous[result.key] = result
             return
 
-        self.states[result.state] += 1
-        for image in result.images:
-            self.images[image.state] += 1
-
-        self.spent += certain
+        self._states[result.state] += 1
+        self._images.update(image.state for image in result.images)
+        self._spent += confirmed
         if result.state is not JobState.DONE:
-            self.failures.append(result)
+            self._failures.append(result)
 
     def report(self, *, in_doubt: Decimal, throttled: int, elapsed: float, stopped: str | None) -> Report:
-        """Sum up."""
-        doubtful = {JobState.AMBIGUOUS: len(self._ambiguous)} if self._ambiguous else {}
-        by_state = {**self.states, **doubtful}
-        return Report(
-            jobs=sum(by_state.values()),
-            by_state=by_state,
-            images_stored=self.images[ImageState.STORED],
-            images_withheld=self.images[ImageState.WITHHELD],
-            images_lost=sum(self.images[state] for state in LOST),
-            spent_usd=self.spent,
-            in_doubt_usd=in_doubt,
+        """Return the report of all jobs counted so far."""
+        ambiguous = {JobState.AMBIGUOUS: len(self._ambiguous)} if self._ambiguous else {}
+        return make_report(
+            {**self._states, **ambiguous},
+            self._images,
+            [*self._failures, *self._ambiguous.values()],
+            spent=self._spent,
+            in_doubt=in_doubt,
             throttled=throttled,
             elapsed=elapsed,
             stopped=stopped,
-            failures=tuple(self.failures),
-            ambiguous=tuple(self._ambiguous.values()),
         )
-
-
-def summed(jobs: Iterable[Sum], images: dict[ImageState, int], told: Iterable[JobResult]) -> Report:
-    """Sum up a folder: what is counted, and the jobs that are told one by one."""
-    by_state: Counter[JobState] = Counter()
-    spent = most = Decimal(0)
-    for group in jobs:
-        by_state[group.state] += group.jobs
-        spent += certain_of(group.state, group.usd) * group.jobs
-        most += (cost_of(group.state, group.usd, group.resends) or 0) * group.jobs
-
-    results = list(told)
-    return Report(
-        jobs=by_state.total(),
-        by_state=dict(by_state),
-        images_stored=images.get(ImageState.STORED, 0),
-        images_withheld=images.get(ImageState.WITHHELD, 0),
-        images_lost=sum(images.get(state, 0) for state in LOST),
-        spent_usd=spent,
-        in_doubt_usd=most - spent,
-        throttled=0,
-        elapsed=0.0,
-        stopped=None,
-        failures=tuple(result for result in results if result.state is not JobState.AMBIGUOUS),
-        ambiguous=tuple(result for result in results if result.state is JobState.AMBIGUOUS),
-    )
-
-
-@frozen(kw_only=True)
-class Plan:
-    """What a batch would do: a full pass over the input, and nothing sent."""
-
-    jobs: int
-    images: int
-    usd: Decimal
-    """What the jobs whose price is known will cost together."""
-    unpriced: int
-    """Jobs whose price is not known."""
-    duplicates: int
-    """Jobs that ask for what an earlier one asks for."""
-    problems: tuple[tuple[int, str, str], ...]
-    """What is wrong, as `(place in the input, field, rule)`."""
-    seconds_at_limit: float
-    """About how long it takes with all places in use."""

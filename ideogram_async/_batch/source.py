@@ -1,4 +1,4 @@
-"""The caller's jobs as they come: pulled lazily, some at a time where more than one is there."""
+"""Input of a batch: jobs of any iterable or async iterable, read lazily and in groups."""
 
 from __future__ import annotations
 
@@ -15,137 +15,135 @@ from ideogram_async._operations import Request
 from ideogram_async._transport.tasks import in_thread
 
 LOOK_AHEAD = 16
-
-"""Jobs beyond those in flight that may be pulled, so that the limiter can choose among them."""
-
-PATIENCE = 0.05
-
-"""Seconds that a thread waits to be asked for more."""
+"""Jobs beyond those in flight that may be read, so that the limiter can choose among them."""
+IDLE_TIMEOUT = 0.05
+"""Seconds that a reading thread waits for the next request before it ends."""
 
 Jobs: TypeAlias = Iterable[Job | Request[Any]] | AsyncIterable[Job | Request[Any]]
 
 
-async def pulled(jobs: Jobs) -> AsyncGenerator[Job]:
-    """Go over the input lazily, job by job."""
-    async with aclosing(Source(jobs)) as source:
-        while found := await source.take(LOOK_AHEAD):
-            for job in found:
+async def iterate_jobs(jobs: Jobs) -> AsyncGenerator[Job]:
+    """Yield the input job by job, read lazily."""
+    async with aclosing(InputReader(jobs)) as reader:
+        while group := await reader.read(LOOK_AHEAD):
+            for job in group:
                 yield job
 
 
-class Source:
-    """Gives jobs in groups of what has come, so that one that is slow to come holds up none before it.
+class InputReader:
+    """Reads jobs in groups of those that are available, so that a slow producer never delays those already read.
 
-    A plain iterable is asked in a thread, for it may block. The thread stays as long as somebody soon asks for more.
-    Nothing is pulled but while somebody waits, save for one that was asked for already.
+    A plain iterable is read in a thread, for it may block. The thread is kept while more is requested soon. Nothing is
+    read unless `read` is waiting, except one job that was requested before.
     """
 
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = aiter(jobs) if isinstance(jobs, AsyncIterable) else iter(jobs)
-        # These block for nobody.
-        self._is_at_hand = isinstance(jobs, list | tuple)
-        self._come: deque[Job] = deque()
-        self._most = 0
-        self._asked = threading.Event()
-        self._is_awaited = False
-        self._stirs = asyncio.Event()
+        # A list or tuple never blocks.
+        self._is_in_memory = isinstance(jobs, list | tuple)
+        self._buffer: deque[Job] = deque()
+        self._requested = 0
+        self._request = threading.Event()
+        self._is_waiting = False
+        self._wakeup = asyncio.Event()
         self._reading: asyncio.Task[bool] | None = None
         self._is_over = False
 
-    async def take(self, most: int) -> list[Job]:
-        """Wait for a job, and return what has come; nothing at the end.
+    async def read(self, limit: int) -> list[Job]:
+        """Wait for a job, and return it with the others that are available; an empty list at the end of the input.
 
         Raises:
-            TypeError: If something else has come.
-            RuntimeError: If the input has cancelled itself.
-            Exception: Whatever the input raised, once those before it are taken.
+            TypeError: If the input contains anything but jobs and requests that make images.
+            RuntimeError: If the input cancelled itself.
+            Exception: The error of the input, after the jobs before it were returned.
         """
-        self._most = most
-        self._asked.set()
+        self._requested = limit
+        self._request.set()
         try:
-            while not (self._come or self._is_over):
-                await self._read_on()
+            while not (self._buffer or self._is_over):
+                await self._wait_for_jobs()
         finally:
-            self._most = 0
+            self._requested = 0
 
-        return [self._come.popleft() for _ in range(min(most, len(self._come)))]
+        return [self._buffer.popleft() for _ in range(min(limit, len(self._buffer)))]
 
     async def aclose(self) -> None:
-        """Pull no more. A thread that the input blocks is left to itself."""
+        """Stop reading. A thread that the input blocks is abandoned."""
         self._is_over = True
-        self._asked.set()
+        self._request.set()
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.wait({self._reading})
             if not self._reading.cancelled():
-                # An error that nobody has asked for is no longer of interest.
+                # Retrieve an error of the input, which is of no interest any more.
                 self._reading.exception()
 
-    async def _read_on(self) -> None:
-        """Wait until something has come, or the reading has ended."""
+    async def _wait_for_jobs(self) -> None:
+        """Wait until the buffer has a job, or reading has ended."""
         if self._reading is None:
-            self._reading = asyncio.create_task(self._read())
-            self._reading.add_done_callback(lambda _: self._stirs.set())
+            self._reading = asyncio.create_task(self._read_input())
+            self._reading.add_done_callback(lambda _: self._wakeup.set())
 
-        # The flag first, then the look: what comes between them rings.
-        self._stirs.clear()
-        self._is_awaited = True
-        if not self._come and not self._reading.done():
-            await self._stirs.wait()
+        # Clear before the check: a job that arrives in between sets the event again.
+        self._wakeup.clear()
+        self._is_waiting = True
+        if not self._buffer and not self._reading.done():
+            await self._wakeup.wait()
 
-        self._is_awaited = False
-        if self._reading.done() and not self._come:
+        self._is_waiting = False
+        if self._reading.done() and not self._buffer:
             reading, self._reading, self._is_over = self._reading, None, True
             if reading.cancelled():
-                # By itself: as a cancellation it would pass for the end, with jobs left out.
+                # The input did that. Passed on as a cancellation it would end the batch with jobs left out.
                 raise RuntimeError("the input was cancelled before its end")
 
             self._is_over = reading.result()
 
-    async def _read(self) -> bool:
-        """Pull what is asked for. Returns whether that was the end."""
-        loop = asyncio.get_running_loop()
+    async def _read_input(self) -> bool:
+        """Read the requested number of jobs. Return whether that was the end of the input."""
         if isinstance(self._jobs, AsyncIterator):
             return await self._read_async(self._jobs)
 
-        if self._is_at_hand:
-            return not any(self._is_enough(item) for item in self._jobs)
+        if self._is_in_memory:
+            return not any(self._append(item) for item in self._jobs)
 
-        return await in_thread(partial(self._read_slowly, self._jobs, loop))
+        loop = asyncio.get_running_loop()
+        return await in_thread(partial(self._read_in_thread, self._jobs, loop))
 
     async def _read_async(self, jobs: AsyncIterator[Any]) -> bool:
         async for item in jobs:
-            if self._is_enough(item):
+            if self._append(item):
                 return False
 
         return True
 
-    def _read_slowly(self, jobs: Iterator[Any], loop: asyncio.AbstractEventLoop) -> bool:
-        ring = partial(loop.call_soon_threadsafe, self._stirs.set)
-        return not any(self._is_enough(item, ring) and not self._is_asked_again() for item in jobs)
+    def _read_in_thread(self, jobs: Iterator[Any], loop: asyncio.AbstractEventLoop) -> bool:
+        wake = partial(loop.call_soon_threadsafe, self._wakeup.set)
+        return not any(self._append(item, wake) and not self._is_requested_again() for item in jobs)
 
-    def _is_enough(self, item: Any, ring: Callable[[], object] | None = None) -> bool:
-        self._come.append(_as_job(item))
-        if self._is_awaited:
-            # Once is enough, and first the flag: who waits anew meanwhile is woken for nothing, but never forgotten.
-            self._is_awaited = False
-            (ring or self._stirs.set)()
+    def _append(self, item: Any, wake: Callable[[], object] | None = None) -> bool:
+        """Append a job to the buffer. Return whether the buffer has as many as requested."""
+        self._buffer.append(_to_job(item))
+        if self._is_waiting:
+            # Cleared first: a reader that waits again meanwhile is woken once too often, but never missed.
+            self._is_waiting = False
+            (wake or self._wakeup.set)()
 
-        return len(self._come) >= self._most
+        return len(self._buffer) >= self._requested
 
-    def _is_asked_again(self) -> bool:
-        """Wait a moment in the thread: to begin another turn costs more than all the items of one."""
-        self._asked.clear()
-        while len(self._come) >= self._most:
-            if self._is_over or not self._asked.wait(PATIENCE):
+    def _is_requested_again(self) -> bool:
+        """Wait briefly in the thread: starting another one costs more than reading a whole group."""
+        self._request.clear()
+        while len(self._buffer) >= self._requested:
+            if self._is_over or not self._request.wait(IDLE_TIMEOUT):
                 return False
 
-            self._asked.clear()
+            self._request.clear()
 
         return True
 
 
-def _as_job(item: Any) -> Job:
+def _to_job(item: Any) -> Job:
     request = item.request if isinstance(item, Job) else item
     if not hasattr(request, "endpoint"):
         raise TypeError(f"a batch takes jobs and requests, not {type(request).__name__}")

@@ -1,139 +1,138 @@
-"""When a batch has to stop sending, and why."""
+"""Stop conditions of a batch."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from functools import partial
+from typing import TypeAlias
 
 from ideogram_async.errors import APIStatusError, IdeogramError, NotSentError, Phase, RateLimitError, TransportError
 
-FATAL = {
-    401: "the key is not valid (401)",
+FATAL_STATUSES = {
+    401: "the API key is not valid (401)",
     402: "the balance or the plan does not cover the call (402)",
-    403: "the key may not use the operation (403)",
+    403: "the API key may not use the operation (403)",
 }
+MAX_REJECTIONS = 20
+MAX_UNKNOWN = 5
+MAX_UNREADABLE = 3
 
-MOST_REJECTIONS = 20
-
-MOST_IN_DOUBT = 5
-
-MOST_UNREADABLE = 3
+InFlight: TypeAlias = Callable[[], AbstractContextManager[None]]
 
 
 def is_fatal(status: int) -> bool:
-    """Say whether a refusal concerns the account or the address, and so every job."""
-    return status in FATAL or 300 <= status < 400
+    """Return whether a status concerns the account or the base URL, and so every job."""
+    return status in FATAL_STATUSES or 300 <= status < 400
 
 
 class BatchStoppedError(NotSentError):
-    """The batch has stopped before the call could leave."""
+    """The batch stopped before the call was sent."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"the batch has stopped: {reason}", phase=Phase.QUEUED, retryable=False)
 
 
-class Halt:
-    """Watches what becomes of jobs, and says when to stop. What flies is finished all the same."""
+class StopPolicy:
+    """Decides when a batch stops sending. Calls in flight always finish.
+
+    Args:
+        on_stop: Called once, when the batch stops.
+    """
 
     def __init__(self, on_stop: Callable[[], None] = lambda: None) -> None:
         self.reason: str | None = None
-        self.turns_back = False
+        """The first reason to stop; `None` while the batch may send."""
         self._on_stop = on_stop
         self._rejections = 0
-        self._in_doubt = 0
+        self._unknown = 0
         self._unreadable = 0
-        self._waiting: set[asyncio.Timeout] = set()
+        self._interruptible: set[asyncio.Timeout] = set()
 
-    def stop(self, reason: str, *, turns_back: bool = False) -> None:
-        """Stop; the first reason stays.
-
-        Args:
-            reason: What the report tells.
-            turns_back: Whether calls that are noted as sending stay here, if not a byte has left: what stops the batch
-                stood before them in the journal's line.
-        """
+    def stop(self, reason: str) -> None:
+        """Stop sending, and interrupt the waits of calls that are not in flight. The first reason is kept."""
         if self.reason is None:
             self.reason = reason
-            self.turns_back = turns_back
-            for scope in self._waiting:
+            for scope in self._interruptible:
                 scope.reschedule(asyncio.get_running_loop().time())
 
             self._on_stop()
 
     @asynccontextmanager
-    async def waiting(self) -> AsyncGenerator[asyncio.Timeout]:
-        """Bound a wait that ends when the batch stops, but for what `sent` protects.
+    async def interruptible(self) -> AsyncGenerator[InFlight]:
+        """Enter a block that ends when the batch stops, except while a call is in flight.
+
+        Yields:
+            The context manager to hold while a call is in flight. Entering it raises `BatchStoppedError` if the batch
+            has stopped.
 
         Raises:
-            BatchStoppedError: If it was ended, or the batch had stopped before.
+            BatchStoppedError: If the block was ended, or the batch had stopped before.
         """
-        if self.reason is not None:
-            raise BatchStoppedError(self.reason)
-
+        self._raise_if_stopped()
         scope = asyncio.timeout(None)
         try:
             async with scope:
-                self._waiting.add(scope)
+                self._interruptible.add(scope)
                 try:
-                    yield scope
+                    yield partial(self._in_flight, scope)
                 finally:
-                    self._waiting.discard(scope)
+                    self._interruptible.discard(scope)
         except TimeoutError:
             if not scope.expired():
                 raise
 
             raise BatchStoppedError(self.reason or "") from None
 
-    @asynccontextmanager
-    async def sent(self, scope: asyncio.Timeout) -> AsyncGenerator[None]:
-        """Protect what is on its way: it is finished, and what waits after it is ended again.
+    def record_success(self) -> None:
+        """Reset the consecutive-failure counters."""
+        self._rejections = self._unknown = self._unreadable = 0
 
-        Raises:
-            BatchStoppedError: If the batch has stopped before.
-        """
-        if self.reason is not None:
-            raise BatchStoppedError(self.reason)
+    def record_unreadable(self) -> None:
+        """Count a billed answer that cannot be read."""
+        self._unreadable += 1
+        if self._unreadable >= MAX_UNREADABLE:
+            self.stop(f"{MAX_UNREADABLE} answers in a row cannot be read")
 
-        self._waiting.discard(scope)
+    def record_rejection(self) -> None:
+        """Count a job that was refused."""
+        self._rejections += 1
+        if self._rejections >= MAX_REJECTIONS:
+            self.stop(f"{MAX_REJECTIONS} jobs in a row were rejected or could not be sent")
+
+    def record_unknown(self) -> None:
+        """Count a job whose outcome is unknown."""
+        self._unknown += 1
+        if self._unknown >= MAX_UNKNOWN:
+            self.stop(f"{MAX_UNKNOWN} jobs in a row have an unknown outcome")
+
+    def record_unsent(self, error: IdeogramError | None) -> None:
+        """Count a job that was not sent, or was refused for a reason that concerns all jobs."""
+        status = error.status if isinstance(error, APIStatusError) else 0
+        is_permanent = isinstance(error, TransportError) and not error.retryable
+        if status in FATAL_STATUSES:
+            self.stop(FATAL_STATUSES[status])
+        elif is_fatal(status):
+            self.stop(
+                f"the service redirects ({status}): the base URL is wrong, or a captive portal intercepts the call"
+            )
+        elif is_permanent or isinstance(error, RateLimitError):
+            self.stop(str(error))
+        elif isinstance(error, TransportError):
+            self.record_rejection()
+
+    @contextmanager
+    def _in_flight(self, scope: asyncio.Timeout) -> Generator[None]:
+        self._raise_if_stopped()
+        self._interruptible.discard(scope)
         try:
             yield
         finally:
-            self._waiting.add(scope)
+            self._interruptible.add(scope)
             if self.reason is not None:
                 scope.reschedule(asyncio.get_running_loop().time())
 
-    def note_success(self) -> None:
-        """A job was answered: whatever was in a row is no longer."""
-        self._rejections = self._in_doubt = self._unreadable = 0
-
-    def note_unreadable(self) -> None:
-        """A job was answered and paid for, and nothing can be made of the answer."""
-        self._unreadable += 1
-        if self._unreadable >= MOST_UNREADABLE:
-            self.stop(f"{MOST_UNREADABLE} answers in a row cannot be read", turns_back=True)
-
-    def note_rejection(self, error: IdeogramError | None) -> None:
-        """A job was refused; some refusals concern all jobs."""
-        self._rejections += 1
-        if self._rejections >= MOST_REJECTIONS:
-            self.stop(f"{MOST_REJECTIONS} jobs in a row were rejected, or could not be sent")
-
-    def note_doubt(self) -> None:
-        """A job is in doubt."""
-        self._in_doubt += 1
-        if self._in_doubt >= MOST_IN_DOUBT:
-            self.stop(f"{MOST_IN_DOUBT} jobs in a row are in doubt")
-
-    def note_unsent(self, error: IdeogramError | None) -> None:
-        """A job could not be sent, or was refused for a reason that concerns all of them."""
-        status = error.status if isinstance(error, APIStatusError) else 0
-        is_final = isinstance(error, TransportError) and not error.retryable
-        if status in FATAL:
-            self.stop(FATAL[status])
-        elif is_fatal(status):
-            self.stop(f"the service redirects ({status}): the base URL is wrong, or a portal is in the way")
-        elif is_final or isinstance(error, RateLimitError):
-            self.stop(str(error))
-        elif isinstance(error, TransportError):
-            self.note_rejection(error)
+    def _raise_if_stopped(self) -> None:
+        if self.reason is not None:
+            raise BatchStoppedError(self.reason)

@@ -1,4 +1,4 @@
-"""Takes one job through its states: reserved, sent on record, answered, collected."""
+"""One job of a batch, from registration to its result."""
 
 from __future__ import annotations
 
@@ -6,227 +6,270 @@ import asyncio
 import json
 from decimal import Decimal
 from functools import partial
-from typing import Any
 
-import attrs
+from attrs import evolve, frozen
 
-from ideogram_async._batch.costs import Budget
-from ideogram_async._batch.dependencies import Chain
-from ideogram_async._batch.downloads import Collector, images_in, write_sidecars
-from ideogram_async._batch.intake import Feed, Noted
+from ideogram_async._batch.dependencies import Dependencies
+from ideogram_async._batch.downloads import ImageDownloads, list_images, write_sidecars
+from ideogram_async._batch.intake import Intake, RegisteredJob
 from ideogram_async._batch.job import ImageState, JobResult, JobState
 from ideogram_async._batch.journal import queries
-from ideogram_async._batch.journal.queries import ImageRow, JobRow
-from ideogram_async._batch.results import Results
-from ideogram_async._batch.stopping import BatchStoppedError, Halt
-from ideogram_async._batch.workspace import Office
-from ideogram_async._batch.write_ahead import Record, journaled
+from ideogram_async._batch.journal.queries import JobRow
+from ideogram_async._batch.options import BatchOptions
+from ideogram_async._batch.progress import Progress
+from ideogram_async._batch.results import ResultReader
+from ideogram_async._batch.stopping import BatchStoppedError, StopPolicy
+from ideogram_async._batch.workspace import Workspace
+from ideogram_async._batch.write_ahead import JobRecord, write_ahead
 from ideogram_async._operations import Request
 from ideogram_async._pipeline.pipeline import Transport
 from ideogram_async._pipeline.uploads import has_files
 from ideogram_async._transport.tasks import in_thread
+from ideogram_async._wire.call import Call
 from ideogram_async._wire.decode import decode, status_error
 from ideogram_async._wire.encode import encode
 from ideogram_async.errors import BatchError, DecodeError, IdeogramError, InvalidRequestError
 from ideogram_async.events import JobStarted
 from ideogram_async.models.base import Reply
+from ideogram_async.models.images import ImageAnswer
 
-PAID = (JobState.ANSWERED, JobState.DONE, JobState.PARTIAL)
+BILLED = (JobState.ANSWERED, JobState.DONE, JobState.PARTIAL)
+FINISHED = (JobState.DONE, JobState.PARTIAL, JobState.REJECTED, JobState.AMBIGUOUS)
 
-SETTLED = (JobState.DONE, JobState.PARTIAL, JobState.REJECTED, JobState.AMBIGUOUS)
+
+@frozen(kw_only=True)
+class RunContext:
+    """The parts of a run that its jobs share."""
+
+    transport: Transport
+    workspace: Workspace
+    intake: Intake
+    dependencies: Dependencies
+    downloads: ImageDownloads
+    results: ResultReader
+    progress: Progress
+    stopping: StopPolicy
+    sending: asyncio.Semaphore
+    """Held by each job that is being sent or waits to be sent."""
+    options: BatchOptions
 
 
-class Worker:
-    """Does jobs, any number of them at a time."""
+class JobTask:
+    """One job of a batch. Its creator holds `RunContext.sending` once for it; `run` releases it."""
 
-    def __init__(
-        self,
-        transport: Transport,
-        office: Office,
-        collector: Collector,
-        budget: Budget,
-        halt: Halt,
-        chain: Chain,
-        feed: Feed,
-        *,
-        retry_ambiguous: bool,
-        sidecars: bool,
-    ) -> None:
-        self._transport = transport
-        self._office = office
-        self._journal = office.journal
-        self._collector = collector
-        self._budget = budget
-        self._halt = halt
-        self._chain = chain
-        self._feed = feed
-        self._results = Results(office.folder)
-        self._retry_ambiguous = retry_ambiguous
-        self._sidecars = sidecars
-        # A second purchase is decided here, with its money, and not by the layer that tries again.
-        self._retry = attrs.evolve(transport.options.retry, ambiguous=False)
+    def __init__(self, job: RegisteredJob, context: RunContext) -> None:
+        self.job = job
+        self.row = job.row
+        self._images = [*job.images]
+        self._answer: ImageAnswer | None = None
+        self._error: IdeogramError | None = job.problem
+        self._context = context
+        self._stopping = context.stopping
+        # Registered now, and not when `run` starts: a job may only wait for earlier ones.
+        self._is_running_already = context.dependencies.is_running(self.row.key)
+        self._completion, self._pending = context.dependencies.begin(self.row.key, job.request)
 
-    async def ask(self, noted: Noted) -> tuple[JobRow, IdeogramError | None]:
-        """Send it, if it may be sent and there is money for it. Returns it as it then is, and what went wrong."""
-        row, error = noted.row, noted.problem
-        if error is not None or not self._may_be_sent(row):
-            return row, error
+    async def run(self) -> JobResult | None:
+        """Take the job as far as this run can, and return its result; `None` leaves it for a later run.
 
-        if self._transport.emit.enabled:
-            job_id = row.id or row.key
-            self._transport.emit(JobStarted(call_id=row.key, operation=row.operation, job_id=job_id, weight=row.weight))
-
+        Raises:
+            OSError: If the disk is full.
+            JournalError: If the journal cannot be written.
+        """
         try:
-            request = await self._make_ready(noted)
-        except InvalidRequestError as problem:
-            return row, problem
+            await self._wait_for_dependencies()
+            try:
+                if self._error is None and self._may_send():
+                    self._emit_started()
+                    await self._send()
+                    if self.row.state is JobState.AMBIGUOUS and self._may_send():  # the one resend that was asked for
+                        await asyncio.sleep(self._context.transport.options.retry.backoff(1))
+                        await self._send()
+            finally:
+                self._context.sending.release()
 
-        bought, failure = await self._buy(row, request)
-        if bought.state is not JobState.AMBIGUOUS or not self._may_be_sent(bought):
-            return bought, failure
+            if self.row.state in BILLED:
+                await self._download_images()
+                await self._finish()
 
-        # The second purchase that was asked for: it needs money of its own.
-        await asyncio.sleep(self._transport.options.retry.backoff(1))
-        return await self._buy(bought, request)
+            return self.result()
+        finally:
+            self._context.dependencies.finish(self.row.key, self._completion)
 
-    async def collect(self, noted: Noted, row: JobRow, error: IdeogramError | None) -> JobResult | None:
-        """Collect the images of an answer, and make the result; `None` for a job that waits for another run."""
-        if row.state is JobState.PENDING and error is None:
+    def result(self) -> JobResult | None:
+        """Return the result in the job's present state; `None` if the job is pending and valid."""
+        if self.row.state is JobState.PENDING and self._error is None:
             return None
 
-        answer, images = None, [*noted.images]
-        if row.state in PAID:
-            # Whoever has got its places now is sent first.
-            await asyncio.sleep(0)
-            if row.state is JobState.ANSWERED:
-                answer, error = self._read(noted, row)
-                images = images or images_in(row.key, answer, row.raw or b"")
+        return self._context.results.make_result(
+            self.row,
+            self._images,
+            self.job.request,
+            index=self.job.index,
+            answer=self._answer,
+            error=self._error,
+            from_journal=self.job.row.state is self.row.state is not JobState.PENDING,
+        )
 
-            images, last = await self._collector.collect(row, images)
-            row = await self._finish(row, images, last, is_readable=error is None)
+    async def reload(self) -> None:
+        """Read the job from the journal, after it was interrupted. A job that is still SENDING is ambiguous.
 
-        return self._results.make(noted, row, images, answer, error)
+        Raises:
+            OSError: If the journal cannot be read.
+            JournalError: If the journal is closed.
+        """
+        job = await self._context.intake.reload(self.job)
+        self.row, self._images = job.row, [*job.images]
+        if self.row.state is JobState.SENDING:
+            self.row = evolve(self.row, state=JobState.AMBIGUOUS)
 
-    def told(self, noted: Noted) -> JobResult | None:
-        """Return the result of a job for which nothing is left to do; `None` for any other."""
-        row, images = noted.row, noted.images
-        is_settled = row.state in SETTLED and all(image.state is not ImageState.LINKED for image in images)
-        if noted.problem is None and (not is_settled or self._is_second(row)):
-            return None
+    async def _wait_for_dependencies(self) -> None:
+        """Wait for the jobs whose images this one takes, and for the same job if it came before."""
+        if not self._pending:
+            return
 
-        return self.left(noted)
+        # Other jobs may be sent meanwhile.
+        self._context.sending.release()
+        for completion in self._pending:
+            await completion.wait()
 
-    def left(self, noted: Noted) -> JobResult:
-        """Return the result of a job as the journal has it."""
-        return self._results.make(noted, noted.row, noted.images, None, noted.problem)
+        if self._is_running_already:
+            self.job = await self._context.intake.reload(self.job)
+            self.row, self._images = self.job.row, [*self.job.images]
 
-    def _may_be_sent(self, row: JobRow) -> bool:
-        if self._halt.reason is not None:
-            return False
+        await self._context.sending.acquire()
 
-        return row.state is JobState.PENDING or self._is_second(row)
+    def _may_send(self) -> bool:
+        return self._stopping.reason is None and is_sendable(self.row, self._context.options)
 
-    def _is_second(self, row: JobRow) -> bool:
-        return row.state is JobState.AMBIGUOUS and self._retry_ambiguous and not row.resends
+    async def _send(self) -> None:
+        """Reserve the price, send on record, settle the budget."""
+        budget, price, self._error = self._context.progress.budget, self.row.usd or Decimal(0), None
+        try:
+            request = await self._prepare()
+        except InvalidRequestError as error:
+            self._error = error
+            return
 
-    async def _make_ready(self, noted: Noted) -> Request[Any]:
-        """Find the images of earlier jobs, and look once more at what lies on disk: this job alone is refused."""
-        if not has_files(noted.request):
-            return noted.request
+        if not await budget.reserve(price):
+            self._stopping.stop(f"the cap of {budget.cap} USD is reached")
+            return
 
-        request = await self._chain.resolve(noted.request)
-        await in_thread(partial(self._office.inputs.check_all, noted.row.request))
-        await self._feed.check(request)
+        before, record = self.row, JobRecord(self._context.workspace.journal, self.row)
+        try:
+            await self._send_recorded(encode(request), record)
+        except IdeogramError as error:
+            if isinstance(error, BatchError):
+                raise
+
+            self._error = None if isinstance(error, BatchStoppedError) else error
+        finally:  # also when cancelled: the journal says what the call may have cost
+            self.row = await record.current()
+            await self._settle(before, price)
+
+    async def _prepare(self) -> Request[ImageAnswer]:
+        """Return the request with the images of earlier jobs, once its files are verified.
+
+        Raises:
+            InvalidRequestError: If the job cannot be sent.
+        """
+        request = self.job.request
+        if has_files(request):
+            request = await self._context.dependencies.resolve(request)
+            await in_thread(partial(self._context.workspace.inputs.verify_all, self.row.request))
+            await self._context.intake.check(request)
+
+        if self._context.progress.budget.cap is not None and self.row.usd is None:
+            raise InvalidRequestError([("price", "is not known, and the batch has a cap")], subject="job")
+
         return request
 
-    async def _buy(self, row: JobRow, request: Request[Any]) -> tuple[JobRow, IdeogramError | None]:
-        if self._budget.cap is not None and row.usd is None:
-            return row, InvalidRequestError([("price", "is not known, and the batch has a cap")], subject="job")
+    async def _send_recorded(self, call: Call, record: JobRecord) -> None:
+        # A resend is decided by the batch, which reserves money for it, and not by the retry layer.
+        retry = evolve(self._context.transport.options.retry, ambiguous=False)
+        call.state.in_doubt = self.row.state is JobState.AMBIGUOUS
+        async with self._stopping.interruptible() as in_flight:
+            layer = partial(write_ahead, record=record, in_flight=in_flight)
+            reply = await self._context.transport.build_stack(retry, wrap=layer)(call)
 
-        usd = row.usd or Decimal(0)
-        if not await self._budget.reserve(usd):
-            self._halt.stop(f"the cap of {self._budget.cap} USD is reached")
-            return row, None
+        if not reply.is_success:
+            raise status_error(call, reply)
 
-        return await self._send(row, request, usd)
-
-    async def _send(self, known: JobRow, request: Request[Any], usd: Decimal) -> tuple[JobRow, IdeogramError | None]:
-        call = encode(request)
-        call.state.in_doubt = known.state is JobState.AMBIGUOUS
-        record = Record(self._journal, known)
-        row = known
-        error: IdeogramError | None = None
+        # Before anything is awaited: unreadable answers stop the batch before the next call is sent.
         try:
-            async with self._halt.waiting() as scope:
-                reply = await self._transport.build_stack(self._retry, wrap=self._on_record(record, scope))(call)
-
-            error = None if reply.is_success else status_error(call, reply)
-            await record.settled()
-        except BatchStoppedError:
-            pass
-        except BatchError:
+            self._answer = decode(call, reply, self.job.request.endpoint.answer)
+        except DecodeError:
+            self._stopping.record_unreadable()
             raise
-        except IdeogramError as failure:
-            error = failure
-        except OSError as failure:
-            self._halt.stop(f"{failure.strerror or failure}: {self._office.folder}")
-        finally:
-            # Also when the batch is cancelled: the journal tells what this call may have cost.
-            row = await record.row()
-            await self._book(known, row, usd, error)
 
-        return row, error
+        self._stopping.record_success()
 
-    def _on_record(self, record: Record, scope: asyncio.Timeout) -> Any:
-        return lambda send: journaled(send, record, self._halt, scope)
-
-    async def _book(self, before: JobRow, row: JobRow, usd: Decimal, error: IdeogramError | None) -> None:
-        is_refused_resend = before.state is row.state is JobState.AMBIGUOUS and before.resends == row.resends
-        if row.state is JobState.PENDING or is_refused_resend:
-            self._halt.note_unsent(error)
-            await self._budget.release(usd)
-        elif row.state is JobState.REJECTED:
-            self._halt.note_rejection(error)
-            await self._budget.release(usd)
+    async def _settle(self, before: JobRow, price: Decimal) -> None:
+        """Settle the reservation, and count the outcome toward the stop conditions."""
+        budget, after = self._context.progress.budget, self.row
+        is_unsent_resend = before.state is after.state is JobState.AMBIGUOUS and before.resends == after.resends
+        if after.state is JobState.PENDING or is_unsent_resend:
+            self._stopping.record_unsent(self._error)
+            await budget.release(price)
+        elif after.state is JobState.REJECTED:
+            self._stopping.record_rejection()
+            await budget.release(price)
+        elif after.state is JobState.AMBIGUOUS:
+            self._stopping.record_unknown()
+            await budget.spend(price, in_doubt=True)
         else:
-            is_in_doubt = row.state is JobState.AMBIGUOUS
-            if is_in_doubt:
-                self._halt.note_doubt()
+            await budget.spend(price)
 
-            await self._budget.spend(usd, in_doubt=is_in_doubt)
+    async def _download_images(self) -> None:
+        """Download the images of the answer. Of an unreadable answer, download the links in its bytes."""
+        if self.row.state is JobState.ANSWERED:
+            if self._answer is None and self._error is None:
+                self._read_recorded_answer()
 
-    def _read(self, noted: Noted, row: JobRow) -> tuple[Any, IdeogramError | None]:
-        headers = json.loads(row.headers or "{}")
-        reply = Reply(status=row.status or 200, headers=headers, raw=row.raw or b"", cut=row.error)
-        is_new = noted.row.state is not JobState.ANSWERED
+            self._images = self._images or list_images(self.row.key, self._answer, self.row.raw or b"")
+
+        self._images = await self._context.downloads.download(self.row, self._images)
+
+    def _read_recorded_answer(self) -> None:
+        headers = json.loads(self.row.headers or "{}")
+        reply = Reply(status=self.row.status or 200, headers=headers, raw=self.row.raw or b"", cut=self.row.error)
         try:
-            answer = decode(encode(noted.request), reply, noted.request.endpoint.answer)
+            self._answer = decode(encode(self.job.request), reply, self.job.request.endpoint.answer)
         except DecodeError as error:
-            if is_new:
-                self._halt.note_unreadable()
+            self._error = error
 
-            return None, error
+    async def _finish(self) -> None:
+        """Record the job's state: done, partial, or still answered.
 
-        if is_new:
-            self._halt.note_success()
-
-        return answer, None
-
-    async def _finish(self, row: JobRow, images: list[ImageRow], last: ImageRow | None, *, is_readable: bool) -> JobRow:
-        """Settle a job none of whose images can change any more. One that cannot be read stays open.
-
-        One that was done is open again if somebody has deleted an image which cannot be had now.
+        A job that was done is answered again if an image was deleted and cannot be downloaded now.
         """
-        is_open = not is_readable or any(image.state is ImageState.LINKED for image in images)
-        is_whole = bool(images) and all(image.state is ImageState.STORED for image in images)
-        after = JobState.ANSWERED if is_open else JobState.DONE if is_whole else JobState.PARTIAL
-        if self._sidecars and after is not row.state:
-            if last is not None:
-                # A sidecar that cannot be written must not hide an image that stands there.
-                await self._journal.run(partial(queries.keep, images=images, row=last))
-                last = None
+        workspace, states = self._context.workspace, [image.state for image in self._images]
+        is_open = self._error is not None or ImageState.LINKED in states
+        is_done = bool(states) and all(state is ImageState.STORED for state in states)
+        after = JobState.ANSWERED if is_open else JobState.DONE if is_done else JobState.PARTIAL
+        if self._context.options.sidecars and after is not self.row.state:
+            await in_thread(partial(write_sidecars, workspace.folder, self.row, self._images))
 
-            await in_thread(partial(write_sidecars, self._office.folder, row, images))
+        await workspace.journal.run(partial(queries.finish_job, row=self.row, images=self._images, after=after))
+        self.row = evolve(self.row, state=after)
 
-        await self._journal.run(partial(queries.finish, row=row, images=images, last=last, after=after))
-        return attrs.evolve(row, state=after)
+    def _emit_started(self) -> None:
+        emit, row = self._context.transport.emit, self.row
+        if emit.enabled:
+            job_id = row.id or row.key
+            emit(JobStarted(call_id=row.key, operation=row.operation, job_id=job_id, weight=row.weight))
+
+
+def is_sendable(row: JobRow, options: BatchOptions) -> bool:
+    """Return whether a job may be sent: pending, or ambiguous, not resent yet, and `retry_ambiguous` is set."""
+    is_resend = row.state is JobState.AMBIGUOUS and options.retry_ambiguous and not row.resends
+    return row.state is JobState.PENDING or is_resend
+
+
+def is_finished(job: RegisteredJob, options: BatchOptions) -> bool:
+    """Return whether nothing is left to do for a job in this run."""
+    if job.problem is not None:
+        return True
+
+    is_linked = any(image.state is ImageState.LINKED for image in job.images)
+    return job.row.state in FINISHED and not is_linked and not is_sendable(job.row, options)

@@ -1,4 +1,4 @@
-"""The folder of a batch, open: lock, journal, inputs. Everything here blocks, and belongs in a thread."""
+"""Open folder of a batch: its lock, journal and inputs. Everything here blocks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from ideogram_async._batch.inputs import Inputs
+from ideogram_async._batch.inputs import InputStore
 from ideogram_async._batch.journal.lock import FolderLock
 from ideogram_async._batch.journal.schema import HIDDEN
 from ideogram_async._batch.journal.writer import Journal
@@ -18,53 +18,52 @@ PROBE = ".ideogram-probe"
 
 
 @frozen(kw_only=True)
-class Office:
-    """Where a batch keeps its books."""
+class Workspace:
+    """A batch folder that this process has locked."""
 
     folder: Path
     journal: Journal
-    inputs: Inputs
-    lock: FolderLock
+    inputs: InputStore
 
     @classmethod
-    def open(cls, folder: Path, *, origin: str) -> Office:
-        """Make the folder if it is not there, take it, and open its journal.
+    def open(cls, folder: Path, *, origin: str) -> Workspace:
+        """Create the folder if it is missing, lock it, and open its journal.
 
         Raises:
-            BatchLockedError: If another process is at work there.
+            BatchLockedError: If another process holds the folder.
             JournalError: If its journal cannot be trusted.
-            OSError: If it cannot be written; noticed before anything is sent.
+            OSError: If the folder cannot be written: noticed before anything is sent.
         """
         make_folder(folder)
         hidden = folder / HIDDEN
         hidden.mkdir(mode=0o700, exist_ok=True)
-        lock = FolderLock(hidden / "lock").take()
+        lock = FolderLock(hidden / "lock").acquire()
         try:
-            _probe(folder)
-            for written in (folder, hidden / "inputs"):
-                remove_stale_files(written)
+            _write_probe(folder)
+            for path in (folder, hidden / "inputs"):
+                remove_stale_files(path)
 
-            journal = Journal.open(hidden / "journal.sqlite3", origin=origin, on_end=lock.release)
+            journal = Journal.open(hidden / "journal.sqlite3", origin=origin, on_close=lock.release)
         except BaseException:
             lock.release()
             raise
 
-        return cls(folder=folder, journal=journal, inputs=Inputs(hidden / "inputs"), lock=lock)
+        return cls(folder=folder, journal=journal, inputs=InputStore(hidden / "inputs"))
 
     def close(self) -> None:
-        """Finish the books, and let go of the folder."""
+        """Close the journal, and release the lock."""
         self.journal.close()
 
-    def let_go(self) -> None:
-        """Have that done, and wait for nothing."""
-        self.journal.let_go()
+    def request_close(self) -> None:
+        """Request the close and return immediately."""
+        self.journal.request_close()
 
 
-def _probe(folder: Path) -> None:
+def _write_probe(folder: Path) -> None:
     probe = folder / PROBE
     handle = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.write(handle, b"can be written")
+        os.write(handle, b"writable")
         sync(handle)
     finally:
         os.close(handle)

@@ -1,151 +1,128 @@
-"""The layer that writes ahead: SENDING is on disk before the first byte leaves, the reply before anyone reads it."""
+"""Layer that records a call in the journal before it is sent, and its outcome before its slots are released."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sqlite3
-from contextlib import suppress
 from functools import partial
-from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from ideogram_async._batch.job import JobState
 from ideogram_async._batch.journal import queries
-from ideogram_async._batch.journal.queries import JobRow
+from ideogram_async._batch.journal.queries import AttemptOutcome, JobRow
 from ideogram_async._batch.journal.writer import Journal
-from ideogram_async._batch.stopping import BatchStoppedError, Halt, is_fatal
+from ideogram_async._batch.stopping import InFlight, is_fatal
+from ideogram_async._transport.emitter import logger
 from ideogram_async._transport.policy import THROTTLED
 from ideogram_async._wire.call import Call, Send
-from ideogram_async.errors import BatchError
 from ideogram_async.models.base import Reply
 
 
-class Record:
-    """A job's line in the journal, as the one who sends it writes it."""
+def write_ahead(send: Send, record: JobRecord, in_flight: InFlight) -> Send:
+    """Wrap the HTTP layer: SENDING is durable before the first byte, the outcome before the slots are released."""
+
+    async def send_recorded(call: Call) -> Reply:
+        with in_flight():  # raises BatchStoppedError: the last chance not to send
+            try:
+                await record.begin()
+                reply = await send(call)
+            except BaseException as error:  # a cancellation too
+                await record.fail(error, may_have_run=call.state.was_sent)
+                raise
+
+            await record.answer(reply)
+            return reply
+
+    return send_recorded
+
+
+class JobRecord:
+    """The journal row of a job while it is sent."""
 
     def __init__(self, journal: Journal, row: JobRow) -> None:
         self._journal = journal
         self._row = row
-        self._is_sure = True
-        self._settling: asyncio.Future[JobRow] | None = None
+        self._is_current = True
+        self._has_begun = False
 
-    def begin(self, before: JobState) -> asyncio.Future[None]:
-        """Have it noted that it is about to leave; not if an answer before it did not reach the disk."""
+    async def begin(self) -> None:
+        """Commit SENDING.
+
+        Raises:
+            OSError: If the disk is full, or kept an earlier outcome from being committed.
+            JournalError: If the journal cannot be written.
+        """
 
         def step(database: sqlite3.Connection) -> None:
             if self._journal.failure is not None:
                 raise self._journal.failure
 
-            queries.begin(database, self._row.key, before)
+            queries.begin_attempt(database, self._row)
 
-        self._is_sure = False
-        return self._journal.put(step, urgent=True)
+        self._is_current, self._has_begun = False, True
+        try:
+            await self._journal.run(step, urgent=True)
+        except Exception:
+            self._has_begun = False
+            raise
 
-    def settle(self, after: JobState, **facts: Any) -> None:
-        """Have it noted what has come of that; `settled` waits for it."""
-        step = partial(queries.settle, row=self._row, after=after, **facts)
-        self._settling = self._journal.put(step, urgent=True, lingers=after is JobState.ANSWERED)
-        # Whoever waits for it may be cancelled before.
-        self._settling.add_done_callback(lambda done: done.cancelled() or done.exception())
+    async def answer(self, reply: Reply) -> None:
+        """Commit the reply, and the state that it leaves the job in.
 
-    async def settled(self) -> None:
-        """Wait until what has come of it is on disk."""
-        settling, self._settling = self._settling, None
-        if settling is not None:
-            self._note(await settling)
+        Raises:
+            OSError: If the disk is full.
+            JournalError: If the journal cannot be written.
+        """
+        outcome = AttemptOutcome(
+            state=self._state_after(reply),
+            may_have_run=reply.is_success or reply.status >= 500,
+            status=reply.status,
+            raw=reply.raw,
+            headers=json.dumps(reply.headers),
+            error=reply.cut,
+        )
+        await self._finish(outcome)
 
-    async def row(self) -> JobRow:
-        """Return the job as it now is. What could not be noted, on a full disk say, will be in doubt."""
-        if not self._is_sure:
-            self._note(await self._journal.run(partial(queries.find, key=self._row.key)))
+    async def fail(self, error: BaseException, *, may_have_run: bool) -> None:
+        """Commit that no reply came. Log an error of the journal: `current` returns the outcome that is not on disk."""
+        if not self._has_begun:
+            return
+
+        message = str(error) if isinstance(error, Exception) else "cancelled"
+        outcome = AttemptOutcome(
+            state=JobState.AMBIGUOUS if may_have_run else self._row.state,
+            may_have_run=may_have_run,
+            error=message or type(error).__name__,
+        )
+        try:
+            await self._finish(outcome)
+        except Exception as failure:
+            logger.warning("job %s: the outcome could not be recorded: %s", self._row.key, failure)
+
+    async def current(self) -> JobRow:
+        """Return the row as it is now. A row that is still SENDING has an outcome that is not on record: AMBIGUOUS."""
+        if not self._is_current:
+            row = await self._journal.run(partial(queries.find_job, key=self._row.key))
+            self._row = row or self._row
+            self._is_current = True
 
         is_lost = self._row.state is JobState.SENDING
         return evolve(self._row, state=JobState.AMBIGUOUS) if is_lost else self._row
 
-    def _note(self, row: JobRow | None) -> None:
-        self._row = row or self._row
-        self._is_sure = True
-
-
-def journaled(send: Send, record: Record, halt: Halt, scope: asyncio.Timeout) -> Send:
-    """Wrap the last layer for one job.
-
-    The connection is opened while SENDING goes to disk; the first byte waits for both. A call that was answered gives
-    its places back when the reply is in the journal's line: a job of this batch that gets them stands behind it there,
-    often in the same commit, and leaves when the reply is on disk. `Record.settled` waits for that.
-
-    A batch that stops ends the scope, but nothing that is on its way.
-    """
-
-    async def send_on_record(call: Call) -> Reply:
-        async with halt.sent(scope):
-            return await send_once(call)
-
-    async def send_once(call: Call) -> Reply:
-        before = JobState.AMBIGUOUS if call.state.in_doubt else JobState.PENDING
-        attempt = _Attempt(record, call, halt, before, record.begin(before))
-        call.state.clearance = attempt.clear
-        try:
-            reply = await send(call)
-        except asyncio.CancelledError:
-            # The step reaches the disk, whatever happens to this task; and nothing hides that it was cancelled.
-            with suppress(BatchError, OSError):
-                await attempt.fail("cancelled")
-
-            raise
-        except Exception as error:
-            await attempt.fail(str(error) or type(error).__name__)
-            raise
-        finally:
-            # It leads back to the call: a circle, which would keep its upload.
-            call.state.clearance = None
-
-        await attempt.end(reply)
-        return reply
-
-    return send_on_record
-
-
-@frozen
-class _Attempt:
-    record: Record
-    call: Call
-    halt: Halt
-    before: JobState
-    begun: asyncio.Future[None]
-
-    async def clear(self) -> None:
-        """Wait until SENDING is on disk. What stood before it in the line may have stopped the batch."""
-        # Shielded: a timeout of the attempt must not hide why it could not be noted.
-        await asyncio.shield(self.begun)
-        if self.halt.turns_back:
-            raise BatchStoppedError(self.halt.reason or "")
-
-    async def fail(self, words: str) -> None:
-        """Note that no answer came; raises what kept SENDING from the disk, for then that is the reason."""
-        may_have_run = self.call.state.was_sent
-        after = JobState.AMBIGUOUS if may_have_run else self.before
-        # At once, behind SENDING: a cancellation of what follows leaves it to be done.
-        self.record.settle(after, may_have_run=may_have_run, error=words)
-        await self.begun
-        await self.record.settled()
-
-    async def end(self, reply: Reply) -> None:
-        may_have_run = reply.is_success or reply.status >= 500
-        facts = {"status": reply.status, "raw": reply.raw, "headers": json.dumps(reply.headers), "error": reply.cut}
-        self.record.settle(self._state_after(reply), may_have_run=may_have_run, **facts)
-        if not reply.is_success:
-            await self.record.settled()
+    async def _finish(self, outcome: AttemptOutcome) -> None:
+        step = partial(queries.finish_attempt, row=self._row, outcome=outcome)
+        self._row = await self._journal.run(step, urgent=True)
+        self._is_current, self._has_begun = True, False
 
     def _state_after(self, reply: Reply) -> JobState:
-        """Say where a status leaves a job; an earlier attempt in doubt outweighs a later refusal."""
+        """Return the state that a reply leaves the job in. An earlier unknown outcome outweighs a later refusal."""
         if reply.is_success:
             return JobState.ANSWERED
 
-        if reply.status >= 500 or self.before is JobState.AMBIGUOUS:
+        if reply.status >= 500 or self._row.state is JobState.AMBIGUOUS:
             return JobState.AMBIGUOUS
 
-        # What says nothing about the job itself leaves it for another time.
-        return JobState.PENDING if reply.status == THROTTLED or is_fatal(reply.status) else JobState.REJECTED
+        # A refusal that says nothing about the job itself leaves it for a later attempt.
+        is_retryable = reply.status == THROTTLED or is_fatal(reply.status)
+        return JobState.PENDING if is_retryable else JobState.REJECTED

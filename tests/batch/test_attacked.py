@@ -18,7 +18,7 @@ from ideogram_async import FromJob, Generate, Ideogram, ImageState, Job, JobResu
 from ideogram_async._batch import task
 from ideogram_async._batch.folder import Folder
 from ideogram_async._batch.journal import queries
-from ideogram_async._batch.stopping import BatchStoppedError, Halt
+from ideogram_async._batch.stopping import BatchStoppedError, StopPolicy
 from ideogram_async.sandbox import Fault, Sandbox
 
 TIMES_OUT = 20
@@ -145,12 +145,12 @@ async def test_a_chain_says_what_became_of_the_job_that_it_names(client: Ideogra
 
     found = await results(client, [*foxes(1), first], tmp_path)
 
-    assert "image 0 of job 'fox-0' is not there, and the job is ambiguous" in str(found["first"].error)
+    assert "image 0 of job 'fox-0' does not exist, and the job is ambiguous" in str(found["first"].error)
 
     beyond = Job(Upscale(FromJob("fox-1", 5)), id="beyond")  # type: ignore[arg-type]
     found = await results(client, [*foxes(2), beyond], tmp_path)
 
-    assert "image 5 of job 'fox-1' is not there, and the job is done" in str(found["beyond"].error)
+    assert "image 5 of job 'fox-1' does not exist, and the job is done" in str(found["beyond"].error)
 
 
 @pytest.mark.parametrize("how", ["folder", "link that leads nowhere"])
@@ -164,7 +164,7 @@ async def test_a_journal_that_cannot_be_opened(client: Ideogram, box: Sandbox, t
     else:
         journal.symlink_to(tmp_path / "away" / "journal.sqlite3")
 
-    with pytest.raises(JournalError, match="is damaged, or no journal"):
+    with pytest.raises(JournalError, match="is damaged or not a journal"):
         await results(client, foxes(1), tmp_path)
 
     assert 1 == len(box.requests)
@@ -180,7 +180,7 @@ async def test_one_error_of_several_is_told_as_itself(client: Ideogram, box: San
         raise JournalError("broken")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ideogram_async._batch.intake.unpack", broken)
+        patch.setattr("ideogram_async._batch.intake.deserialize", broken)
         with pytest.raises(JournalError, match="broken"):
             async with asyncio.timeout(TIMES_OUT), keep as batch:
                 await anext(batch)
@@ -209,11 +209,11 @@ async def test_an_input_that_cancels_itself_has_not_ended(client: Ideogram, tmp_
 
 async def test_nobody_begins_to_wait_for_a_place_when_the_batch_has_stopped():
     """Not even for a moment: the gate may be closed for long."""
-    halt = Halt()
+    halt = StopPolicy()
     halt.stop("the cap is reached")
 
     with pytest.raises(BatchStoppedError, match="the batch has stopped: the cap is reached"):
-        async with halt.waiting():
+        async with halt.interruptible():
             raise AssertionError
 
 
@@ -221,7 +221,7 @@ async def test_a_client_that_is_closed_while_the_journal_is_busy_has_sent_nothin
     client: Ideogram, box: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """A call whose connection stands, and whose first byte waits for the disk, is pending again."""
-    gate, begun, begin = threading.Event(), asyncio.Event(), queries.begin
+    gate, begun, begin = threading.Event(), asyncio.Event(), queries.begin_attempt
     loop = asyncio.get_running_loop()
 
     def slow(*facts: Any) -> None:
@@ -229,7 +229,7 @@ async def test_a_client_that_is_closed_while_the_journal_is_busy_has_sent_nothin
         gate.wait(10)
         begin(*facts)
 
-    monkeypatch.setattr(queries, "begin", slow)
+    monkeypatch.setattr(queries, "begin_attempt", slow)
     async with asyncio.timeout(TIMES_OUT), client.batch(foxes(1), tmp_path) as batch:
         await begun.wait()
         for _ in range(200):

@@ -32,7 +32,7 @@ from ideogram_async import (
     Upscale,
 )
 from ideogram_async._batch.folder import Folder
-from ideogram_async._batch.runner import LAG
+from ideogram_async._batch.runner import MAX_UNCONSUMED
 from ideogram_async._batch.source import LOOK_AHEAD
 from ideogram_async.events import BatchFinished, BatchStopped, JobFinished, JobStarted
 from ideogram_async.sandbox import Fault, Sandbox
@@ -111,7 +111,7 @@ async def test_an_id_already_used_by_another_request_is_a_conflict(client: Ideog
     """The same id with another prompt is refused before money is spent on it."""
     await results(client, [Job(Generate("a fox"), id="fox")], tmp_path)
     box.reset()
-    with pytest.raises(JobConflictError, match="'fox' stands for another request"):
+    with pytest.raises(JobConflictError, match="'fox' is already used by a different request"):
         await results(client, [Job(Generate("a dog"), id="fox")], tmp_path)
 
     assert 0 == posts(box)
@@ -271,13 +271,13 @@ async def test_an_endless_input_is_read_lazily(client: Ideogram, box: Sandbox, t
         box.release()
         await anext(batch)
         # Nobody takes the rest: pulling ends where the places end.
-        while pulled < 10 + LOOK_AHEAD + LAG + 1:
+        while pulled < 10 + LOOK_AHEAD + MAX_UNCONSUMED + 1:
             await asyncio.sleep(0)
 
         for _ in range(200):
             await asyncio.sleep(0)
 
-        assert pulled <= 10 + LOOK_AHEAD + LAG + 3
+        assert pulled <= 10 + LOOK_AHEAD + MAX_UNCONSUMED + 3
 
     assert posts(box) == len(list(tmp_path.glob("*.png")))
 
@@ -472,7 +472,7 @@ async def test_a_conflict_leaves_what_comes_after_it_alone(client: Ideogram, box
     await results(client, [Job(Generate("a fox"), id="fox")], tmp_path)
     jobs = [*foxes(3), Job(Generate("a dog"), id="fox"), Job(Generate("later"), id="later")]
     found: list[JobResult] = []
-    with pytest.raises(JobConflictError, match="'fox' stands for another request"):
+    with pytest.raises(JobConflictError, match="'fox' is already used by a different request"):
         async with asyncio.timeout(TIMES_OUT), client.batch(jobs, tmp_path) as batch:
             async for result in batch:
                 found.append(result)

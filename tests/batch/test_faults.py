@@ -224,7 +224,7 @@ async def test_a_second_batch_finds_the_folder_locked(client: Ideogram, box: San
     box.hold()
     async with asyncio.timeout(TIMES_OUT), client.batch(foxes(3), tmp_path) as batch:
         await box.wait_for_requests(3)
-        with pytest.raises(BatchLockedError, match=f"in use by process {os.getpid()}"):
+        with pytest.raises(BatchLockedError, match=f"locked by process {os.getpid()}"):
             await run(client, foxes(10), tmp_path)
 
         box.release()
@@ -239,7 +239,7 @@ def test_a_surviving_child_process_does_not_keep_the_lock(tmp_path: Path):
         import os, signal, time
         from pathlib import Path
         from ideogram_async._batch.journal.lock import FolderLock
-        lock = FolderLock(Path({str(tmp_path)!r}) / "lock").take()
+        lock = FolderLock(Path({str(tmp_path)!r}) / "lock").acquire()
         told, tell = os.pipe()
         child = os.fork()
         if child == 0:
@@ -253,7 +253,7 @@ def test_a_surviving_child_process_does_not_keep_the_lock(tmp_path: Path):
     """
     owner = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     child = int(owner.stdout)
-    lock = FolderLock(tmp_path / "lock").take()
+    lock = FolderLock(tmp_path / "lock").acquire()
     os.kill(child, 0)
     lock.release()
     os.kill(child, 9)
@@ -264,7 +264,7 @@ async def test_a_row_of_ambiguous_calls_stops_the_batch(client: Ideogram, box: S
     box.fail(fault=Fault.status(500), times=1000)
     report = await run(client, foxes(100), tmp_path)
 
-    assert "5 jobs in a row are in doubt" == report.stopped
+    assert "5 jobs in a row have an unknown outcome" == report.stopped
     assert len(box.requests) == len(report.ambiguous) <= 20
 
 
@@ -311,7 +311,7 @@ async def test_a_missing_key_sends_nothing(box: Sandbox, tmp_path: Path):
     async with connected(box.url, api_key="") as client:
         report = await run(client, foxes(30), tmp_path)
 
-    assert "the key is not valid (401)" == report.stopped
+    assert "the API key is not valid (401)" == report.stopped
     assert [] == box.requests
 
 

@@ -37,7 +37,7 @@ from ideogram_async import (
     ServerError,
     Upscale,
 )
-from ideogram_async._batch.downloads import images_in
+from ideogram_async._batch.downloads import list_images
 from ideogram_async._batch.folder import Folder
 from ideogram_async._batch.journal.lock import FolderLock
 from ideogram_async._wire.converter import converter
@@ -113,7 +113,7 @@ def test_the_report_is_of_all_jobs(folder: Folder):
 
 def test_reading_changes_nothing_and_needs_no_lock(folder: Folder):
     """While another holds the folder and writes to it, readers see what is committed, and leave every byte alone."""
-    lock = FolderLock(journal(folder.path).with_name("lock")).take()
+    lock = FolderLock(journal(folder.path).with_name("lock")).acquire()
     with closing(sqlite3.connect(journal(folder.path), isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
         writer.execute("UPDATE job SET state = 'rejected'")
@@ -163,8 +163,8 @@ def test_a_long_folder_is_read_page_by_page(tmp_path: Path):
         ('UPDATE job SET request = \'{"operation": "exec", "fields": {}}\' WHERE number = 0', "request of job key0"),
         ("UPDATE job SET request = 'no' WHERE number = 0", "request of job key0"),
         ("UPDATE image SET state = 'stolen'", "stolen"),
-        ("UPDATE image SET path = '../../etc/passwd'", "outside of the folder"),
-        ("UPDATE image SET path = '/etc/passwd'", "outside of the folder"),
+        ("UPDATE image SET path = '../../etc/passwd'", "is outside the folder"),
+        ("UPDATE image SET path = '/etc/passwd'", "is outside the folder"),
         ("PRAGMA application_id = 7", "another program"),
         ("PRAGMA user_version = 99", "a newer version"),
     ],
@@ -240,7 +240,7 @@ async def test_an_earlier_attempt_stays_in_every_bill(tmp_path: Path):
 def test_what_is_on_its_way_is_in_doubt_once_nobody_holds_the_folder(folder: Folder):
     """As long as a process holds the folder its calls are on their way; when it is gone they are ambiguous."""
     states, tables = [], []
-    lock = FolderLock(journal(folder.path).with_name("lock")).take()
+    lock = FolderLock(journal(folder.path).with_name("lock")).acquire()
     for _ in range(2):
         states.append([result.state for result in folder.results()][6])
         tables.append(folder.export_jsonl(folder.path / "jobs.jsonl").read_text().splitlines()[6])
@@ -257,7 +257,7 @@ def test_a_wrong_decision_is_told_what_can_be_decided(folder: Folder):
         with pytest.raises(BatchError) as caught:
             folder.resolve(name, "lost")
 
-        assert "To be decided: 'row-3', 'row-4', 'row-6'." == caught.value.advice
+        assert "Ambiguous jobs: 'row-3', 'row-4', 'row-6'." == caught.value.advice
 
 
 def test_only_ambiguous_jobs_are_decided(folder: Folder):
@@ -266,7 +266,7 @@ def test_only_ambiguous_jobs_are_decided(folder: Folder):
         folder.resolve("fox", "lost")
 
     for how in ("lost", "retry"):
-        with pytest.raises(BatchError, match="job 'row-0' is done: only an ambiguous"):
+        with pytest.raises(BatchError, match="job 'row-0' is done; only an ambiguous"):
             folder.resolve("row-0", how)
 
     assert JobState.DONE == next(folder.results()).state
@@ -294,7 +294,7 @@ def test_a_link_is_adopted_only_where_a_client_would_go(tmp_path: Path, url: str
 
 def test_a_folder_in_use_is_not_decided_upon(folder: Folder):
     """While a batch is at work, `resolve` says who holds the folder, and reading goes on."""
-    lock = FolderLock(journal(folder.path).with_name("lock")).take()
+    lock = FolderLock(journal(folder.path).with_name("lock")).acquire()
     with pytest.raises(BatchLockedError, match=f"process {os.getpid()}"):
         folder.resolve("row-3", "retry")
 
@@ -350,7 +350,7 @@ def test_an_adopted_answer_can_be_read_whatever_was_asked(tmp_path: Path, kind):
 
     answer = converter().structure(json.loads(raw), request.endpoint.answer)
 
-    assert ["https://ideogram.ai/x.png"] == [row.url for row in images_in(kept.key, answer, raw)]
+    assert ["https://ideogram.ai/x.png"] == [row.url for row in list_images(kept.key, answer, raw)]
 
 
 def test_adopting_one_of_several_images_says_that_the_others_are_lost(tmp_path: Path):

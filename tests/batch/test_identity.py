@@ -9,24 +9,24 @@ import pytest
 from support.pictures import picture
 
 from ideogram_async import Edit, Generate, Inpaint, InvalidRequestError, Remix, Unchecked
-from ideogram_async._batch.identity import fingerprint_of, key_of, pack, unpack
-from ideogram_async._batch.inputs import Inputs
+from ideogram_async._batch.identity import deserialize, fingerprint_of, job_key, serialize
+from ideogram_async._batch.inputs import InputStore
 from ideogram_async.files import ImageFile
 
 
 @pytest.fixture
-def inputs(tmp_path: Path) -> Inputs:
-    return Inputs(tmp_path / "inputs")
+def inputs(tmp_path: Path) -> InputStore:
+    return InputStore(tmp_path / "inputs")
 
 
-def test_the_place_of_a_file_says_nothing(inputs: Inputs, tmp_path: Path):
+def test_the_place_of_a_file_says_nothing(inputs: InputStore, tmp_path: Path):
     """The same bytes by two paths, or given directly, make the same job."""
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes(picture())
 
     sources = [tmp_path / "a.png", str(tmp_path / "b.png"), picture()]
 
-    assert 1 == len({fingerprint_of(pack(Remix(source, "a fox"), inputs)) for source in sources})
+    assert 1 == len({fingerprint_of(serialize(Remix(source, "a fox"), inputs)) for source in sources})
 
 
 @pytest.mark.parametrize(
@@ -40,32 +40,32 @@ def test_the_place_of_a_file_says_nothing(inputs: Inputs, tmp_path: Path):
         Edit("a fox"),
     ],
 )
-def test_another_wish_is_another_job(inputs: Inputs, other):
+def test_another_wish_is_another_job(inputs: InputStore, other):
     """Any field that is sent tells two jobs apart, and so does the operation."""
-    assert fingerprint_of(pack(Generate("a fox"), inputs)) != fingerprint_of(pack(other, inputs))
+    assert fingerprint_of(serialize(Generate("a fox"), inputs)) != fingerprint_of(serialize(other, inputs))
 
 
-def test_changed_bytes_are_another_job(inputs: Inputs, tmp_path: Path):
+def test_changed_bytes_are_another_job(inputs: InputStore, tmp_path: Path):
     """A file that was changed between two runs makes a new job."""
     path = tmp_path / "a.png"
     path.write_bytes(picture())
-    first = fingerprint_of(pack(Remix(path, "a fox"), inputs))
+    first = fingerprint_of(serialize(Remix(path, "a fox"), inputs))
     path.write_bytes(picture(size=(9, 9)))
 
-    assert first != fingerprint_of(pack(Remix(path, "a fox"), inputs))
+    assert first != fingerprint_of(serialize(Remix(path, "a fox"), inputs))
 
 
-def test_bytes_are_kept_once_and_privately(inputs: Inputs, tmp_path: Path):
+def test_bytes_are_kept_once_and_privately(inputs: InputStore, tmp_path: Path):
     """What is given as bytes is copied to the folder under its hash, once, for its owner alone."""
     for _ in range(2):
-        pack(Inpaint(picture(), picture(), "a fox"), inputs)
+        serialize(Inpaint(picture(), picture(), "a fox"), inputs)
 
     [copy] = (tmp_path / "inputs").iterdir()
 
     assert (picture(), 0o600) == (copy.read_bytes(), copy.stat().st_mode & 0o777)
 
 
-def test_a_job_is_read_as_it_was_written(inputs: Inputs):
+def test_a_job_is_read_as_it_was_written(inputs: InputStore):
     """A request that was written down sends the same when it is read again."""
     request = Generate(
         "a fox",
@@ -75,36 +75,36 @@ def test_a_job_is_read_as_it_was_written(inputs: Inputs):
         rendering_speed=Unchecked("BALANCED"),
         style_reference_images=[("a.png", picture())],
     )
-    again = unpack(pack(request, inputs), inputs)
+    again = deserialize(serialize(request, inputs), inputs)
 
     assert isinstance(again.rendering_speed, Unchecked)
     assert [] == again.problems()
-    assert fingerprint_of(pack(request, inputs)) == fingerprint_of(pack(again, inputs))
+    assert fingerprint_of(serialize(request, inputs)) == fingerprint_of(serialize(again, inputs))
 
 
-def test_a_changed_input_is_noticed(inputs: Inputs, tmp_path: Path):
+def test_a_changed_input_is_noticed(inputs: InputStore, tmp_path: Path):
     """Before a noted job is sent, a path that no longer holds what it held is refused by name; a touched one is not."""
     path = tmp_path / "a.png"
     path.write_bytes(picture())
-    told = inputs.keep(ImageFile(path))
+    told = inputs.describe(ImageFile(path))
     os.utime(path, (1, 1))
-    inputs.check(told)
+    inputs.verify(told)
     path.write_bytes(picture(size=(9, 9)))
-    with pytest.raises(InvalidRequestError, match=r"a\.png: has changed"):
-        inputs.check(told)
+    with pytest.raises(InvalidRequestError, match=r"a\.png: changed"):
+        inputs.verify(told)
 
     path.unlink()
     with pytest.raises(InvalidRequestError, match="No such file"):
-        inputs.check(told)
+        inputs.verify(told)
 
 
 def test_keys_are_short_and_steady():
     """A key is 20 small letters and digits; the user's id decides it, or the content and how often it came."""
     keys = [
-        key_of("f" * 64, id="fox", occurrence=0),
-        key_of("0" * 64, id="fox", occurrence=3),
-        key_of("f" * 64, id=None, occurrence=0),
-        key_of("f" * 64, id=None, occurrence=1),
+        job_key("f" * 64, id="fox", occurrence=0),
+        job_key("0" * 64, id="fox", occurrence=3),
+        job_key("f" * 64, id=None, occurrence=0),
+        job_key("f" * 64, id=None, occurrence=1),
     ]
 
     assert keys[0] == keys[1]

@@ -13,7 +13,6 @@ import threading
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import attrs
 import pytest
@@ -22,7 +21,7 @@ from support.paths import TESTS
 from ideogram_async._batch.job import ImageState, JobState
 from ideogram_async._batch.journal import queries
 from ideogram_async._batch.journal.lock import FolderLock
-from ideogram_async._batch.journal.queries import ImageRow, JobRow
+from ideogram_async._batch.journal.queries import AttemptOutcome, ImageRow, JobRow
 from ideogram_async._batch.journal.schema import APPLICATION_ID, MIGRATIONS
 from ideogram_async._batch.journal.writer import Journal
 from ideogram_async.errors import BatchLockedError, JournalError
@@ -44,10 +43,12 @@ def job(number: int, state: JobState = JobState.PENDING, usd: str | None = "0.06
 
 async def test_what_was_added_is_found_again(journal: Journal, path: Path):
     """A job comes back as it went in, in another process of mind: after closing and opening."""
-    await journal.run(lambda database: queries.add(database, [job(0), job(1, usd=None)]))
+    await journal.run(lambda database: queries.insert_jobs(database, [job(0), job(1, usd=None)]))
     journal.close()
     again = Journal.open(path, origin="sandbox")
-    found = await again.run(lambda database: [queries.find(database, key="key0"), queries.find(database, id="id1")])
+    found = await again.run(
+        lambda database: [queries.find_job(database, key="key0"), queries.find_job(database, id="id1")]
+    )
     again.close()
 
     assert [job(0), job(1, usd=None)] == found
@@ -55,12 +56,14 @@ async def test_what_was_added_is_found_again(journal: Journal, path: Path):
 
 async def test_a_job_moves_from_the_state_it_is_in(journal: Journal):
     """A transition touches one row that is in the state it starts from, and notes what is known with it."""
-    await journal.run(lambda database: queries.add(database, [job(0)]))
-    await journal.run(partial(queries.move, key="key0", before=JobState.PENDING, after=JobState.SENDING))
+    await journal.run(lambda database: queries.insert_jobs(database, [job(0)]))
+    await journal.run(partial(queries.change_state, key="key0", before=JobState.PENDING, after=JobState.SENDING))
     await journal.run(
-        partial(queries.move, key="key0", before=JobState.SENDING, after=JobState.ANSWERED, status=200, raw=b"{}")
+        partial(
+            queries.change_state, key="key0", before=JobState.SENDING, after=JobState.ANSWERED, status=200, raw=b"{}"
+        )
     )
-    found = await journal.run(partial(queries.find, key="key0"))
+    found = await journal.run(partial(queries.find_job, key="key0"))
 
     assert found is not None
     assert (JobState.ANSWERED, 200, b"{}") == (found.state, found.status, found.raw)
@@ -68,62 +71,63 @@ async def test_a_job_moves_from_the_state_it_is_in(journal: Journal):
 
 async def test_a_wrong_transition_is_an_error_and_changes_nothing(journal: Journal):
     """A job that is not where a step presumes it stays where it is."""
-    await journal.run(lambda database: queries.add(database, [job(0)]))
+    await journal.run(lambda database: queries.insert_jobs(database, [job(0)]))
     with pytest.raises(JournalError, match="job key0 is not sending"):
-        await journal.run(partial(queries.move, key="key0", before=JobState.SENDING, after=JobState.DONE))
+        await journal.run(partial(queries.change_state, key="key0", before=JobState.SENDING, after=JobState.DONE))
 
-    assert [job(0)] == await journal.run(lambda database: list(queries.jobs_in(database, JobState.PENDING)))
+    assert [job(0)] == await journal.run(lambda database: queries.jobs_after(database, (JobState.PENDING,), -1))
 
 
 @pytest.mark.parametrize("before", [JobState.PENDING, JobState.AMBIGUOUS])
 @pytest.mark.parametrize(
-    ("after", "facts"),
+    "outcome",
     [
-        (JobState.ANSWERED, {"may_have_run": True, "status": 200, "raw": b"{}", "headers": "{}", "error": None}),
-        (JobState.AMBIGUOUS, {"may_have_run": True, "error": "cut"}),
-        (JobState.PENDING, {"may_have_run": False, "error": "no connection"}),
+        AttemptOutcome(state=JobState.ANSWERED, may_have_run=True, status=200, raw=b"{}", headers="{}"),
+        AttemptOutcome(state=JobState.AMBIGUOUS, may_have_run=True, error="cut"),
+        AttemptOutcome(state=JobState.PENDING, may_have_run=False, error="no connection"),
     ],
 )
-async def test_what_an_attempt_has_come_to_is_told_as_it_is_kept(
-    journal: Journal, before: JobState, after: JobState, facts: dict[str, Any]
+async def test_a_finished_attempt_is_returned_as_the_journal_has_it(
+    journal: Journal, before: JobState, outcome: AttemptOutcome
 ):
-    """A settled job is told without being read again, and no different from what the journal holds."""
+    """The row is returned without being read again, and equals the one in the journal."""
     known = attrs.evolve(job(0, before), status=500, raw=b"?", headers="{}", error="an earlier one", resends=3)
-    await journal.run(lambda database: queries.add(database, [known]))
-    await journal.run(partial(queries.begin, key="key0", before=before))
-    told = await journal.run(partial(queries.settle, row=known, after=after, **facts))
-    resends = 3 + (before is JobState.AMBIGUOUS and facts["may_have_run"])
+    await journal.run(lambda database: queries.insert_jobs(database, [known]))
+    await journal.run(partial(queries.begin_attempt, row=known))
+    finished = await journal.run(partial(queries.finish_attempt, row=known, outcome=outcome))
+    resends = 3 + (before is JobState.AMBIGUOUS and outcome.may_have_run)
 
-    assert told == await journal.run(partial(queries.find, key="key0"))
-    assert (after, resends) == (told.state, told.resends)
+    assert finished == await journal.run(partial(queries.find_job, key="key0"))
+    assert (outcome.state, resends) == (finished.state, finished.resends)
 
 
 async def test_images_are_linked_once_and_stored_from_linked(journal: Journal):
     """Linking twice keeps the first; storing presumes the state it starts from."""
     image = ImageRow(key="key0", number=0, state=ImageState.LINKED, url="https://ideogram.ai/x.png", seed=7)
     stored = ImageRow(**{**_facts(image), "state": ImageState.STORED, "path": "x.png", "sha256": "0" * 64, "size": 9})
-    await journal.run(lambda database: queries.add(database, [job(0)]))
+    await journal.run(lambda database: queries.insert_jobs(database, [job(0)]))
     for _ in range(2):
-        await journal.run(lambda database: queries.link(database, [image]))
+        await journal.run(lambda database: queries.insert_images(database, [image]))
 
-    await journal.run(partial(queries.store, row=stored, before=ImageState.LINKED))
+    await journal.run(partial(queries.change_image, row=stored, before=ImageState.LINKED))
     with pytest.raises(JournalError, match="image 0 of job key0 is not linked"):
-        await journal.run(partial(queries.store, row=stored, before=ImageState.LINKED))
+        await journal.run(partial(queries.change_image, row=stored, before=ImageState.LINKED))
 
     assert [stored] == await journal.run(partial(queries.images_of, key="key0"))
 
 
 async def test_steps_that_meet_share_a_commit(journal: Journal):
     """A hundred steps at once take far fewer commits than a hundred."""
-    await journal.run(lambda database: queries.add(database, [job(number) for number in range(100)]))
-    before = journal.commits
+    await journal.run(lambda database: queries.insert_jobs(database, [job(number) for number in range(100)]))
+    statements: list[str] = []
+    await journal.run(lambda database: database.set_trace_callback(statements.append))
     moves = [
-        partial(queries.move, key=f"key{number}", before=JobState.PENDING, after=JobState.SENDING)
+        partial(queries.change_state, key=f"key{number}", before=JobState.PENDING, after=JobState.SENDING)
         for number in range(100)
     ]
     await asyncio.gather(*map(journal.run, moves))
 
-    assert journal.commits - before < 50
+    assert statements.count("COMMIT") < 50
 
 
 async def test_urgent_steps_go_first(journal: Journal):
@@ -144,16 +148,16 @@ async def test_a_step_that_fails_takes_no_other_with_it(journal: Journal):
     """Of steps in one commit, the one that fails is undone and the others stand."""
 
     def adds_and_fails(database: sqlite3.Connection) -> None:
-        queries.add(database, [job(1)])
+        queries.insert_jobs(database, [job(1)])
         raise KeyError("oops")
 
     outcomes = await asyncio.gather(
-        journal.run(lambda database: queries.add(database, [job(0)])),
+        journal.run(lambda database: queries.insert_jobs(database, [job(0)])),
         journal.run(adds_and_fails),
-        journal.run(lambda database: queries.add(database, [job(2)])),
+        journal.run(lambda database: queries.insert_jobs(database, [job(2)])),
         return_exceptions=True,
     )
-    kept = await journal.run(lambda database: list(queries.jobs_in(database, JobState.PENDING)))
+    kept = await journal.run(lambda database: queries.jobs_after(database, (JobState.PENDING,), -1))
 
     assert [type(None), KeyError, type(None)] == [type(outcome) for outcome in outcomes]
     assert [job(0), job(2)] == kept
@@ -161,13 +165,13 @@ async def test_a_step_that_fails_takes_no_other_with_it(journal: Journal):
 
 async def test_a_cancelled_caller_leaves_its_step_to_be_done(journal: Journal):
     """A cancellation is passed on at once, and what was asked for reaches the disk."""
-    task = asyncio.create_task(journal.run(lambda database: queries.add(database, [job(0)])))
+    task = asyncio.create_task(journal.run(lambda database: queries.insert_jobs(database, [job(0)])))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    assert [job(0)] == await journal.run(lambda database: list(queries.jobs_in(database, JobState.PENDING)))
+    assert [job(0)] == await journal.run(lambda database: queries.jobs_after(database, (JobState.PENDING,), -1))
 
 
 def test_a_killed_process_has_what_it_was_told(path: Path):
@@ -181,7 +185,7 @@ from test_journal import job
 
 async def main():
     journal = Journal.open(Path({str(path)!r}), origin="sandbox")
-    await journal.run(lambda database: queries.add(database, [job(0)]))
+    await journal.run(lambda database: queries.insert_jobs(database, [job(0)]))
     os.kill(os.getpid(), signal.SIGKILL)
 
 asyncio.run(main())
@@ -189,7 +193,7 @@ asyncio.run(main())
     env = os.environ | {"PYTHONPATH": str(Path(__file__).parent) + os.pathsep + str(TESTS)}
     died = subprocess.run([sys.executable, "-c", program], env=env, check=False)
     journal = Journal.open(path, origin="sandbox")
-    found = asyncio.run(journal.run(partial(queries.find, key="key0")))
+    found = asyncio.run(journal.run(partial(queries.find_job, key="key0")))
     journal.close()
 
     assert -signal.SIGKILL == died.returncode
@@ -225,7 +229,7 @@ def empty(path: Path) -> None:
 
 def damaged(path: Path) -> None:
     journal = Journal.open(path, origin="sandbox")
-    asyncio.run(journal.run(lambda database: queries.add(database, [job(number) for number in range(500)])))
+    asyncio.run(journal.run(lambda database: queries.insert_jobs(database, [job(number) for number in range(500)])))
     journal.close()
     content = bytearray(path.read_bytes())
     content[4096 * 3 : 4096 * 8] = b"\xff" * (4096 * 5)
@@ -271,19 +275,19 @@ def test_one_process_holds_a_folder(tmp_path: Path):
     """A second holder is refused at once, and told who holds it; after release the folder is free."""
     first = FolderLock(tmp_path / ".ideogram" / "lock")
     (tmp_path / ".ideogram").mkdir()
-    first.take()
-    with pytest.raises(BatchLockedError, match=f"{tmp_path} is in use by process {os.getpid()}"):
-        FolderLock(tmp_path / ".ideogram" / "lock").take()
+    first.acquire()
+    with pytest.raises(BatchLockedError, match=f"{tmp_path} is locked by process {os.getpid()}"):
+        FolderLock(tmp_path / ".ideogram" / "lock").acquire()
 
     first.release()
-    FolderLock(tmp_path / ".ideogram" / "lock").take().release()
+    FolderLock(tmp_path / ".ideogram" / "lock").acquire().release()
 
     assert 0o600 == (tmp_path / ".ideogram" / "lock").stat().st_mode & 0o777
 
 
 def test_a_forked_child_does_not_keep_the_folder(tmp_path: Path):
     """The lock is free when its holder lets go, even while a child that it forked lives on."""
-    lock = FolderLock(tmp_path / "lock").take()
+    lock = FolderLock(tmp_path / "lock").acquire()
     ours, theirs = socket.socketpair()
     child = os.fork()
     if child == 0:
@@ -294,7 +298,7 @@ def test_a_forked_child_does_not_keep_the_folder(tmp_path: Path):
     with ours, theirs:
         ours.recv(5)
         lock.release()
-        again = FolderLock(tmp_path / "lock").take()
+        again = FolderLock(tmp_path / "lock").acquire()
         again.release()
         ours.send(b".")
 

@@ -10,7 +10,7 @@ from support.kept import job, keep
 
 from ideogram_async import BatchLockedError, Ideogram
 from ideogram_async._batch.folder import Folder
-from ideogram_async._batch.journal.lock import FolderLock, is_taken
+from ideogram_async._batch.journal.lock import FolderLock, is_locked
 from ideogram_async._download.atomic import atomic_write, remove_stale_files
 
 LEFT = ".jobs.csv.0123456789abcdef.part"
@@ -61,15 +61,15 @@ def test_an_error_names_the_file_that_was_asked_for(tmp_path: Path):
     assert str(tmp_path / "none" / "jobs.csv") == caught.value.filename
 
 
-def test_looking_whether_a_folder_is_taken_takes_it_from_nobody(tmp_path: Path):
+def test_looking_whether_a_folder_is_locked_takes_it_from_nobody(tmp_path: Path):
     """It is taken while somebody holds it, and free before and after; where there is no lock, nobody does."""
     path = tmp_path / "lock"
-    before = is_taken(path)
-    lock = FolderLock(path).take()
-    during = is_taken(path)
+    before = is_locked(path)
+    lock = FolderLock(path).acquire()
+    during = is_locked(path)
     lock.release()
 
-    assert (False, True, False) == (before, during, is_taken(path))
+    assert (False, True, False) == (before, during, is_locked(path))
 
 
 def test_who_only_looks_keeps_no_batch_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -78,10 +78,10 @@ def test_who_only_looks_keeps_no_batch_out(tmp_path: Path, monkeypatch: pytest.M
     with (tmp_path / "lock").open() as looking:
         fcntl.flock(looking, fcntl.LOCK_SH)
         with pytest.raises(BatchLockedError):
-            FolderLock(tmp_path / "lock").take()
+            FolderLock(tmp_path / "lock").acquire()
 
         monkeypatch.setattr("time.sleep", lambda seconds: fcntl.flock(looking, fcntl.LOCK_UN))
-        FolderLock(tmp_path / "lock").take().release()
+        FolderLock(tmp_path / "lock").acquire().release()
 
 
 async def test_the_next_batch_clears_away_what_a_killed_one_left(tmp_path: Path):

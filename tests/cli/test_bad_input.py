@@ -27,11 +27,11 @@ FAULTS: list[tuple[Any, str, str]] = [
     (
         {"operation": "inpaint", "prompt": "a", "image": {"job": "first"}, "mask": {"job": "later"}},
         "mask",
-        "names the job 'later', and no earlier job has that id",
+        "refers to job 'later', and no earlier job has that id",
     ),
-    (generate("n", style_reference_images=[{"job": "later"}]), "style_reference_images", "names the job 'later'"),
+    (generate("n", style_reference_images=[{"job": "later"}]), "style_reference_images", "refers to job 'later'"),
     ({"operation": "upscale", "image": {"job": "first", "index": 1}}, "image", "which makes 1"),
-    (generate("first", prompt="another"), "id", "'first' stands for an earlier job"),
+    (generate("first", prompt="another"), "id", "'first' is already used by an earlier job"),
     (generate("n", id=7), "id", "must be a string, not int"),
     (generate("n", num_images="2"), "num_images", "must be a whole number, not str"),
     (generate("n", num_images=9), "num_images", "must be from 1 to 8, not 9"),
@@ -182,12 +182,12 @@ def test_no_batch_there(invoke, words: tuple[str, ...]):
     """A folder that is none of a batch is told so, and why."""
     Path("file").touch()
     Path("empty").mkdir()
-    for name, why in (("nothing", "is not there"), ("file", "is a file"), ("empty", "has no .ideogram/")):
+    for name, why in (("nothing", "does not exist"), ("file", "is a file"), ("empty", "has no .ideogram/")):
         completed = invoke(*words[:2], name, *words[2:])
 
         assert 2 == completed.code
-        assert f"{name} is no folder of a batch: it {why}" in completed.err
-        assert completed.err.endswith("  Nothing was billed. Name the folder that a batch was run into.\n")
+        assert f"{name} {why}" in completed.err
+        assert completed.err.endswith("  Nothing was billed. Name the folder of a batch.\n")
 
 
 def test_no_key(invoke):

@@ -143,8 +143,8 @@ def test_nothing_is_left_to_decide_once_it_was_sent_again(cli: CommandLine, ideo
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("nobody", "lost"), "out has no job 'nobody'\n  Nothing was billed. To be decided: 'fox'."),
-        (("owl", "lost"), "job 'owl' is done: only an ambiguous job is to be decided"),
+        (("nobody", "lost"), "out has no job 'nobody'\n  Nothing was billed. Ambiguous jobs: 'fox'."),
+        (("owl", "lost"), "job 'owl' is done; only an ambiguous job can be resolved"),
         (("fox", "adopt"), "adopt needs the image's link\n  Nothing was billed. Pass it as --url."),
         (("fox", "lost", "--url", "https://ideogram.ai/x.png"), "lost takes no link"),
         (("fox", "adopt", "--url", "ftp://ideogram.ai/x.png"), "The job is unchanged."),
@@ -180,7 +180,7 @@ def test_a_decision_is_final(cli: CommandLine, ideogram_sandbox: Sandbox, invoke
     assert "fox: the next run downloads that image; 2 other images counted as lost\n" == first.out
     assert 2 == second.code
     assert "job 'fox' is answered" in second.err
-    assert "Nothing is left to be decided there." in second.err
+    assert "The folder has no ambiguous jobs." in second.err
 
 
 def test_what_a_dead_process_was_sending_is_in_doubt(cli: CommandLine, ideogram_sandbox: Sandbox, invoke):
@@ -213,7 +213,7 @@ def test_4_what_concerns_all_jobs_is_told_once(cli: CommandLine, ideogram_sandbo
 
     assert (4, "") == (completed.code, completed.err)
     assert 1 == completed.out.count("Nothing was billed. Set IDEOGRAM_API_KEY to a valid key.")
-    assert "the key is not valid (401); run the same command to resume" in completed.out
+    assert "the API key is not valid (401); run the same command to resume" in completed.out
 
 
 def test_4_the_cap_is_reached(cli: CommandLine, ideogram_sandbox: Sandbox):
@@ -334,7 +334,7 @@ def test_2_the_folder_is_in_use(cli: CommandLine, ideogram_sandbox: Sandbox):
         process.communicate(timeout=20)
 
     assert (2, 0) == (second.code, process.returncode)
-    assert "is in use by process" in second.err
+    assert "is locked by process" in second.err
     assert 1 == len(ideogram_sandbox.requests)
 
 
@@ -347,7 +347,7 @@ def test_2_an_id_stands_for_another_request(cli: CommandLine, ideogram_sandbox: 
     completed = cli("batch", "run", "jobs.jsonl", "out")
 
     assert 2 == completed.code
-    assert "stands for another request" in completed.err
+    assert "is already used by a different request" in completed.err
     assert 1 == len(ideogram_sandbox.requests)
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ideogram_async import Generate
-from ideogram_async._batch.identity import pack
-from ideogram_async._batch.inputs import Inputs
+from ideogram_async._batch.identity import serialize
+from ideogram_async._batch.inputs import InputStore
 from ideogram_async._batch.job import ImageState, JobState
 from ideogram_async._batch.journal import queries
 from ideogram_async._batch.journal.queries import ImageRow, JobRow
-from ideogram_async._batch.journal.schema import prepare
+from ideogram_async._batch.journal.schema import open_journal
 from ideogram_async._operations import Request
 from support.pictures import picture
 
@@ -29,7 +29,7 @@ def job(number: int, state: JobState = JobState.DONE, request: Request[Any] | No
         "number": number,
         "id": f"row-{number}",
         "operation": str(request.endpoint),
-        "request": pack(request, Inputs(Path("nowhere"))),
+        "request": serialize(request, InputStore(Path("nowhere"))),
         "fingerprint": "f",
         "weight": getattr(request, "num_images", None) or 1,
         "usd": Decimal("0.06"),
@@ -60,10 +60,10 @@ def journal(folder: Path) -> Path:
 def keep(folder: Path, jobs: Iterable[JobRow], images: Iterable[ImageRow] = (), *, origin: str = "sandbox") -> Path:
     """Write a folder down."""
     journal(folder).parent.mkdir(parents=True, exist_ok=True)
-    with closing(prepare(journal(folder), origin)) as database:
+    with closing(open_journal(journal(folder), origin)) as database:
         database.execute("BEGIN")
-        queries.add(database, jobs)
-        queries.link(database, images)
+        queries.insert_jobs(database, jobs)
+        queries.insert_images(database, images)
         database.execute("COMMIT")
 
     return folder

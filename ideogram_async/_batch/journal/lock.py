@@ -1,4 +1,4 @@
-"""One process at a time writes a folder."""
+"""Lock of a batch folder: one process writes it at a time."""
 
 from __future__ import annotations
 
@@ -14,35 +14,34 @@ from weakref import WeakSet
 
 from ideogram_async.errors import BatchLockedError
 
-PATIENCE = (0.002, 0.02, 0.1)
-
-"""Seconds between two tries: who only looks whether a folder is taken holds it for a moment, too."""
+LOCK_RETRY_DELAYS = (0.002, 0.02, 0.1)
+"""Seconds between attempts: `is_locked` holds the lock for a moment, too."""
 
 _held: WeakSet[FolderLock] = WeakSet()
 
 
 class FolderLock:
-    """Holds a folder. The lock is the `flock`, never the file's existence nor what stands in it.
+    """An exclusive lock on a folder: a held `flock`, not the existence or content of the file.
 
-    It is free again when its process ends, however it ends. A forked child lets go of it at once, so that a child that
-    lives on cannot keep the folder.
+    The kernel releases it when the process ends, however it ends. A forked child releases it at once, so that a child
+    that outlives its parent cannot keep the folder locked.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._handle = -1
 
-    def take(self) -> Self:
-        """Take it.
+    def acquire(self) -> Self:
+        """Acquire the lock.
 
         Raises:
-            BatchLockedError: If another process holds it; the error says which.
+            BatchLockedError: If another process holds it; the message names that process.
         """
         handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        if not _taken(handle):
+        if not _try_lock(handle):
             owner = os.read(handle, 200).decode(errors="replace").strip()
             os.close(handle)
-            raise BatchLockedError(f"{self._path.parent.parent} is in use by {owner or 'another process'}")
+            raise BatchLockedError(f"batch folder {self._path.parent.parent} is locked by {owner or 'another process'}")
 
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"process {os.getpid()} on {platform.node()} since {_now()}\n".encode(), 0)
@@ -51,15 +50,15 @@ class FolderLock:
         return self
 
     def release(self) -> None:
-        """Let go of it. Twice is fine."""
+        """Release the lock. Releasing it twice is harmless."""
         handle, self._handle = self._handle, -1
         _held.discard(self)
         if handle >= 0:
             os.close(handle)
 
 
-def is_taken(path: Path) -> bool:
-    """Say whether a process holds the folder of that lock; where nothing can be told, one may."""
+def is_locked(path: Path) -> bool:
+    """Return whether a process may hold the lock. A lock file that cannot be opened counts as held."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
@@ -75,9 +74,9 @@ def is_taken(path: Path) -> bool:
     return False
 
 
-def _taken(handle: int) -> bool:
-    """Take the lock; `False` if another process keeps it."""
-    for pause in (*PATIENCE, None):
+def _try_lock(handle: int) -> bool:
+    """Acquire the lock; return `False` if another process keeps it."""
+    for pause in (*LOCK_RETRY_DELAYS, None):
         with suppress(OSError):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
@@ -92,9 +91,9 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _forget() -> None:
+def _release_all() -> None:
     for lock in list(_held):
         lock.release()
 
 
-os.register_at_fork(after_in_child=_forget)
+os.register_at_fork(after_in_child=_release_all)

@@ -1,23 +1,32 @@
-"""The steps of a journal: plain functions of its connection."""
+"""Rows of the journal, and the queries that read and change them: plain functions of the connection."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import TypeAlias
 
-from attrs import evolve, frozen
+from attrs import asdict, evolve, frozen
+from attrs.filters import exclude
 
 from ideogram_async._batch.job import ImageState, JobState
 from ideogram_async.errors import JournalError
 
+Column: TypeAlias = str | bytes | int | None
 
-# Without slots: there may be very many, and a frozen value without them is made in two thirds of the time.
+# In the order of the fields below.
+JOB = "key, number, id, operation, request, fingerprint, weight, usd, state, status, raw, headers, error, resends"
+IMAGE = "key, number, state, url, seed, prompt, resolution, path, sha256, size"
+
+MAX_REFUSAL_BYTES = 65536
+
+
+# Without slots: there may be very many rows, and a frozen class without slots is built in two thirds of the time.
 @frozen(slots=False)
 class JobRow:
-    """A job as the journal knows it."""
+    """A row of the table `job`."""
 
     key: str
     number: int
@@ -37,7 +46,7 @@ class JobRow:
 
 @frozen(slots=False)
 class ImageRow:
-    """An image as the journal knows it."""
+    """A row of the table `image`."""
 
     key: str
     number: int
@@ -60,8 +69,8 @@ class Entry:
 
 
 @frozen
-class Sum:
-    """How many jobs are alike in what counts for the bill."""
+class JobGroup:
+    """The number of jobs with the same state, price and resends."""
 
     state: JobState
     usd: Decimal | None
@@ -69,199 +78,179 @@ class Sum:
     jobs: int
 
 
-# In the order of the fields.
-JOB = "key, number, id, operation, request, fingerprint, weight, usd, state, status, raw, headers, error, resends"
+@frozen(kw_only=True)
+class AttemptOutcome:
+    """The outcome of one attempt to send a job."""
 
-IMAGE = "key, number, state, url, seed, prompt, resolution, path, sha256, size"
+    state: JobState
+    may_have_run: bool
+    """Whether the attempt may have been billed."""
+    status: int | None = None
+    raw: bytes | None = None
+    headers: str | None = None
+    error: str | None = None
+    """The reason why no usable reply came."""
 
 
-def values_of(row: JobRow | ImageRow, columns: str) -> tuple[Any, ...]:
-    """Return a row's values as SQLite takes them."""
+def read_job(columns: Sequence[Column]) -> JobRow:
+    """Return the row whose columns are those of `JOB`."""
+    key, number, name, operation, request, fingerprint, weight, usd, state, *rest = columns
+    price = None if usd is None else Decimal(str(usd))
+    return JobRow(key, number, name, operation, request, fingerprint, weight, price, JobState(state), *rest)  # type: ignore[arg-type]  # STRICT tables
+
+
+def read_image(columns: Sequence[Column]) -> ImageRow:
+    """Return the row whose columns are those of `IMAGE`."""
+    key, number, state, *rest = columns
+    return ImageRow(key, number, ImageState(state), *rest)  # type: ignore[arg-type]  # STRICT tables
+
+
+def values_of(row: JobRow | ImageRow, columns: str) -> tuple[Column, ...]:
+    """Return a row's values as SQLite stores them."""
     values = (getattr(row, name) for name in columns.split(", "))
     return tuple(str(value) if isinstance(value, Decimal) else value for value in values)
 
 
-def read_job(row: tuple[Any, ...]) -> JobRow:
-    """Return a job, of the values of `JOB`."""
-    key, number, name, operation, request, fingerprint, weight, usd, state, *rest = row
-    cost = None if usd is None else Decimal(usd)
-    return JobRow(key, number, name, operation, request, fingerprint, weight, cost, JobState(state), *rest)
-
-
-def read_image(row: tuple[Any, ...]) -> ImageRow:
-    """Return an image, of the values of `IMAGE`."""
-    key, number, state, *rest = row
-    return ImageRow(key, number, ImageState(state), *rest)
-
-
-NO_ANSWER: dict[str, Any] = {"status": None, "raw": None, "headers": None, "error": None}
-
-"""What is known of the answer while a job is on its way."""
-
-
-def add(database: sqlite3.Connection, rows: Iterable[JobRow]) -> None:
-    """Note jobs that are about to be sent some day."""
+def insert_jobs(database: sqlite3.Connection, rows: Iterable[JobRow]) -> None:
+    """Insert jobs that are not in the journal yet."""
     database.executemany(
         f"INSERT INTO job ({JOB}, updated_at) VALUES ({', '.join('?' * 15)})",
         [(*values_of(row, JOB), _now()) for row in rows],
     )
 
 
-def find(database: sqlite3.Connection, *, key: str | None = None, id: str | None = None) -> JobRow | None:
-    """Look a job up by its key, or by the id that the user gave."""
-    by, name = ("id", id) if key is None else ("key", key)
-    row = database.execute(f"SELECT {JOB} FROM job WHERE {by} = ?", (name,)).fetchone()
-    return read_job(row) if row else None
+def find_job(database: sqlite3.Connection, *, key: str | None = None, id: str | None = None) -> JobRow | None:
+    """Return the job with that key, or with that id of the user."""
+    column, value = ("id", id) if key is None else ("key", key)
+    columns = database.execute(f"SELECT {JOB} FROM job WHERE {column} = ?", (value,)).fetchone()
+    return read_job(columns) if columns else None
 
 
-def jobs_in(database: sqlite3.Connection, *states: JobState) -> Iterator[JobRow]:
-    """Go over the jobs in these states, in the order in which they came."""
+def find_jobs(database: sqlite3.Connection, keys: Sequence[str]) -> dict[str, JobRow]:
+    """Return the jobs with these keys, by key. Unknown keys are left out."""
+    marks = ", ".join("?" * len(keys))
+    rows = map(read_job, database.execute(f"SELECT {JOB} FROM job WHERE key IN ({marks})", keys))
+    return {row.key: row for row in rows}
+
+
+def jobs_after(
+    database: sqlite3.Connection, states: tuple[JobState, ...], number: int, limit: int = -1
+) -> list[JobRow]:
+    """Return the next jobs in these states with a larger number, at most `limit`."""
     marks = ", ".join("?" * len(states))
-    for row in database.execute(f"SELECT {JOB} FROM job WHERE state IN ({marks}) ORDER BY number", states):
-        yield read_job(row)
+    query = f"SELECT {JOB} FROM job WHERE state IN ({marks}) AND number > ? ORDER BY number LIMIT ?"
+    return [read_job(columns) for columns in database.execute(query, (*states, number, limit))]
 
 
-def move(database: sqlite3.Connection, key: str, before: JobState, after: JobState, **facts: Any) -> None:
-    """Take a job from one state to the next, and note what is known with it.
+def entries_after(database: sqlite3.Connection, number: int, limit: int) -> list[Entry]:
+    """Return the next jobs with a larger number, with their images. Of `raw` only the start of a refusal is read."""
+    columns = JOB.replace("raw", f"CASE WHEN state IN (?, ?) THEN substr(raw, 1, {MAX_REFUSAL_BYTES}) END")
+    query = f"SELECT {columns} FROM job WHERE number > ? ORDER BY number LIMIT ?"
+    jobs = [*map(read_job, database.execute(query, (JobState.REJECTED, JobState.AMBIGUOUS, number, limit)))]
+    images = images_by_job(database, [job.key for job in jobs])
+    return [Entry(job, images[job.key]) for job in jobs]
+
+
+def totals(database: sqlite3.Connection) -> tuple[list[JobGroup], dict[ImageState, int]]:
+    """Count jobs by state, price and resends, and images by state."""
+    jobs = database.execute("SELECT state, usd, resends, count(*) FROM job GROUP BY 1, 2, 3 ORDER BY min(number)")
+    images = database.execute("SELECT state, count(*) FROM image GROUP BY 1")
+    return (
+        [JobGroup(JobState(state), None if usd is None else Decimal(usd), *rest) for state, usd, *rest in jobs],
+        {ImageState(state): count for state, count in images},
+    )
+
+
+def change_state(database: sqlite3.Connection, key: str, before: JobState, after: JobState, **columns: Column) -> None:
+    """Change a job's state, and other columns with it.
 
     Raises:
-        JournalError: If it is not in that state: somebody else has moved it, and nothing may be built on it.
+        JournalError: If the job is not in the state `before`: another writer changed it.
     """
-    columns = {"state": after, "updated_at": _now(), **facts}
-    assigned = ", ".join(f"{name} = ?" for name in columns)
-    changed = f"UPDATE job SET {assigned} WHERE key = ? AND state = ?"
-    if database.execute(changed, (*columns.values(), key, before)).rowcount != 1:
+    changes: dict[str, Column] = {"state": after, "updated_at": _now(), **columns}
+    assignments = ", ".join(f"{name} = ?" for name in changes)
+    statement = f"UPDATE job SET {assignments} WHERE key = ? AND state = ?"
+    if database.execute(statement, (*changes.values(), key, before)).rowcount != 1:
         raise JournalError(f"job {key} is not {before}, so it cannot become {after}")
 
 
-def begin(database: sqlite3.Connection, key: str, before: JobState) -> None:
-    """Note that a job is about to leave; counts it if it may have left before."""
-    move(database, key, before, JobState.SENDING, **NO_ANSWER)
-    if before is JobState.AMBIGUOUS:
-        _count_resend(database, key, 1)
+def begin_attempt(database: sqlite3.Connection, row: JobRow) -> None:
+    """Record that a job is about to be sent. A job whose outcome is unknown counts as resent."""
+    is_resend = row.state is JobState.AMBIGUOUS
+    reply: dict[str, Column] = {"status": None, "raw": None, "headers": None, "error": None}
+    change_state(database, row.key, row.state, JobState.SENDING, resends=row.resends + is_resend, **reply)
 
 
-def settle(database: sqlite3.Connection, row: JobRow, after: JobState, *, may_have_run: bool, **facts: Any) -> JobRow:
-    """Note what has come of an attempt, and return the job as it then is.
-
-    An attempt that did not run was no resend. The job is told, and not read again: the place of the next call waits.
+def finish_attempt(database: sqlite3.Connection, row: JobRow, outcome: AttemptOutcome) -> JobRow:
+    """Record the outcome of an attempt, and return the row as it is then. An attempt that did not run was no resend.
 
     Args:
         database: The journal.
         row: The job as it was before the attempt.
-        after: Its state now.
-        may_have_run: Whether the attempt may have cost money.
-        **facts: What is known of the answer.
+        outcome: What the attempt came to.
     """
-    move(database, row.key, JobState.SENDING, after, **facts)
-    is_resend = row.state is JobState.AMBIGUOUS
-    if is_resend and not may_have_run:
-        _count_resend(database, row.key, -1)
-
-    resends = row.resends + (is_resend and may_have_run)
-    return evolve(row, **NO_ANSWER | facts, state=after, resends=resends)
+    is_resend = row.state is JobState.AMBIGUOUS and outcome.may_have_run
+    columns = asdict(outcome, filter=exclude("may_have_run"))
+    finished = evolve(row, **columns, resends=row.resends + is_resend)
+    change_state(database, row.key, JobState.SENDING, after=columns.pop("state"), **columns, resends=finished.resends)
+    return finished
 
 
-def _count_resend(database: sqlite3.Connection, key: str, by: int) -> None:
-    database.execute("UPDATE job SET resends = resends + ? WHERE key = ?", (by, key))
-
-
-def doubt_what_was_sending(database: sqlite3.Connection) -> None:
-    """Note that what an earlier process was sending when it died may have run."""
+def mark_sending_ambiguous(database: sqlite3.Connection) -> None:
+    """Mark the jobs that an earlier process was sending when it ended."""
     database.execute(
         "UPDATE job SET state = ?, updated_at = ? WHERE state = ?", (JobState.AMBIGUOUS, _now(), JobState.SENDING)
     )
 
 
-def next_in(database: sqlite3.Connection, states: tuple[JobState, ...], after: int, size: int) -> list[JobRow]:
-    """List the next jobs in these states, after that number."""
-    marks = ", ".join("?" * len(states))
-    found = database.execute(
-        f"SELECT {JOB} FROM job WHERE state IN ({marks}) AND number > ? ORDER BY number LIMIT ?", (*states, after, size)
-    )
-    return [read_job(row) for row in found]
+def images_of(database: sqlite3.Connection, key: str) -> list[ImageRow]:
+    """Return the images of a job."""
+    return images_by_job(database, [key])[key]
 
 
-def page(database: sqlite3.Connection, after: int, size: int) -> list[Entry]:
-    """List the next jobs after that number, with their images. An answer's bytes come only where they are a refusal."""
-    brief = JOB.replace("raw", "CASE WHEN state IN (?, ?) THEN substr(raw, 1, 65536) END")
-    told = (JobState.REJECTED, JobState.AMBIGUOUS)
-    found = database.execute(
-        f"SELECT {brief} FROM job WHERE number > ? ORDER BY number LIMIT ?", (*told, after, size)
-    ).fetchall()
-    entries = {job.key: Entry(job, []) for job in map(read_job, found)}
-    for key in entries:
-        entries[key].images.extend(images_of(database, key))
+def images_by_job(database: sqlite3.Connection, keys: Sequence[str]) -> dict[str, list[ImageRow]]:
+    """Return the images of jobs, by the job's key."""
+    images: dict[str, list[ImageRow]] = {key: [] for key in keys}
+    marks = ", ".join("?" * len(keys))
+    query = f"SELECT {IMAGE} FROM image WHERE key IN ({marks}) ORDER BY key, number"
+    for columns in database.execute(query, keys):
+        images[columns[0]].append(read_image(columns))
 
-    return list(entries.values())
+    return images
 
 
-def sums(database: sqlite3.Connection) -> tuple[list[Sum], dict[ImageState, int]]:
-    """Count jobs by state, price and resends, and images by state."""
-    jobs = database.execute("SELECT state, usd, resends, count(*) FROM job GROUP BY 1, 2, 3 ORDER BY min(number)")
-    images = database.execute("SELECT state, count(*) FROM image GROUP BY 1").fetchall()
-    return (
-        [Sum(JobState(state), None if usd is None else Decimal(usd), *rest) for state, usd, *rest in jobs],
-        {ImageState(state): count for state, count in images},
-    )
-
-
-def link(database: sqlite3.Connection, rows: Iterable[ImageRow]) -> None:
-    """Note the images of an answer."""
+def insert_images(database: sqlite3.Connection, rows: Iterable[ImageRow]) -> None:
+    """Insert the images of an answer, except those that are known."""
     database.executemany(
         f"INSERT OR IGNORE INTO image ({IMAGE}) VALUES ({', '.join('?' * 10)})", [values_of(row, IMAGE) for row in rows]
     )
 
 
-def images_of(database: sqlite3.Connection, key: str) -> list[ImageRow]:
-    """List a job's images."""
-    rows = database.execute(f"SELECT {IMAGE} FROM image WHERE key = ? ORDER BY number", (key,))
-    return [read_image(row) for row in rows]
-
-
-def images_of_all(database: sqlite3.Connection, keys: Sequence[str]) -> dict[str, list[ImageRow]]:
-    """List the images of jobs."""
-    found: dict[str, list[ImageRow]] = {key: [] for key in keys}
-    marks = ", ".join("?" * len(keys))
-    wanted = f"SELECT {IMAGE} FROM image WHERE key IN ({marks}) ORDER BY key, number"
-    for row in database.execute(wanted, keys):
-        found[row[0]].append(read_image(row))
-
-    return found
-
-
-def store(database: sqlite3.Connection, row: ImageRow, before: ImageState) -> None:
-    """Note what has become of an image. One that is not known yet is added.
+def change_image(database: sqlite3.Connection, row: ImageRow, before: ImageState) -> None:
+    """Change an image's state and file.
 
     Raises:
-        JournalError: If it is known, and not in that state.
+        JournalError: If the image is not in the state `before`.
     """
-    stored = database.execute(
-        f"INSERT INTO image ({IMAGE}) VALUES ({', '.join('?' * 10)}) ON CONFLICT DO UPDATE SET"
-        " state = excluded.state, path = excluded.path, sha256 = excluded.sha256, size = excluded.size"
-        " WHERE state = ?",
-        (*values_of(row, IMAGE), before),
+    changed = database.execute(
+        "UPDATE image SET state = ?, path = ?, sha256 = ?, size = ? WHERE key = ? AND number = ? AND state = ?",
+        (row.state, row.path, row.sha256, row.size, row.key, row.number, before),
     ).rowcount
-    if stored != 1:
+    if changed != 1:
         raise JournalError(f"image {row.number} of job {row.key} is not {before}, so it cannot become {row.state}")
 
 
-def keep(database: sqlite3.Connection, images: Iterable[ImageRow], row: ImageRow) -> None:
-    """Note what has become of an image that was linked, and the others of its answer, unless they are known."""
-    store(database, row, ImageState.LINKED)
-    link(database, images)
+def finish_download(database: sqlite3.Connection, images: Iterable[ImageRow], row: ImageRow) -> None:
+    """Record how the download of an image ended, and insert the other images of its answer if they are new."""
+    insert_images(database, images)
+    change_image(database, row, ImageState.LINKED)
 
 
-def finish(
-    database: sqlite3.Connection, row: JobRow, images: Iterable[ImageRow], last: ImageRow | None, after: JobState
-) -> None:
-    """Note what has become of a job, with that of the image which came last."""
-    if last is not None:
-        store(database, last, ImageState.LINKED)
-
-    link(database, images)
+def finish_job(database: sqlite3.Connection, row: JobRow, images: Iterable[ImageRow], after: JobState) -> None:
+    """Record the images of an answer, and the state that they leave the job in."""
+    insert_images(database, images)
     if after is not row.state:
-        move(database, row.key, row.state, after)
+        change_state(database, row.key, row.state, after)
 
 
 def _now() -> str:

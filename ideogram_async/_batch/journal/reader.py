@@ -1,4 +1,4 @@
-"""The journal as others may read it: no write, some pages at a time, whoever is at work in the folder."""
+"""Read-only access to a journal, in pages, while a batch may be writing it."""
 
 from __future__ import annotations
 
@@ -13,130 +13,114 @@ import attrs
 
 from ideogram_async._batch.job import ImageState, JobState
 from ideogram_async._batch.journal import queries
-from ideogram_async._batch.journal.lock import is_taken
-from ideogram_async._batch.journal.queries import Entry, JobRow, Sum
+from ideogram_async._batch.journal.lock import is_locked
+from ideogram_async._batch.journal.queries import Entry, JobGroup, JobRow
 from ideogram_async._batch.journal.schema import APPLICATION_ID, HIDDEN, MIGRATIONS
 from ideogram_async.errors import JournalError
 
 T = TypeVar("T")
+WithState = TypeVar("WithState", JobRow, JobGroup)
 
-Known = TypeVar("Known", JobRow, Sum)
-
-PAGE = 500
-
-"""Jobs that are read at a time. Between two pages nothing is held open, so that a slow reader hinders no writer."""
+PAGE_SIZE = 500
+"""Jobs read at a time. Nothing is held open between two pages, so a slow reader never blocks the writer."""
 
 
-def journal_of(folder: Path) -> Path:
-    """Return where a folder's journal lies.
+def find_journal(folder: Path) -> Path:
+    """Return the path of a folder's journal.
 
     Raises:
-        JournalError: If it has none.
+        JournalError: If the folder has none.
     """
     path = folder / HIDDEN / "journal.sqlite3"
     if path.is_file():
         return path
 
-    what = "is not there" if not folder.exists() else f"has no {HIDDEN}/{path.name}" if folder.is_dir() else "is a file"
-    error = JournalError(f"{folder} is no folder of a batch: it {what}")
-    error.advice = "Name the folder that a batch was run into."
+    reason = "does not exist" if not folder.exists() else "is a file"
+    error = JournalError(f"{folder} {f'has no {HIDDEN}/{path.name}' if folder.is_dir() else reason}")
+    error.advice = "Name the folder of a batch."
     raise error
 
 
-def look(folder: Path, step: Callable[[sqlite3.Connection], T]) -> T:
-    """Read something from a folder's journal, in one consistent view.
+def read_snapshot(folder: Path, step: Callable[[sqlite3.Connection], T]) -> T:
+    """Run a step that reads the journal of a folder, in one consistent view.
 
     Raises:
-        JournalError: If it is not there, damaged, not ours, or holds what no journal holds.
+        JournalError: If the journal is missing, damaged, foreign, or contains invalid values.
     """
-    path = journal_of(folder)
+    path = find_journal(folder)
     try:
-        with closing(_opened(path)) as database:
+        with closing(_open(path)) as database:
             _check(database, path)
             database.execute("BEGIN")
             return step(database)
     except (sqlite3.DatabaseError, ArithmeticError, ValueError) as error:
-        raise JournalError(f"{path} is damaged, or no journal: {error}") from None
+        raise JournalError(f"{path} is damaged or not a journal: {error}") from None
 
 
-def entries(folder: Path) -> Iterator[Entry]:
-    """Go over a folder's jobs with their images, in the order in which they came.
+def iter_jobs(folder: Path) -> Iterator[Entry]:
+    """Yield the jobs of a folder with their images, in input order.
 
     Raises:
         JournalError: If the journal cannot be trusted.
     """
-    last = -1
-    while page := _page(folder, last):
+    number = -1
+    while page := _read_page(folder, number):
         for entry in page:
             _check_paths(entry)
             yield entry
 
-        last = page[-1].job.number
+        number = page[-1].job.number
 
 
-def entry_of(folder: Path, key: str) -> Entry | None:
-    """Return the job of that key with its images, if the journal knows it.
-
-    Raises:
-        JournalError: If the journal cannot be trusted.
-    """
-
-    def step(database: sqlite3.Connection) -> Entry | None:
-        job = queries.find(database, key=key)
-        return None if job is None else Entry(job, queries.images_of(database, key))
-
-    return look(folder, step)
-
-
-def sums(folder: Path) -> tuple[list[Sum], dict[ImageState, int]]:
+def totals(folder: Path) -> tuple[list[JobGroup], dict[ImageState, int]]:
     """Count jobs by state, price and resends, and images by state.
 
     Raises:
         JournalError: If the journal cannot be trusted.
     """
-    groups, images = look(folder, queries.sums)
-    if _has_lost_its_sender(folder, groups):
-        groups, images = look(folder, queries.sums)
-        groups = [_doubtful(group) for group in groups]
+    groups, images = read_snapshot(folder, queries.totals)
+    if _is_orphaned(folder, groups):
+        groups, images = read_snapshot(folder, queries.totals)
+        groups = [_as_ambiguous(group) for group in groups]
 
     return groups, images
 
 
-def _page(folder: Path, after: int) -> list[Entry]:
-    step = partial(queries.page, after=after, size=PAGE)
-    page = look(folder, step)
-    if not _has_lost_its_sender(folder, [entry.job for entry in page]):
+def _read_page(folder: Path, number: int) -> list[Entry]:
+    step = partial(queries.entries_after, number=number, limit=PAGE_SIZE)
+    page = read_snapshot(folder, step)
+    if not _is_orphaned(folder, [entry.job for entry in page]):
         return page
 
-    return [attrs.evolve(entry, job=_doubtful(entry.job)) for entry in look(folder, step)]
+    return [attrs.evolve(entry, job=_as_ambiguous(entry.job)) for entry in read_snapshot(folder, step)]
 
 
-def _has_lost_its_sender(folder: Path, found: Iterable[JobRow | Sum]) -> bool:
-    """Say whether something is noted as on its way, and nobody is there to hear the answer.
+def _is_orphaned(folder: Path, rows: Iterable[JobRow | JobGroup]) -> bool:
+    """Return whether a job is SENDING and no process holds the folder.
 
-    It has to be read once more then: whoever was there may have settled it before leaving.
+    The caller reads again then: the process may have finished the job between the read and this check.
     """
-    is_sending = any(it.state is JobState.SENDING for it in found)
-    return is_sending and not is_taken(folder / HIDDEN / "lock")
+    is_sending = any(row.state is JobState.SENDING for row in rows)
+    return is_sending and not is_locked(folder / HIDDEN / "lock")
 
 
-def _doubtful(it: Known) -> Known:
-    return attrs.evolve(it, state=JobState.AMBIGUOUS) if it.state is JobState.SENDING else it
+def _as_ambiguous(row: WithState) -> WithState:
+    return attrs.evolve(row, state=JobState.AMBIGUOUS) if row.state is JobState.SENDING else row
 
 
-def _opened(path: Path) -> sqlite3.Connection:
+def _open(path: Path) -> sqlite3.Connection:
     uri = path.absolute().as_uri()
     try:
-        return _connected(f"{uri}?mode=ro")
+        return _connect(f"{uri}?mode=ro")
     except sqlite3.OperationalError:
-        # In a folder that cannot be written the log cannot even be looked at; without one, nothing can be missed.
+        # SQLite cannot read a WAL in a read-only folder. Without a WAL the database file is complete.
         if path.with_name(f"{path.name}-wal").exists():
             raise
 
-        return _connected(f"{uri}?mode=ro&immutable=1")
+        return _connect(f"{uri}?mode=ro&immutable=1")
 
 
-def _connected(uri: str) -> sqlite3.Connection:
+def _connect(uri: str) -> sqlite3.Connection:
     database = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5.0)
     try:
         database.execute("PRAGMA trusted_schema = OFF")
@@ -163,4 +147,4 @@ def _check_paths(entry: Entry) -> None:
     for image in entry.images:
         path = PurePosixPath(image.path or "")
         if path.is_absolute() or ".." in path.parts or "\0" in str(path):
-            raise JournalError(f"image {image.number} of job {entry.job.key} lies outside of the folder: {path}")
+            raise JournalError(f"image {image.number} of job {entry.job.key} is outside the folder: {path}")

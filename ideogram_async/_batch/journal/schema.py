@@ -1,4 +1,4 @@
-"""The journal's tables, and how a file becomes a journal that can be trusted."""
+"""Schema of the journal, and the checks that a file passes before it is trusted."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from pathlib import Path
 from ideogram_async._download.disk import sync_folder
 from ideogram_async.errors import JournalError
 
+HIDDEN = ".ideogram"
+"""The folder of the journal, in the folder of the batch."""
+
 APPLICATION_ID = 0x1DE06A55
+"""The application id of the database file. A file with another one is foreign."""
 
-"""In the file's header: what has another is not ours."""
-
-# Numbered by their place; a file's `user_version` says how many it has had. What has been released never changes.
+# `user_version` is the number of migrations that were applied. A released migration never changes.
 MIGRATIONS = (
     """
     CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -55,16 +57,16 @@ MIGRATIONS = (
 )
 
 
-def prepare(path: Path, origin: str) -> sqlite3.Connection:
-    """Open a journal, or make it, for the service at that origin.
+def open_journal(path: Path, origin: str) -> sqlite3.Connection:
+    """Open or create the journal of the service at that origin.
 
     Raises:
-        JournalError: If it is damaged, not ours, of a newer version, or of another service. Nothing was changed.
-        OSError: If the disk is full, for instance.
+        JournalError: If the file is damaged, foreign, of a newer version, or of another service. It was not changed.
+        OSError: If the file cannot be created or the disk is full.
     """
-    # A link that leads nowhere is no new journal: the disk that holds it may be away.
+    # A dangling link is not a missing journal: its disk may not be mounted.
     if not (path.exists() or path.is_symlink()):
-        _make(path, origin)
+        _create(path, origin)
 
     with _opening(path) as database:
         _inspect(database, path)
@@ -75,45 +77,45 @@ def prepare(path: Path, origin: str) -> sqlite3.Connection:
     return database
 
 
-def is_full(error: BaseException) -> bool:
-    """Say whether SQLite has found the disk full: that says nothing against the journal."""
+def is_disk_full(error: BaseException) -> bool:
+    """Return whether SQLite reports a full disk, which is not damage."""
     full = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
     return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", None) in full
 
 
 @contextmanager
 def _opening(path: Path) -> Generator[sqlite3.Connection]:
-    """Open a file, and close it again if what is done with it fails."""
+    """Open a database file, and close it if the block fails."""
     database: sqlite3.Connection | None = None
     try:
-        # `isolation_level=None`: transactions begin and end where we say so.
+        # `isolation_level=None`: transactions begin and end explicitly.
         database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
         yield database
     except BaseException as error:
         if database is not None:
             database.close()
 
-        if is_full(error):
+        if is_disk_full(error):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
 
         if isinstance(error, sqlite3.DatabaseError):
-            raise JournalError(f"{path} is damaged, or no journal: {error}") from None
+            raise JournalError(f"{path} is damaged or not a journal: {error}") from None
 
         raise
 
 
-def _make(path: Path, origin: str) -> None:
-    """Make a journal beside its place, and put it there when it is whole: an empty one there has lost what it held."""
-    growing = path.with_name(f"{path.name}.new")
-    growing.unlink(missing_ok=True)
-    growing.touch(mode=0o600)
-    with _opening(growing) as database:
+def _create(path: Path, origin: str) -> None:
+    """Create a journal under another name, then rename it: an empty file under its own name has lost its content."""
+    created = path.with_name(f"{path.name}.new")
+    created.unlink(missing_ok=True)
+    created.touch(mode=0o600)
+    with _opening(created) as database:
         database.execute("PRAGMA synchronous = FULL")
         _migrate(database)
         _claim(database, path, origin)
 
     database.close()
-    growing.rename(path)
+    created.rename(path)
     sync_folder(path.parent)
 
 
@@ -137,7 +139,7 @@ def _configure(database: sqlite3.Connection) -> None:
     for setting in (
         "journal_mode = WAL",
         "synchronous = FULL",
-        # On macOS an ordinary fsync stops at the drive's cache.
+        # On macOS fsync stops at the drive's cache.
         "fullfsync = ON",
         "checkpoint_fullfsync = ON",
         "foreign_keys = ON",
@@ -146,13 +148,13 @@ def _configure(database: sqlite3.Connection) -> None:
     ):
         database.execute(f"PRAGMA {setting}")
 
-    # What this connection has seen of its input: nothing that another run would want to know.
+    # How often this run has read each key: of no use to another run.
     database.execute("CREATE TEMP TABLE seen (key TEXT PRIMARY KEY, times INTEGER NOT NULL) STRICT, WITHOUT ROWID")
 
 
 def _migrate(database: sqlite3.Connection) -> None:
     for number in range(_pragma(database, "user_version"), len(MIGRATIONS)):
-        # A step and its record in one transaction.
+        # The migration and its record are one transaction.
         database.executescript(
             f"BEGIN IMMEDIATE; {MIGRATIONS[number]} PRAGMA application_id = {APPLICATION_ID};"
             f" PRAGMA user_version = {number + 1}; COMMIT;"
@@ -174,6 +176,3 @@ def _pragma(database: sqlite3.Connection, name: str) -> int:
 def _tables(database: sqlite3.Connection) -> int:
     (count,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
     return int(count)
-
-
-HIDDEN = ".ideogram"

@@ -1,10 +1,8 @@
-"""The journal: what was sent, answered and stored, on disk before anything is built on it.
+"""Writer of the journal: a thread that owns the database connection and groups commits.
 
-SQLite on one thread of its own. A step is a plain function of the connection, and steps that meet share a commit. If
-one fails, all are undone and each is done for itself, so that it takes nothing with it. A caller that is cancelled
-leaves its step to be done.
-
-There are two lines: what holds places of the account's limit meanwhile is urgent, and goes first.
+A step is a plain function of the connection. Steps that are queued together share a commit. If one of them fails, all
+are rolled back and each is committed alone, so that a failing step affects no other. A queued step runs even if its
+caller is cancelled.
 """
 
 from __future__ import annotations
@@ -18,217 +16,188 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import Any, Generic, Self, TypeAlias, TypeVar
 
 from attrs import define
 
-from ideogram_async._batch.journal.schema import is_full, prepare
+from ideogram_async._batch.journal.schema import is_disk_full, open_journal
 from ideogram_async.errors import JournalError
 
 T = TypeVar("T")
-
 Step: TypeAlias = Callable[[sqlite3.Connection], T]
 
-MOST_STEPS = 64
-
-"""How many steps share a commit at most."""
-
-LINGER = 0.002
-
-"""Seconds that a step waits for another at most."""
-
-
-@define(eq=False)
-class _Entry:
-    step: Step[Any]
-    done: asyncio.Future[Any]
-    result: Any = None
-    error: BaseException | None = None
-
-    def tell(self) -> None:
-        if self.done.done():
-            # The caller was cancelled.
-            return
-
-        if self.error is None:
-            self.done.set_result(self.result)
-        else:
-            self.done.set_exception(self.error)
+MAX_STEPS_PER_COMMIT = 64
 
 
 class Journal:
-    """One folder's journal, open. `run` may be awaited from one event loop."""
+    """The open journal of a folder. `run` is awaited from one event loop.
 
-    def __init__(self, path: Path, *, origin: str, on_end: Callable[[], None] = lambda: None) -> None:
-        self._path = path
-        self._on_end = on_end
-        self._origin = origin
-        self._urgent: deque[_Entry] = deque()
-        self._others: deque[_Entry] = deque()
-        self._is_ending = False
-        self._is_over = False
-        self._lingers = False
-        self._changed = threading.Condition()
-        self._failed: BaseException | None = None
-        self._opened = threading.Event()
-        # A journal that nobody closes must not keep the process; what was committed is safe.
-        self._thread = threading.Thread(target=self._work, name="ideogram_async journal", daemon=True)
-        self.commits = 0
-        """Commits so far."""
+    Args:
+        path: The database file.
+        origin: The service that the journal belongs to.
+        on_close: Called in the journal's thread once the database is closed.
+    """
+
+    def __init__(self, path: Path, *, origin: str, on_close: Callable[[], None] = lambda: None) -> None:
         self.failure: OSError | JournalError | None = None
-        """What has kept a step from the disk, if anything has."""
+        """The last error that kept a step from the disk."""
+        self._path = path
+        self._origin = origin
+        self._on_close = on_close
+        self._urgent: deque[_QueuedStep[Any]] = deque()
+        self._queue: deque[_QueuedStep[Any]] = deque()
+        self._changed = threading.Condition()
+        self._is_closing = False
+        self._is_closed = False
+        self._opened = threading.Event()
+        self._open_error: BaseException | None = None
+        # A daemon: a journal that is never closed must not keep the process alive. Committed steps are safe.
+        self._thread = threading.Thread(target=self._work, name="ideogram_async journal", daemon=True)
 
     @classmethod
-    def open(cls, path: Path, *, origin: str, on_end: Callable[[], None] = lambda: None) -> Self:
-        """Open it, or make it. Blocks.
-
-        Args:
-            path: Its file.
-            origin: The service that it belongs to.
-            on_end: Called when it is closed, in its thread.
+    def open(cls, path: Path, *, origin: str, on_close: Callable[[], None] = lambda: None) -> Self:
+        """Open or create a journal. Blocks.
 
         Raises:
-            JournalError: If it is damaged, not ours, of a newer version, or of another service.
-            OSError: If the file cannot be made.
+            JournalError: If the file is damaged, foreign, of a newer version, or of another service.
+            OSError: If the file cannot be created.
         """
-        journal = cls(path, origin=origin, on_end=on_end)
+        journal = cls(path, origin=origin, on_close=on_close)
         journal._thread.start()
         journal._opened.wait()
-        if journal._failed is not None:
-            raise journal._failed
+        if journal._open_error is not None:
+            raise journal._open_error
 
         return journal
 
     async def run(self, step: Step[T], *, urgent: bool = False) -> T:
-        """Do a step, and return its result when it is on disk. Urgent ones go first.
+        """Run a step, and return its result once it is committed.
 
-        A cancellation is passed on at once; the step is done all the same.
+        Steps of the same urgency run in order. A cancellation is raised at once; the step still runs.
+
+        Args:
+            step: The function of the connection.
+            urgent: Whether the step precedes all that are not urgent: a call holds slots meanwhile.
 
         Raises:
             OSError: If the disk is full.
-            JournalError: If the journal is closed, or cannot be written for another reason.
+            JournalError: If the journal is closed or cannot be written.
         """
-        return await self.put(step, urgent=urgent)
-
-    def put(self, step: Step[T], *, urgent: bool = False, lingers: bool = False) -> asyncio.Future[T]:
-        """Hand over a step to be done. Those of one line are done in the order in which they came.
-
-        Args:
-            step: What to do.
-            urgent: Whether it goes before what is not.
-            lingers: Whether it waits a moment for another step, which shares its commit.
-
-        Returns:
-            What `run` waits for. Cancelling it leaves the step to be done.
-
-        Raises:
-            JournalError: If the journal is closed.
-        """
-        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        queued: _QueuedStep[T] = _QueuedStep(step, asyncio.get_running_loop().create_future())
         with self._changed:
-            if self._is_over:
-                raise self._closed()
+            if self._is_closed:
+                raise self._closed_error()
 
-            (self._urgent if urgent else self._others).append(_Entry(step, done))
-            self._lingers = lingers
+            (self._urgent if urgent else self._queue).append(queued)
             self._changed.notify()
 
-        return done
+        return await queued.future
 
     def close(self) -> None:
-        """Finish what is under way, and close. Blocks; twice is fine."""
-        self.let_go()
+        """Run all queued steps, and close the database. Blocks; closing twice is harmless."""
+        self.request_close()
         self._thread.join()
 
-    def let_go(self) -> None:
-        """Have it closed when what is under way is finished, and wait for nothing."""
+    def request_close(self) -> None:
+        """Request the close and return immediately; queued steps still run."""
         with self._changed:
-            self._is_ending = True
+            self._is_closing = True
             self._changed.notify()
 
     def _work(self) -> None:
         try:
-            database = prepare(self._path, self._origin)
+            database = open_journal(self._path, self._origin)
         except BaseException as error:
-            self._failed = error
+            self._open_error = error
             return
         finally:
             self._opened.set()
 
         try:
             with closing(database):
-                while entries := self._next():
-                    self._commit(database, entries)
-                    self.commits += 1
-                    _tell(entries)
+                while steps := self._next_steps():
+                    self._commit(database, steps)
+                    _resolve(steps)
         finally:
-            self._end()
-            self._on_end()
+            self._reject_remaining()
+            self._on_close()
 
-    def _next(self) -> list[_Entry]:
-        """Wait for a step, and take what else is there; nothing at the end."""
+    def _next_steps(self) -> list[_QueuedStep[Any]]:
+        """Wait for a step, and return it with those queued behind it; an empty list once closing."""
         with self._changed:
-            while not (self._urgent or self._others or self._is_ending):
-                self._changed.wait()
+            self._changed.wait_for(lambda: self._urgent or self._queue or self._is_closing)
+            queue = self._urgent or self._queue
+            return [queue.popleft() for _ in range(min(len(queue), MAX_STEPS_PER_COMMIT))]
 
-            if self._lingers:
-                self._changed.wait_for(lambda: not self._lingers, LINGER)
-                self._lingers = False
-
-            line = self._urgent or self._others
-            return [line.popleft() for _ in range(min(len(line), MOST_STEPS))]
-
-    def _end(self) -> None:
+    def _reject_remaining(self) -> None:
         with self._changed:
-            self._is_over = True
-            left = [*self._urgent, *self._others]
+            self._is_closed = True
+            remaining = [*self._urgent, *self._queue]
 
-        for entry in left:
-            entry.error = self._closed()
+        for queued in remaining:
+            queued.error = self._closed_error()
 
-        _tell(left)
+        _resolve(remaining)
 
-    def _commit(self, database: sqlite3.Connection, entries: list[_Entry]) -> None:
+    def _commit(self, database: sqlite3.Connection, steps: list[_QueuedStep[Any]]) -> None:
         try:
             database.execute("BEGIN IMMEDIATE")
-            for entry in entries:
-                entry.result = entry.step(database)
+            for queued in steps:
+                queued.result = queued.step(database)
 
             database.execute("COMMIT")
         except BaseException as error:
             with suppress(sqlite3.Error):
                 database.execute("ROLLBACK")
 
-            if len(entries) == 1:
-                entries[0].error = self._failure(error)
+            if len(steps) == 1:
+                steps[0].error = self._to_public_error(error)
                 return
 
-            # Each for itself: one that only reads, or needs less room, may still be done.
-            for entry in entries:
-                self._commit(database, [entry])
+            # A step that only reads, or needs less room, may still succeed alone.
+            for queued in steps:
+                self._commit(database, [queued])
 
-    def _failure(self, error: BaseException) -> BaseException:
+    def _to_public_error(self, error: BaseException) -> BaseException:
         if not isinstance(error, sqlite3.Error):
             return error
 
-        if is_full(error):
+        if is_disk_full(error):
             self.failure = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
         else:
             self.failure = JournalError(f"{self._path} cannot be written: {error}")
 
         return self.failure
 
-    def _closed(self) -> JournalError:
+    def _closed_error(self) -> JournalError:
         return JournalError(f"{self._path} is closed")
 
 
-def _tell(entries: list[_Entry]) -> None:
-    """Wake the callers, in their loop. One that is gone, or whose loop is, needs no word."""
+@define(eq=False)
+class _QueuedStep(Generic[T]):
+    step: Step[T]
+    future: asyncio.Future[T]
+    result: T | None = None
+    error: BaseException | None = None
 
-    def tell() -> None:
-        for entry in entries:
-            entry.tell()
+    def resolve(self) -> None:
+        if self.future.done():
+            # The caller was cancelled.
+            return
 
-    if entries:
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)  # type: ignore[arg-type]  # the step's own result, None included
+
+
+def _resolve(steps: list[_QueuedStep[Any]]) -> None:
+    """Resolve the callers' futures in their event loop. A closed loop needs no answer."""
+
+    def resolve_all() -> None:
+        for queued in steps:
+            queued.resolve()
+
+    if steps:
         with suppress(RuntimeError):
-            entries[0].done.get_loop().call_soon_threadsafe(tell)
+            steps[0].future.get_loop().call_soon_threadsafe(resolve_all)

@@ -1,4 +1,4 @@
-"""The caller's jobs come in groups of what is there: none is lost, none is late, none is pulled too soon."""
+"""The caller's jobs come in groups of what is there: none is lost, none is late, none is iterate_jobs too soon."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from ideogram_async import Generate, Job
-from ideogram_async._batch.source import Source, pulled
+from ideogram_async._batch.source import InputReader, iterate_jobs
 
 
 def jobs(count: int) -> Iterator[Job]:
@@ -32,7 +32,7 @@ def ids(found: list[Job]) -> list[str | None]:
 @pytest.mark.parametrize("count", [0, 1, 16, 17, 40])
 async def test_everything_comes_once_and_in_order(given, count: int):
     """Whatever the input is, and however many jobs it has."""
-    found = [job.id async for job in pulled(given(count))]
+    found = [job.id async for job in iterate_jobs(given(count))]
 
     assert [str(n) for n in range(count)] == found
 
@@ -47,9 +47,9 @@ async def test_no_more_is_pulled_than_was_asked_for():
             count += 1
             yield job
 
-    source = Source(counted())
-    taken = ids(await source.take(3))
-    taken += ids(await source.take(5)) if len(taken) == 3 else []
+    source = InputReader(counted())
+    taken = ids(await source.read(3))
+    taken += ids(await source.read(5)) if len(taken) == 3 else []
     await source.aclose()
 
     assert len(taken) <= count <= 8
@@ -64,15 +64,15 @@ async def test_what_has_come_does_not_wait_for_what_has_not():
         gate.wait(10)
         yield Job(Generate("late"), id="late")
 
-    source = Source(blocking())
-    first = ids(await source.take(16))
+    source = InputReader(blocking())
+    first = ids(await source.read(16))
     while len(first) < 2:
-        first += ids(await source.take(16))
+        first += ids(await source.read(16))
 
     gate.set()
-    late = ids(await source.take(16))
+    late = ids(await source.read(16))
 
-    assert (["0", "1"], ["late"], []) == (first, late, await source.take(16))
+    assert (["0", "1"], ["late"], []) == (first, late, await source.read(16))
 
 
 async def test_an_input_that_fails_gives_first_what_came_before():
@@ -82,21 +82,21 @@ async def test_an_input_that_fails_gives_first_what_came_before():
         yield from jobs(3)
         raise KeyError("line 4")
 
-    source, found = Source(failing()), []
+    source, found = InputReader(failing()), []
     with pytest.raises(KeyError, match="line 4"):
         while True:
-            found += ids(await source.take(16))
+            found += ids(await source.read(16))
 
-    assert (["0", "1", "2"], []) == (found, await source.take(16))
+    assert (["0", "1", "2"], []) == (found, await source.read(16))
 
 
 async def test_what_is_no_job_is_refused_after_those_before_it():
     """A stranger in a list does not take its neighbours with it."""
-    source = Source([*jobs(2), "a fox"])  # type: ignore[list-item]
+    source = InputReader([*jobs(2), "a fox"])  # type: ignore[list-item]
 
-    assert ["0", "1"] == ids(await source.take(16))
+    assert ["0", "1"] == ids(await source.read(16))
     with pytest.raises(TypeError, match="a batch takes jobs and requests, not str"):
-        await source.take(16)
+        await source.read(16)
 
 
 async def test_closing_does_not_wait_for_an_input_that_blocks():
@@ -107,10 +107,10 @@ async def test_closing_does_not_wait_for_an_input_that_blocks():
         yield from jobs(1)
         gate.wait(10)
 
-    source = Source(blocking())
-    await source.take(16)
+    source = InputReader(blocking())
+    await source.read(16)
     async with asyncio.timeout(5):
-        waiting = asyncio.create_task(source.take(16))
+        waiting = asyncio.create_task(source.read(16))
         await asyncio.sleep(0)
         waiting.cancel()
         await source.aclose()
@@ -127,9 +127,9 @@ async def test_an_error_that_nobody_asks_for_is_not_told(caplog: pytest.LogCaptu
         yield from jobs(1)
         raise KeyError("line 2")
 
-    source = Source(failing())
-    await source.take(16)
-    waiting = asyncio.create_task(source.take(16))
+    source = InputReader(failing())
+    await source.read(16)
+    waiting = asyncio.create_task(source.read(16))
     await asyncio.sleep(0)
     waiting.cancel()
     while source._reading is not None and not source._reading.done():

@@ -1,0 +1,270 @@
+"""The write-ahead step: SENDING is durable before the first byte, the outcome before the slots are released."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sqlite3
+import threading
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
+from pathlib import Path
+from weakref import ref
+
+import pytest
+
+from ideogram_async import Generate, JournalError
+from ideogram_async._batch.job import JobState
+from ideogram_async._batch.journal import queries
+from ideogram_async._batch.journal.queries import JobRow
+from ideogram_async._batch.journal.writer import Journal
+from ideogram_async._batch.stopping import BatchStoppedError, StopPolicy
+from ideogram_async._batch.write_ahead import JobRecord, write_ahead
+from ideogram_async._limiter.limiter import ImageLimiter
+from ideogram_async._transport.emitter import Emitter
+from ideogram_async._transport.limit import limited
+from ideogram_async._transport.tasks import Tasks
+from ideogram_async._wire.call import Call, Send
+from ideogram_async._wire.encode import encode
+from ideogram_async.errors import AmbiguousError, NotSentError, Phase
+from ideogram_async.models.base import Reply
+
+ANSWER = Reply(status=200, headers={}, raw=b"{}")
+
+
+def job(number: int, state: JobState = JobState.PENDING) -> JobRow:
+    return JobRow(f"key{number}", number, None, "Generate", "{}", "f", 1, None, state)
+
+
+def states(path: Path) -> list[str]:
+    with closing(sqlite3.connect(path)) as database:
+        return [state for (state,) in database.execute("SELECT state FROM job ORDER BY number")]
+
+
+async def insert(journal: Journal, *rows: JobRow) -> None:
+    await journal.run(lambda database: queries.insert_jobs(database, rows))
+
+
+async def send(journal: Journal, row: JobRow, last: Send, stopping: StopPolicy | None = None) -> Reply:
+    """Send a job as a batch does."""
+    async with (stopping or StopPolicy()).interruptible() as in_flight:
+        return await write_ahead(last, JobRecord(journal, row), in_flight)(encode(Generate("a red fox")))
+
+
+def sent(then: Callable[[], Awaitable[Reply] | Reply]) -> Send:
+    """Do what the HTTP layer does: connect, send, and receive an answer."""
+
+    async def send_once(call: Call) -> Reply:
+        call.state.phase = Phase.SENT
+        reply = then()
+        return reply if isinstance(reply, Reply) else await reply
+
+    return send_once
+
+
+def never() -> Reply:
+    pytest.fail("it was sent")
+
+
+@asynccontextmanager
+async def blocked(journal: Journal) -> AsyncGenerator[None]:
+    """Keep the journal's thread busy during the block."""
+    gate = threading.Event()
+    blocking = asyncio.create_task(journal.run(lambda _: gate.wait(10), urgent=True))
+    await turns()
+    try:
+        yield
+    finally:
+        gate.set()
+        await blocking
+
+
+async def turns(count: int = 20) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+async def test_no_byte_is_sent_before_sending_is_durable(journal: Journal, path: Path):
+    """The HTTP layer is called once SENDING is committed."""
+    seen: list[list[str]] = []
+    await insert(journal, job(0))
+
+    def record_states() -> Reply:
+        seen.append(states(path))
+        return ANSWER
+
+    async with blocked(journal):
+        sending = asyncio.create_task(send(journal, job(0), sent(record_states)))
+        await turns()
+
+        assert [] == seen
+
+    await sending
+
+    assert ([["sending"]], ["answered"]) == (seen, states(path))
+
+
+async def test_slots_are_released_after_the_outcome_is_durable(journal: Journal, path: Path):
+    """When the next call is sent, the answer before it is on disk: SENDING rows never outnumber the slots."""
+    limiter, emit, seen = ImageLimiter(1), Emitter(None, Tasks), list[list[str]]()
+    await insert(journal, *map(job, range(10)))
+
+    async def record_states() -> Reply:
+        seen.append(states(path))
+        await turns()
+        return ANSWER
+
+    async def send_one(number: int) -> None:
+        async with StopPolicy().interruptible() as in_flight:
+            layer = write_ahead(sent(record_states), JobRecord(journal, job(number)), in_flight)
+            await limited(layer, limiter, emit)(encode(Generate("a red fox")))
+
+    await asyncio.gather(*map(send_one, range(10)))
+
+    assert [["answered"] * number + ["sending"] + ["pending"] * (9 - number) for number in range(10)] == seen
+
+
+async def test_a_stopped_batch_sends_nothing(journal: Journal, path: Path):
+    """A call that reaches the step after the stop is not sent, and not recorded as sending."""
+    stopping = StopPolicy()
+    await insert(journal, job(0))
+    async with stopping.interruptible() as in_flight:
+        stopping.stop("enough")
+        with pytest.raises(BatchStoppedError, match="enough"):
+            await write_ahead(sent(never), JobRecord(journal, job(0)), in_flight)(encode(Generate("a red fox")))
+
+    assert ["pending"] == states(path)
+
+
+async def test_a_call_in_flight_survives_a_stop(journal: Journal, path: Path):
+    """A stop ends no call in flight: its answer is recorded."""
+    stopping = StopPolicy()
+    await insert(journal, job(0))
+
+    def stop() -> Reply:
+        stopping.stop("enough")
+        return ANSWER
+
+    await send(journal, job(0), sent(stop), stopping)
+
+    assert ["answered"] == states(path)
+
+
+async def test_a_job_that_cannot_be_recorded_is_not_sent(journal: Journal, path: Path):
+    """The caller gets the error of the journal."""
+    with pytest.raises(JournalError, match="job key0 is not pending"):
+        await send(journal, job(0), sent(never))
+
+    assert [] == states(path)
+
+
+async def test_nothing_is_sent_after_an_answer_did_not_fit_on_the_disk(journal: Journal, path: Path):
+    """The next job would fit, and is not sent all the same."""
+    large = Reply(status=200, headers={}, raw=bytes(2**20))
+    await insert(journal, job(0), job(1))
+    await journal.run(lambda database: database.execute("PRAGMA max_page_count = 20").fetchone())
+    with pytest.raises(OSError, match="No space left on device"):
+        await send(journal, job(0), sent(lambda: large))
+
+    with pytest.raises(OSError, match="No space left on device"):
+        await send(journal, job(1), sent(never))
+
+    assert ["sending", "pending"] == states(path)
+
+
+@pytest.mark.parametrize("before", [JobState.PENDING, JobState.AMBIGUOUS])
+async def test_a_call_that_was_not_sent_returns_to_its_former_state(journal: Journal, path: Path, before: JobState):
+    """A refused connection leaves the job as it was."""
+    await insert(journal, job(0, before))
+
+    async def refused(call: Call) -> Reply:
+        raise NotSentError("refused", phase=Phase.CONNECTING)
+
+    with pytest.raises(NotSentError):
+        await send(journal, job(0, before), refused)
+
+    assert [before] == states(path)
+
+
+async def test_a_call_that_was_sent_without_an_answer_is_ambiguous(journal: Journal, path: Path):
+    """A broken connection after the first byte leaves the outcome unknown."""
+    await insert(journal, job(0))
+
+    def fail() -> Reply:
+        raise AmbiguousError("reset", phase=Phase.SENT)
+
+    with pytest.raises(AmbiguousError):
+        await send(journal, job(0), sent(fail))
+
+    assert ["ambiguous"] == states(path)
+
+
+@pytest.mark.parametrize("cancellations", [1, 2])
+async def test_a_call_cancelled_before_it_was_sent_is_pending_again(journal: Journal, path: Path, cancellations: int):
+    """Queued steps run even if their caller is cancelled, in order: first SENDING, then the former state."""
+    await insert(journal, job(0))
+    async with blocked(journal):
+        sending = asyncio.create_task(send(journal, job(0), sent(never)))
+        for _ in range(cancellations):
+            await turns()
+            sending.cancel()
+
+        await turns()
+
+    await asyncio.wait({sending})
+    await journal.run(lambda _: None)
+
+    assert (True, ["pending"]) == (sending.cancelled(), states(path))
+
+
+async def test_a_call_cancelled_after_it_was_sent_is_ambiguous(journal: Journal, path: Path):
+    """The cancellation is raised once the unknown outcome is recorded."""
+    await insert(journal, job(0))
+    is_sent = asyncio.Event()
+
+    async def wait() -> Reply:
+        is_sent.set()
+        await asyncio.Event().wait()
+        return ANSWER
+
+    sending = asyncio.create_task(send(journal, job(0), sent(wait)))
+    await is_sent.wait()
+    sending.cancel()
+    await asyncio.wait({sending})
+
+    assert (True, ["ambiguous"]) == (sending.cancelled(), states(path))
+
+
+async def test_the_current_row_includes_an_outcome_that_could_not_be_written(journal: Journal):
+    """A row that is still SENDING counts as ambiguous."""
+    await insert(journal, job(0))
+    record = JobRecord(journal, job(0))
+    await record.begin()
+    await journal.run(lambda database: database.execute("PRAGMA max_page_count = 1").fetchone())
+    with pytest.raises(OSError, match="No space left on device"):
+        await record.answer(Reply(status=200, headers={}, raw=bytes(2**20)))
+
+    assert JobState.AMBIGUOUS == (await record.current()).state
+
+
+async def test_a_call_is_freed_once_it_was_sent(journal: Journal):
+    """Its upload is freed with it, without the garbage collector."""
+    await insert(journal, job(0))
+    call = encode(Generate("a red fox"))
+    state = ref(call.state)
+    with without_collector():
+        async with StopPolicy().interruptible() as in_flight:
+            await write_ahead(sent(lambda: ANSWER), JobRecord(journal, job(0)), in_flight)(call)
+
+        del call
+
+        assert state() is None
