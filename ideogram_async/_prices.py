@@ -8,7 +8,8 @@ from datetime import date
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import Any
+
+import attrs
 
 from ideogram_async._operations import Request
 from ideogram_async.models.base import Price
@@ -49,7 +50,7 @@ class PriceTable:
 
             self._rates[name] = _price(parse_usd(f"prices: {name}", usd), as_of=None, source="caller")
 
-    def estimate(self, request: Request[Any]) -> Price:
+    def estimate(self, request: Request[object]) -> Price:
         """Return the price of a request if the service makes all its images."""
         path = request.endpoint.path
         if not request.endpoint.charged:
@@ -64,10 +65,7 @@ class PriceTable:
         if not isinstance(images, int) or images < 1:
             return UNKNOWN
 
-        if images == 1:
-            return price
-
-        return Price(usd=price.per_image * images, per_image=price.per_image, as_of=price.as_of, source=price.source)
+        return attrs.evolve(price, usd=price.per_image * images)
 
 
 def parse_usd(name: str, value: Decimal | str | float) -> Decimal:
@@ -87,7 +85,7 @@ def parse_usd(name: str, value: Decimal | str | float) -> Decimal:
     return usd
 
 
-def _rate_name(path: str, request: Any) -> str:
+def _rate_name(path: str, request: Request[object]) -> str:
     if path in PER_CALL:
         return PER_CALL[path]
 
@@ -95,23 +93,24 @@ def _rate_name(path: str, request: Any) -> str:
         return "edit"
 
     if path in LEGACY:
-        return str(request.model or "V_2")
+        return str(getattr(request, "model", None) or "V_2")
 
     if not path.startswith(V3):
         return ""
 
-    return f"{_rate_family(path, request)}.{request.rendering_speed or 'DEFAULT'}"
+    return f"{_rate_family(path, request)}.{getattr(request, 'rendering_speed', None) or 'DEFAULT'}"
 
 
-def _rate_family(path: str, request: Any) -> str:
+def _rate_family(path: str, request: Request[object]) -> str:
     if path.endswith("/generate-transparent"):
-        return f"transparent-{request.upscale_factor or 'X1'}"
+        return f"transparent-{getattr(request, 'upscale_factor', None) or 'X1'}"
 
+    has_character = bool(getattr(request, "character_reference_images", None))
     if getattr(request, "custom_model_uri", None):
         # No source lists a price for a custom model with a character reference.
-        return "v3-custom" if not request.character_reference_images else ""
+        return "" if has_character else "v3-custom"
 
-    return "v3-character" if getattr(request, "character_reference_images", None) else "v3"
+    return "v3-character" if has_character else "v3"
 
 
 @cache

@@ -8,7 +8,7 @@ string whose `repr` hides them.
 from __future__ import annotations
 
 import re
-from typing import Any, Self
+from typing import Self
 
 MASK = "***"
 
@@ -21,7 +21,7 @@ class HeaderSecret(str):
     def __repr__(self) -> str:
         return MASK
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return HeaderSecret, (MASK,)
 
 
@@ -57,7 +57,7 @@ class Secret:
     def __repr__(self) -> str:
         return MASK
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return Secret, (MASK,)
 
 
@@ -90,5 +90,5 @@ class RedactedStr(str):
     def __hash__(self) -> int:
         return hash(self._text)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return RedactedStr, (MASK,)

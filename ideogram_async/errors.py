@@ -103,7 +103,7 @@ class IdeogramError(Exception):
     advice: str = ""
     """The next step, in one sentence or two."""
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         # The default would call `__init__` with `args` alone and lose the keyword arguments.
         return _restore, (type(self), self.args, self.__dict__)
 
@@ -364,7 +364,7 @@ class JobConflictError(BatchError):
     advice = "Use another id for the changed request. The images of the first one were billed."
 
 
-def _restore(kind: type[IdeogramError], args: tuple[Any, ...], state: dict[str, Any]) -> IdeogramError:
+def _restore(kind: type[IdeogramError], args: tuple[object, ...], state: dict[str, object]) -> IdeogramError:
     error = kind.__new__(kind, *args)
     error.args = args
     error.__dict__.update(state)

@@ -153,7 +153,7 @@ class LimiterStatistics:
     """Number of calls that the service refused with 429."""
 
 
-def _json_value(value: Any) -> Any:
+def _json_value(value: object) -> Any:
     match value:
         case Item():
             return value.to_dict()

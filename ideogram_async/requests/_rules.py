@@ -17,7 +17,7 @@ import attrs
 from attrs import frozen
 
 from ideogram_async.enums import Unchecked
-from ideogram_async.models.base import _ValueObject
+from ideogram_async.models.base import _ValueObject  # pyright: ignore[reportPrivateUsage]
 
 T = TypeVar("T")
 
