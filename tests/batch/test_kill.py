@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from support.judge import Judge
-from support.killed import run
+from support.killed import run, run_both
 from support.paths import SUPPORT
 
 from ideogram_async import JobState, Report
@@ -118,6 +118,34 @@ def test_random_kills_cost_nothing_twice(judge: Judge, tmp_path: Path):
         doubts += len(finish(judge, folder, jobs).ambiguous)
 
     sys.stdout.write(f"{killed} kills in {number} batches: {doubts} calls in doubt, 0 paid twice, 0 images lost\n")
+
+
+def test_two_batches_of_one_client_share_the_bound_on_doubt(judge: Judge, tmp_path: Path):
+    """A kill leaves no more images in doubt than the limit, in the folders of both batches together."""
+    rng = random.Random(13)
+    jobs, killed, number, most = 40, 0, 0, 0
+    while killed < KILLS:
+        judge.reset()
+        folders, before, is_over = [tmp_path / f"run-{number}" / name for name in ("a", "b")], 0, False
+        number += 1
+        while killed < KILLS and not is_over:
+            is_over = kill_at_random(start(judge, folders[0].parent, jobs, "both"), rng)
+            killed += not is_over
+            doubtful = sum(map(in_doubt, folders))
+            most = max(most, doubtful - before)
+
+            assert 0 == judge.ledger()["duplicates"]
+            assert doubtful - before <= LIMIT
+            before = doubtful
+            for folder in folders:
+                check_files(folder)
+
+        reports = asyncio.run(run_both(judge.url, folders[0].parent, jobs))
+
+        assert [jobs, jobs] == [report.by_state[JobState.DONE] + len(report.ambiguous) for report in reports]
+        assert 0 == judge.ledger()["duplicates"]
+
+    sys.stdout.write(f"{killed} kills in {number} pairs of batches: at most {most} images in doubt, 0 paid twice\n")
 
 
 def test_random_kills_lose_nothing_with_retry_ambiguous(judge: Judge, tmp_path: Path):

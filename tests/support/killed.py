@@ -1,8 +1,9 @@
-"""A batch that is killed: at a random moment from outside, or by itself at its n-th step on disk.
+"""Program with a batch that is killed: at a random moment from outside, or by itself at its n-th step on disk.
 
-    python killed.py URL FOLDER JOBS [STEP | again]
+    python killed.py URL FOLDER JOBS [STEP | again | both]
 
-Without a step it runs to the end, and prints how many steps it took; with `again` it sends once more what is in doubt.
+Without a step it runs to the end, and prints the number of steps. With `again` it resends ambiguous jobs once. With
+`both` it runs two batches of one client at once, in the folders `a` and `b` of the folder.
 """
 
 from __future__ import annotations
@@ -21,15 +22,21 @@ from ideogram_async._download import atomic
 STEPS = ((Journal, "_commit"), (atomic.PartFile, "open"), (atomic.PartFile, "write"), (atomic.PartFile, "_publish"))
 
 
-def jobs(count: int) -> list[Job]:
-    """Make jobs of 1 to 3 images, each with a prompt of its own."""
-    return [Job(Generate(f"job {n}", num_images=1 + n % 3, seed=n), id=f"job-{n}") for n in range(count)]
+def jobs(count: int, name: str = "job") -> list[Job]:
+    """Return jobs of 1 to 3 images, each with its own prompt."""
+    return [Job(Generate(f"{name} {n}", num_images=1 + n % 3, seed=n), id=f"{name}-{n}") for n in range(count)]
 
 
 async def run(url: str, folder: Path, count: int, *, again: bool = False) -> Report:
     """Run the batch."""
     async with Ideogram("sandbox", base_url=url, retry=Retry(base=0.05)) as client:
         return await client.run_batch(jobs(count), folder, retry_ambiguous=again)
+
+
+async def run_both(url: str, folder: Path, count: int) -> tuple[Report, Report]:
+    """Run two batches of one client at once."""
+    async with Ideogram("sandbox", base_url=url, retry=Retry(base=0.05)) as client:
+        return await asyncio.gather(*(client.run_batch(jobs(count, name), folder / name) for name in ("a", "b")))
 
 
 class Steps:
@@ -58,6 +65,10 @@ class Steps:
 
 def main() -> None:
     url, folder, count, *how = sys.argv[1:]
+    if how == ["both"]:
+        asyncio.run(run_both(url, Path(folder), int(count)))
+        return
+
     again = how == ["again"]
     steps = Steps(int(how[0]) if how and not again else None)
     for owner, name in STEPS:
