@@ -14,7 +14,7 @@ from yarl import URL
 from ideogram_async._download.hosts import Hosts, scrub
 from ideogram_async._download.verify import ImageVerifier
 from ideogram_async._formats import Format
-from ideogram_async._wire.decode import retry_after_of
+from ideogram_async._wire.headers import retry_after_of
 from ideogram_async.errors import (
     DownloadError,
     HostRefusedError,

@@ -10,7 +10,8 @@ from ideogram_async._limiter.limiter import Lease, Limiter
 from ideogram_async._transport.emitter import Emitter, logger
 from ideogram_async._transport.policy import THROTTLED
 from ideogram_async._wire.call import Call, Send
-from ideogram_async._wire.decode import max_in_flight_of, retry_after_of
+from ideogram_async._wire.decode import max_in_flight_of
+from ideogram_async._wire.headers import retry_after_of
 from ideogram_async.errors import Phase
 from ideogram_async.events import Throttled, Waiting
 from ideogram_async.models.base import Reply

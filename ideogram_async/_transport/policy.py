@@ -31,7 +31,7 @@ from attrs.validators import ge
 
 from ideogram_async._limiter.congestion import MAX_RETRY_AFTER
 from ideogram_async._wire.call import Call
-from ideogram_async._wire.decode import retry_after_of
+from ideogram_async._wire.headers import retry_after_of
 from ideogram_async.errors import AmbiguousError, TransportError
 from ideogram_async.models.base import Reply
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TypeAlias, TypeVar
 
 import attrs
 
 from ideogram_async._wire.call import Call
 from ideogram_async._wire.converter import converter, error_lines
+from ideogram_async._wire.headers import retry_after_of
 from ideogram_async.errors import (
     AmbiguousError,
     APIStatusError,
@@ -171,30 +168,6 @@ def max_in_flight_of(reply: Reply) -> int | None:
     body = body_of(reply)
     limit = body.get("max_inflight_requests") if isinstance(body, dict) else None
     return limit if type(limit) is int and limit >= 1 else None
-
-
-def retry_after_of(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """Return the seconds of Retry-After, a number or a date. A past date gives 0, an invalid value `None`."""
-    value = headers.get("retry-after", "").strip()
-    if not value:
-        return None
-
-    try:
-        seconds = float(value)
-    except ValueError:
-        return _seconds_until(value, now or datetime.now(UTC))
-
-    return max(0.0, seconds) if math.isfinite(seconds) else None
-
-
-def _seconds_until(date: str, now: datetime) -> float | None:
-    try:
-        moment = parsedate_to_datetime(date)
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - now).total_seconds())
 
 
 def links_in(raw: bytes) -> list[str]:

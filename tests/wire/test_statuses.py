@@ -14,7 +14,8 @@ from support.replies import FREE, PAID
 
 from ideogram_async import errors
 from ideogram_async._wire.call import Call
-from ideogram_async._wire.decode import check, decode, retry_after_of, status_error
+from ideogram_async._wire.decode import check, decode, status_error
+from ideogram_async._wire.headers import retry_after_of
 from ideogram_async.errors import AmbiguousError, APIStatusError, Billed, RateLimitError
 from ideogram_async.models import ImageGenerationResponseV3, Reply
 
