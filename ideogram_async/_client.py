@@ -15,6 +15,7 @@ from ideogram_async import _types as t
 from ideogram_async._namespaces import Datasets, Legacy, Models, NamespaceOf
 from ideogram_async._operations import Request, operation
 from ideogram_async._redaction import Secret
+from ideogram_async._transport.policy import Retry, Timeout
 from ideogram_async.files import HasUrl
 from ideogram_async.models.base import Price, Reply
 from ideogram_async.requests import (
@@ -87,8 +88,8 @@ class Ideogram:
         *,
         base_url: str | None = None,
         max_in_flight: int = 10,
-        timeout: t.Timeout | float | None = None,
-        retry: t.Retry | None = None,
+        timeout: Timeout | float | None = None,
+        retry: Retry | None = None,
         limiter: t.Limiter | None = None,
         prices: Mapping[str, Decimal | str | float] | None = None,
         validate: bool = True,
@@ -335,8 +336,8 @@ class Ideogram:
     def with_options(
         self,
         *,
-        timeout: t.Timeout | float | None = None,
-        retry: t.Retry | None = None,
+        timeout: Timeout | float | None = None,
+        retry: Retry | None = None,
         extra_headers: Mapping[str, str] | None = None,
         validate: bool | None = None,
         on_event: t.Listener | None = None,

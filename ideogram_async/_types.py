@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from ideogram_async._pipeline.running_call import RunningCall as RunningCall
     from ideogram_async._pipeline.sessions import SessionFactory as SessionFactory
     from ideogram_async._transport.emitter import Listener as Listener
-    from ideogram_async._transport.policy import Retry as Retry
-    from ideogram_async._transport.policy import Timeout as Timeout
 else:
     __getattr__, __dir__ = lazy_exports(
         __name__,
@@ -31,6 +29,5 @@ else:
             "_pipeline.running_call": "OnDone RunningCall",
             "_pipeline.sessions": "SessionFactory",
             "_transport.emitter": "Listener",
-            "_transport.policy": "Retry Timeout",
         },
     )

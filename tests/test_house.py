@@ -1,4 +1,4 @@
-"""The shape of the package: who may import whom, what loads when, and what is public."""
+"""Structure of the package: directions of imports, what an import loads, and the public names."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 import ideogram_async
+from ideogram_async._namespaces import Datasets, Legacy, Models
+from ideogram_async._operations import operations_of
 
 ROOT = Path(ideogram_async.__file__).parent
 LEVELS = (
@@ -29,8 +31,8 @@ LEVELS = (
     ("batch", "_namespaces", "_types", "_client"),
     ("sandbox", "cli", "demo", "integrations", "__main__"),
 )
-LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
-# What `from ideogram_async import X` loads is as high as the client.
+LEVEL_OF = {package: level for level, packages in enumerate(LEVELS) for package in packages}
+# `from ideogram_async import X` may load the client.
 LEVEL_OF["ideogram_async"] = LEVEL_OF["_client"]
 MODULES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
 
@@ -66,87 +68,101 @@ PUBLIC = {
 }
 
 
+HEAVY = ("aiohttp", "cattrs", "tenacity", "sqlite3", "anyio", "asyncio", "PIL")
+# They open connections, files or tasks, and load what they do that with.
+LIGHT = [name for name in ideogram_async.__all__ if name not in ("Batch", "Plan", "Report", "RunningCall")]
+
+
 def name_of(path: Path) -> str:
     parts = path.relative_to(ROOT.parent).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def room_of(module: str) -> str:
+def package_of(module: str) -> str:
     return module.split(".")[1] if "." in module else module
 
 
 def imports_of(path: Path) -> set[str]:
-    """List what a module imports from the package, in functions too, but not for type checkers only."""
+    """Return the modules of the package that a module imports, in functions too, but not for type checkers only."""
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             node.body = []
 
-    found = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
-    found |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    return {name for name in found if name.split(".")[0] == "ideogram_async"}
+    names = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
+    names |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    return {name for name in names if name.split(".")[0] == "ideogram_async"}
+
+
+def run(script: str) -> str:
+    """Run a script in another process, and return what it prints."""
+    # Coverage would load a database.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+    return subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_a_module_imports_downwards(path: Path):
-    """No module imports from a level above its own."""
-    level = LEVEL_OF[room_of(name_of(path))]
-    upwards = {name for name in imports_of(path) if LEVEL_OF[room_of(name)] > level}
+    """A module imports from no level above its own."""
+    level = LEVEL_OF[package_of(name_of(path))]
+    upwards = {name for name in imports_of(path) if LEVEL_OF[package_of(name)] > level}
 
     assert set() == upwards
 
 
-def test_no_imports_go_in_circles():
-    """There is an order in which every module finds what it imports already there."""
+def test_imports_have_no_cycle():
+    """The modules can be put in an order in which each imports earlier ones only."""
     graph = {name_of(path): imports_of(path) - {"ideogram_async", name_of(path)} for path in MODULES}
 
     assert len(graph) <= len(list(TopologicalSorter(graph).static_order()))
 
 
-@pytest.mark.parametrize("heavy", ["aiohttp", "cattrs", "tenacity", "sqlite3", "anyio", "asyncio", "PIL"])
+@pytest.mark.parametrize("heavy", HEAVY)
 def test_importing_the_client_loads_nothing_heavy(heavy: str):
-    """Reading the names of the client and of a request loads no HTTP library, nor what comes with it."""
-    script = f"import sys; from ideogram_async import Ideogram, Generate; print({heavy!r} in sys.modules)"
-    # Measuring coverage loads a database of its own.
-    env = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
-    run = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True)
-
-    assert "False\n" == run.stdout
+    """Importing the client and a request loads no HTTP library and nothing that comes with it."""
+    assert "False\n" == run(
+        f"import sys; from ideogram_async import Ideogram, Generate; print({heavy!r} in sys.modules)"
+    )
 
 
-def test_the_public_face_is_what_was_agreed():
+def test_importing_a_value_loads_nothing_heavy():
+    """Importing any public value, error, event, request or enum loads neither an HTTP library nor a database."""
+    script = f"""
+import sys, ideogram_async
+for name in {LIGHT}:
+    getattr(ideogram_async, name)
+    loaded = [module for module in ("aiohttp", "cattrs", "tenacity", "sqlite3", "anyio") if module in sys.modules]
+    if loaded:
+        sys.exit(print(name, *loaded))
+"""
+
+    assert "" == run(script)
+
+
+def test_the_public_names_are_those_of_the_design():
     """The package exports the names of its design, and no others."""
-    agreed = {name for names in PUBLIC.values() for name in names.split()}
+    names = {name for names in PUBLIC.values() for name in names.split()}
 
-    assert agreed | {"__version__"} == set(ideogram_async.__all__)
+    assert names | {"__version__"} == set(ideogram_async.__all__)
 
 
 @pytest.mark.parametrize("name", ideogram_async.__all__)
 def test_every_public_name_loads(name: str):
-    """Each exported name can be had, and is listed by `dir`."""
+    """Each exported name is an attribute, listed by `dir`, and documented."""
     value = getattr(ideogram_async, name)
 
-    assert value is not None
     assert name in dir(ideogram_async)
+    assert inspect.getdoc(value)
 
 
 def test_an_unknown_name_is_an_attribute_error():
-    """A misspelt name fails as in any module."""
+    """A misspelt name raises as in any module."""
     with pytest.raises(AttributeError, match="Ideogrom"):
         ideogram_async.Ideogrom  # noqa: B018
 
 
-@pytest.mark.parametrize("name", [name for name in ideogram_async.__all__ if name != "__version__"])
-def test_every_public_name_is_explained(name: str):
-    """Each exported class has words of its own."""
-    assert inspect.getdoc(getattr(ideogram_async, name))
-
-
-def test_every_operation_is_worn_once():
-    """Each of the 23 request classes is a method of the client or of one of its groups."""
-    from ideogram_async._namespaces import Datasets, Legacy, Models
-    from ideogram_async._operations import operations_of
-
+def test_every_request_has_one_method():
+    """Each of the 23 request classes is one method of the client or of its namespaces."""
     owners = (ideogram_async.Ideogram, Legacy, Datasets, Models)
     requests = [request.__name__ for owner in owners for request in operations_of(owner).values()]
 
