@@ -26,7 +26,7 @@ from ideogram_async.sandbox.records import Part
 
 @pytest.fixture(autouse=True)
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Where copies are made. Afterwards none is left."""
+    """Return the folder of the copies; assert that it is empty afterwards."""
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -53,7 +53,7 @@ async def client(box: Sandbox) -> AsyncGenerator[Ideogram]:
 async def test_sources(
     client: Ideogram, box: Sandbox, tmp_path: Path, make: Callable[[Path], Any], name: str, body: bytes
 ) -> None:
-    """Each kind of source arrives whole, under its name, with the type that its bytes tell."""
+    """Each kind of source is uploaded completely, with its name and with the content type of its bytes."""
     source = make(tmp_path)
     await client.remove_background(source)
     kind = "image/png" if body is PNG else "image/jpeg"
@@ -64,7 +64,7 @@ async def test_sources(
 
 
 async def test_caller_keeps_the_handle(client: Ideogram, tmp_path: Path) -> None:
-    """An open file is read from where it stands to its end, and stays open."""
+    """An open file is read from its position to its end, and stays open."""
     with written(tmp_path / "x", b"head" + PNG).open("rb") as file:
         file.read(4)
         await client.remove_background(("x.png", file))
@@ -73,7 +73,7 @@ async def test_caller_keeps_the_handle(client: Ideogram, tmp_path: Path) -> None
 
 
 async def test_image_of_an_answer(client: Ideogram, box: Sandbox) -> None:
-    """An image of an earlier answer is fetched, without the key, and uploaded; so are all of an answer."""
+    """An image of an earlier answer is downloaded without the key and uploaded; an answer stands for all its images."""
     answer = await client.generate("a fox", num_images=2)
     images = [await client.fetch(image) for image in answer]
     await client.edit("redder", images=answer)
@@ -84,8 +84,8 @@ async def test_image_of_an_answer(client: Ideogram, box: Sandbox) -> None:
     assert [] == box.leaked_keys
 
 
-async def test_size_is_judged_after_copying(client: Ideogram, box: Sandbox) -> None:
-    """Rules that need the bytes are asked again once there are some."""
+async def test_size_is_checked_after_copying(client: Ideogram, box: Sandbox) -> None:
+    """Rules that need the bytes are checked after the copy."""
     with pytest.raises(InvalidRequestError) as caught:
         await client.inpaint(BytesIO(PNG), BytesIO(picture(size=(8, 8))), "x")
 
@@ -93,7 +93,7 @@ async def test_size_is_judged_after_copying(client: Ideogram, box: Sandbox) -> N
     assert [] == box.requests
 
 
-# ---- what cannot be read
+# ---- unreadable sources
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ async def test_size_is_judged_after_copying(client: Ideogram, box: Sandbox) -> N
     ids=["text", "text mode", "closed", "broken", "empty", "gif", "async text"],
 )
 async def test_unreadable(client: Ideogram, box: Sandbox, source: Any, words: str) -> None:
-    """A source that cannot be read, or holds no image, is an invalid request, and nothing is sent."""
+    """A source that cannot be read or is not an image makes the request invalid, and nothing is sent."""
     with pytest.raises(InvalidRequestError) as caught:
         await client.remove_background(source)
 
@@ -119,35 +119,35 @@ async def test_unreadable(client: Ideogram, box: Sandbox, source: Any, words: st
 
 
 async def test_withheld_image(client: Ideogram, box: Sandbox) -> None:
-    """So is an image that has no link, or one whose link has died."""
+    """An image without a link, or with an expired one, makes the request invalid."""
     box.fail(fault=Fault.unsafe())
     withheld = (await client.generate("a fox")).data[0]
     alive = (await client.generate("a fox")).data[0]
     box.advance(90_000)
     sent = len(box.requests)
-    told = []
+    problems = []
     for image in (withheld, alive):
         with pytest.raises(InvalidRequestError) as caught:
             await client.with_options(retry=None).remove_background(image)
 
-        told += caught.value.problems
+        problems += caught.value.problems
 
-    assert ("image", "is an image without a link: the service withheld it") == told[0]
-    assert told[1][1].startswith("cannot be read: ")
+    assert ("image", "is an image without a link: the service withheld it") == problems[0]
+    assert problems[1][1].startswith("cannot be read: ")
     assert sent == len(box.requests)
 
 
 @pytest.mark.parametrize("source", [BytesIO, Upload], ids=["open file", "async reader"])
 async def test_limit_while_copying(box: Sandbox, source: Callable[[bytes], Any]) -> None:
-    """Copying stops at the limit, so that an endless source fills no disk."""
-    given = source(picture(length=2**21))
+    """Copying stops at the size limit, so that an endless source does not fill the disk."""
+    upload = source(picture(length=2**21))
     async with connected(box.url, max_upload_bytes=2**20) as client:
         with pytest.raises(InvalidRequestError) as caught:
-            await client.remove_background(given)
+            await client.remove_background(upload)
 
     assert (("image", "has more than 1048576 bytes (max_upload_bytes)"),) == caught.value.problems
     assert [] == box.requests
-    assert not isinstance(given, Upload) or 5 == given.reads
+    assert not isinstance(upload, Upload) or 5 == upload.reads
 
 
 # ---- attempts and copies
@@ -157,7 +157,7 @@ async def test_limit_while_copying(box: Sandbox, source: Callable[[bytes], Any])
 async def test_copy_serves_every_attempt(
     box: Sandbox, client: Ideogram, temporary: Path, make: Callable[[bytes], Any]
 ) -> None:
-    """A source that can be read once serves all attempts, refused ones among them."""
+    """The copy of a one-shot source is sent in every attempt."""
     box.fail(fault=Fault.status(429), times=2)
     await client.remove_background(make(PNG))
 
@@ -166,7 +166,7 @@ async def test_copy_serves_every_attempt(
 
 
 async def test_copy_serves_after_refused_connection(box: Sandbox) -> None:
-    """So it does when the first attempt found nobody listening."""
+    """The copy of a one-shot source is sent after a refused connection."""
 
     def listen(event: Event) -> None:
         if isinstance(event, Retrying):
@@ -180,7 +180,7 @@ async def test_copy_serves_after_refused_connection(box: Sandbox) -> None:
 
 
 async def test_copies_live_as_long_as_the_call(box: Sandbox, client: Ideogram, temporary: Path) -> None:
-    """Copies exist while the call is on its way, are for their owner's eyes alone, and go with it, cancelled or not."""
+    """Copies exist while the call is in flight, only their owner can read them, and a cancellation deletes them."""
     box.hold()
     call = asyncio.create_task(client.inpaint(BytesIO(PNG), Upload(PNG), "x"))
     await box.wait_for_requests(1)
@@ -194,8 +194,8 @@ async def test_copies_live_as_long_as_the_call(box: Sandbox, client: Ideogram, t
     assert [] == list(temporary.iterdir())
 
 
-async def test_only_what_needs_it_is_copied(box: Sandbox, client: Ideogram, temporary: Path, tmp_path: Path) -> None:
-    """Paths and bytes are not copied; in a list, only those items are that need it."""
+async def test_one_shot_sources_are_copied(box: Sandbox, client: Ideogram, temporary: Path, tmp_path: Path) -> None:
+    """Paths and bytes are not copied. In a list, only the one-shot sources are."""
     box.hold()
     images = [written(tmp_path / "a.png"), ("b.png", BytesIO(JPEG)), PNG]
     call = asyncio.create_task(client.edit("x", images=images))
@@ -212,7 +212,7 @@ async def test_only_what_needs_it_is_copied(box: Sandbox, client: Ideogram, temp
 
 
 def test_single_source_for_a_list() -> None:
-    """One source where several are welcome is a list of one; a pair of a name and bytes is one source."""
+    """A single source in a field of several files is a list of one; a pair of a name and bytes is one source."""
     for source in ("a.png", Path("a.png"), PNG, bytearray(PNG), BytesIO(PNG), ("a.png", PNG), ImageFile(PNG)):
         assert (ImageFile.of(source),) == as_images(source)  # type: ignore[arg-type]
 
@@ -220,7 +220,7 @@ def test_single_source_for_a_list() -> None:
 
 
 def test_image_file() -> None:
-    """A file tells its size and its path, opens anew each time, and hides its bytes."""
+    """A file has a size and a path, can be opened repeatedly, and its repr hides the bytes."""
     file = ImageFile(b"abc")
     first, second = file.open(), file.open()
 
@@ -230,8 +230,8 @@ def test_image_file() -> None:
     assert file == ImageFile.of(file)
 
 
-def test_once_only_files_cannot_be_opened() -> None:
-    """A source that can be read once has no size and cannot be opened again; its name is found."""
+def test_one_shot_files_cannot_be_opened() -> None:
+    """A one-shot source has no size and cannot be opened again; it has a name."""
     file = ImageFile(Upload(PNG, "a/b.png"))
     with pytest.raises(TypeError, match="can be read only once"):
         file.size()
@@ -241,7 +241,7 @@ def test_once_only_files_cannot_be_opened() -> None:
 
 
 def test_images_of_an_answer_are_values() -> None:
-    """An answer itself may be given where several images are welcome."""
+    """An answer is a valid value for a field of several files."""
     image = ImageGenerationObjectV3(url="https://x", prompt="", seed=1, resolution="1x1", is_image_safe=True)
     answer = ImageGenerationResponseV3(created=None, data=(image,))  # type: ignore[arg-type]
 
@@ -251,8 +251,8 @@ def test_images_of_an_answer_are_values() -> None:
     assert ImageFile(image) == RemoveBackground(image).image == Inpaint(image, PNG, "x").image
 
 
-def test_a_pipe_is_no_file(tmp_path: Path) -> None:
-    """A pipe that nobody writes to is refused as unreadable, at once, and not waited for."""
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
+    """A pipe without a writer is refused as unreadable immediately."""
     path = tmp_path / "fox.png"
     os.mkfifo(path)
 

@@ -1,4 +1,4 @@
-"""What a request will cost is what is billed, as far as prices are known."""
+"""Price estimates, compared with the bills of the sandbox."""
 
 from __future__ import annotations
 
@@ -119,20 +119,20 @@ def price_id(value: Any) -> str:
         return str(value)
 
     fields = ("model", "rendering_speed", "upscale_factor", "num_images")
-    told = [str(getattr(value, name)) for name in fields if getattr(value, name, None) is not None]
-    return " ".join([type(value).__name__, *told])
+    values = [str(getattr(value, name)) for name in fields if getattr(value, name, None) is not None]
+    return " ".join([type(value).__name__, *values])
 
 
 @pytest.mark.parametrize(("request_", "usd"), PRICES, ids=price_id)
 def test_table(request_: Any, usd: str | None) -> None:
-    """Each request has the price of its operation, speed, model and number; what is unknown is `None`."""
+    """Each request has the price of its operation, speed, model and number of images; an unknown price is `None`."""
     expected = None if usd is None else Decimal(usd)
 
     assert expected == PriceTable().estimate(request_).usd
 
 
-def test_price_tells_its_source() -> None:
-    """A price tells what one image costs, where that stands and when it was read."""
+def test_price_has_a_source() -> None:
+    """A price contains the price of one image, its source and its date."""
     price = PriceTable().estimate(Generate("x", num_images=2))
 
     assert (Decimal("0.12"), Decimal("0.06"), date(2026, 11, 16)) == (price.usd, price.per_image, price.as_of)
@@ -140,7 +140,7 @@ def test_price_tells_its_source() -> None:
 
 
 def test_unknown_price_has_no_source() -> None:
-    """A price that is not known tells nothing."""
+    """An unknown price has no amount, date or source."""
     price = PriceTable().estimate(LegacyGenerate("x", model="AUTO"))
 
     assert (None, None, None, None) == (price.usd, price.per_image, price.as_of, price.source)
@@ -151,7 +151,7 @@ def test_unknown_price_has_no_source() -> None:
 
 @pytest.mark.parametrize("usd", ["0.025", 0.025, Decimal("0.025")], ids=repr)
 def test_override(usd: Any) -> None:
-    """A rate of the caller's own replaces the shipped one, exactly, and leaves the others."""
+    """A caller's rate replaces the bundled one exactly, and no other."""
     client = Ideogram("key", prices={"v3.TURBO": usd})
     price = client.estimate(Generate("x", rendering_speed="TURBO", num_images=3))
 
@@ -161,7 +161,7 @@ def test_override(usd: Any) -> None:
 
 
 def test_override_leaves_the_unknown() -> None:
-    """What has no rate stays unknown, whatever else is given; nothing may cost nothing."""
+    """An override of another rate leaves an unknown price unknown; a rate of zero is allowed."""
     client = Ideogram("key", prices={"v3-character.TURBO": 0, "V_2": "1"})
 
     assert None is client.estimate(Generate("x", rendering_speed="FLASH", **FACE)).usd
@@ -170,15 +170,15 @@ def test_override_leaves_the_unknown() -> None:
 
 
 @pytest.mark.parametrize("usd", ["", "free", "-0.01", -1, float("nan"), float("inf"), None, True, "1,5"], ids=repr)
-def test_no_price(usd: Any) -> None:
-    """What is no amount of money is refused at once, by the name of its rate."""
+def test_invalid_price(usd: Any) -> None:
+    """A value that is not an amount of money is refused immediately, with the name of its rate."""
     with pytest.raises(ValueError, match=r"prices: v3\.TURBO must be an amount in USD, not"):
         Ideogram("key", prices={"v3.TURBO": usd})
 
 
 @pytest.mark.parametrize("name", ["v3.turbo", "v3.BALANCED", "AUTO", ""])
-def test_no_rate(name: str) -> None:
-    """So is a rate that the table does not have; those that it has are listed."""
+def test_unknown_rate(name: str) -> None:
+    """An unknown rate is refused, and the error lists the known ones."""
     with pytest.raises(ValueError, match=f"unknown rate '{name}'; expected one of V_1, V_1_TURBO,"):
         Ideogram("key", prices={name: "1"})
 
@@ -199,7 +199,7 @@ async def client(box: Sandbox) -> AsyncGenerator[Ideogram]:
 
 
 def billable(request_: Any, usd: str | None) -> bool:
-    """Choose the calls that cost something and need nothing that a fresh sandbox does not have."""
+    """Return whether a request costs money and can be sent to a new sandbox."""
     is_known = usd not in (None, "0") and not request_.problems()
     return is_known and not isinstance(request_, TrainModel) and not getattr(request_, "custom_model_uri", None)
 
@@ -209,7 +209,7 @@ BILLABLE = [(request_, usd) for request_, usd in PRICES if billable(request_, us
 
 @pytest.mark.parametrize(("request_", "usd"), BILLABLE, ids=price_id)
 async def test_bill(client: Ideogram, box: Sandbox, request_: Any, usd: str) -> None:
-    """What the sandbox bills is what was estimated."""
+    """The sandbox bills the estimated price."""
     await client.send(request_)
 
     assert Decimal(usd) == client.estimate(request_).usd == box.ledger.billed_usd
@@ -220,12 +220,12 @@ async def test_bill(client: Ideogram, box: Sandbox, request_: Any, usd: str) -> 
 async def test_bill_of_every_operation(
     client: Ideogram, box: Sandbox, tmp_path: Path, kind: type[Any], which: str
 ) -> None:
-    """That holds for every operation with all its fields; what has no price is billed nothing."""
+    """The sandbox bills the estimated price of every operation with all its fields, and nothing if it is unknown."""
     request, _ = variant(kind, which, await Stage.prepare(client, box, tmp_path))
     before = box.ledger.billed_usd
     await client.send(request)
     estimate = client.estimate(request).usd
-    # A custom model that keeps a character is billed like any character: no source prices it.
+    # A custom model with a character reference is billed like any character: no source lists its price.
     is_unpriced = estimate is None and getattr(request, "custom_model_uri", None)
 
     assert is_unpriced or (estimate or Decimal(0)) == box.ledger.billed_usd - before

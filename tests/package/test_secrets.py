@@ -1,4 +1,4 @@
-"""The key is in the header of a request to the service, and nowhere else."""
+"""Secrecy of the API key: it is in the header of a request to the service only."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from ideogram_async._redaction import HeaderSecret, Secret
 BAD = f"{CANARY}\nX-Evil: 1"
 
 
-def told(error: BaseException) -> str:
-    """Return everything that a tool for crashes could show of an error, the locals of the library's frames included.
+def crash_report(error: BaseException) -> str:
+    """Return all that a crash reporter could show of an error, including the locals of the library's frames.
 
-    The test's own frames know the key, of course.
+    The test's own frames are left out: they contain the key.
     """
     pages = [repr(error), str(error), repr(error.__dict__), repr(error.args)]
     seen: set[int] = set()
@@ -57,7 +57,7 @@ def told(error: BaseException) -> str:
 
 @asynccontextmanager
 async def watched(caplog: pytest.LogCaptureFixture) -> AsyncGenerator[None]:
-    """Log everything there is to log, asyncio's debug mode included; the key is not in it."""
+    """Log at the lowest level with asyncio's debug mode; assert that the key is not in the log."""
     caplog.set_level(logging.DEBUG)
     loop = asyncio.get_running_loop()
     loop.set_debug(True)
@@ -87,7 +87,7 @@ FAILURES: dict[str, tuple[Script, dict[str, Any]]] = {
 
 @pytest.mark.parametrize(("script", "options"), FAILURES.values(), ids=FAILURES)
 async def test_errors(script: Script, options: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
-    """No error, its pickle, its traceback with locals, no event and no log holds the key."""
+    """No error, pickle, traceback with locals, event or log contains the key."""
     events = Events()
     async with watched(caplog), RawServer(script) as server:
         url = "https://api.test" if "session_factory" in options else server.url
@@ -97,7 +97,7 @@ async def test_errors(script: Script, options: dict[str, Any], caplog: pytest.Lo
 
             await asyncio.sleep(0)
 
-    assert CANARY not in told(caught.value)
+    assert CANARY not in crash_report(caught.value)
     assert CANARY.encode() not in pickle.dumps(caught.value)
     assert CANARY not in repr(events)
 
@@ -157,16 +157,16 @@ async def by_scope(work: Coroutine[Any, Any, Any], ready: Coroutine[Any, Any, No
 
 
 @pytest.mark.parametrize("head", [b"", say(200, b"{", {"Content-Length": "9"})])
-@pytest.mark.parametrize("way", [by_timeout, by_cancel, by_group, by_scope])
-async def test_cancellations(way: Callable[..., Awaitable[None]], head: bytes, tmp_path: Path) -> None:
-    """Nor do the frames of a cancellation, whichever way it comes: aiohttp's, that hold the request, are gone."""
+@pytest.mark.parametrize("cancel", [by_timeout, by_cancel, by_group, by_scope])
+async def test_cancellations(cancel: Callable[..., Awaitable[None]], head: bytes, tmp_path: Path) -> None:
+    """No cancellation exposes the key: the frames of aiohttp, which contain the request, are gone."""
     image = tmp_path / "fox.png"
     image.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(2**16))
     async with RawServer((whole, answer(head), stall)) as server, connected(server.url) as client:
         with pytest.raises(BaseException) as caught:  # noqa: PT011
-            await way(client.remove_background(image), server.arrived(1))
+            await cancel(client.remove_background(image), server.arrived(1))
 
-        shown = told(caught.value)
+        shown = crash_report(caught.value)
 
         assert "pipeline.py" in shown
         assert "aiohttp/client.py" not in shown
@@ -174,7 +174,7 @@ async def test_cancellations(way: Callable[..., Awaitable[None]], head: bytes, t
 
 
 async def test_repr() -> None:
-    """Nothing that people print shows the key: the client, its views, and what they are made of."""
+    """The repr of the client, of its views and of their parts does not show the key."""
     client = Ideogram(CANARY, extra_headers={"X-Token": CANARY}, proxy=f"http://user:{CANARY}@proxy")
     view = client.with_options(timeout=1)
     pipeline = client._pipeline
@@ -187,7 +187,7 @@ async def test_repr() -> None:
 
 
 def test_secret() -> None:
-    """A secret gives its characters to `reveal` alone: not to text, pickles or copies."""
+    """Only `reveal` returns the characters of a secret; text, pickles and copies show a mask."""
     secret = Secret(f"  {CANARY}\n")
     texts = [repr(secret), str(secret), f"{secret}", f"{secret!r:>10}", repr([secret]), repr(secret.reveal())]
 
@@ -203,11 +203,11 @@ def test_secret() -> None:
     [(BAD, ValueError), (f"{CANARY}\0", ValueError), (f"{CANARY}é", ValueError), (CANARY.encode(), TypeError)],
 )
 def test_bad_key(key: Any, kind: type[Exception]) -> None:
-    """A key that no header may carry is refused at once, without being shown."""
+    """A key that is not allowed in a header is refused immediately and not shown."""
     with pytest.raises(kind) as caught:
         Ideogram(key)
 
-    assert CANARY not in told(caught.value)
+    assert CANARY not in crash_report(caught.value)
 
 
 async def asynchronously(key: Any) -> Any:
@@ -215,42 +215,42 @@ async def asynchronously(key: Any) -> Any:
     return key
 
 
-@pytest.mark.parametrize("answered", [lambda key: key, asynchronously])
+@pytest.mark.parametrize("as_returned", [lambda key: key, asynchronously])
 @pytest.mark.parametrize(("key", "kind"), [(BAD, ValueError), (CANARY.encode(), TypeError), ([CANARY], TypeError)])
-async def test_bad_key_of_a_function(answered: Callable[[Any], Any], key: Any, kind: type[Exception]) -> None:
-    """So is one that a function gives, and nothing is sent."""
-    async with RawServer(OK) as server, connected(server.url, api_key=lambda: answered(key)) as client:
+async def test_bad_key_of_a_function(as_returned: Callable[[Any], Any], key: Any, kind: type[Exception]) -> None:
+    """A function that returns such a key fails the call, and nothing is sent."""
+    async with RawServer(OK) as server, connected(server.url, api_key=lambda: as_returned(key)) as client:
         with pytest.raises(kind) as caught:
             await client.generate("a fox")
 
         assert 0 == server.connections
-        assert CANARY not in told(caught.value)
+        assert CANARY not in crash_report(caught.value)
 
 
-@pytest.mark.parametrize("answered", [lambda key: key, asynchronously])
+@pytest.mark.parametrize("as_returned", [lambda key: key, asynchronously])
 @pytest.mark.parametrize("key", [None, "", "  "])
-async def test_missing_key_of_a_function(answered: Callable[[Any], Any], key: str | None) -> None:
-    """A function that has no key says so by giving none."""
-    async with RawServer(OK) as server, connected(server.url, api_key=lambda: answered(key)) as client:
+async def test_missing_key_of_a_function(as_returned: Callable[[Any], Any], key: str | None) -> None:
+    """A function without a key returns `None` or an empty string: the call fails, and nothing is sent."""
+    async with RawServer(OK) as server, connected(server.url, api_key=lambda: as_returned(key)) as client:
         with pytest.raises(AuthenticationError):
             await client.generate("a fox")
 
         assert 0 == server.connections
 
 
-@pytest.mark.parametrize("answered", [lambda key: key, asynchronously])
-async def test_function_is_asked_for_each_attempt(answered: Callable[[Any], Any]) -> None:
+@pytest.mark.parametrize("as_returned", [lambda key: key, asynchronously])
+async def test_function_is_called_for_each_attempt(as_returned: Callable[[Any], Any]) -> None:
     """A key can change between two attempts."""
     keys = iter(["first", "second", "third"])
     async with RawServer(page(500), page(500), status(200, b'{"models": []}')) as server:
-        async with connected(server.url, api_key=lambda: answered(next(keys))) as client:
+        async with connected(server.url, api_key=lambda: as_returned(next(keys))) as client:
             await client.models.list()
 
         assert ["first", "second", "third"] == [request.headers["api-key"] for request in server.requests]
 
 
 async def test_function_fails() -> None:
-    """What a function of the caller raises is the caller's, and nothing was sent."""
+    """An error of the caller's function propagates, and nothing is sent."""
 
     def fail() -> str:
         raise LookupError("no vault")
@@ -263,7 +263,7 @@ async def test_function_fails() -> None:
 
 
 async def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The key, the URL and the timeout come from the environment where they are not given."""
+    """The key, the URL and the timeout default to environment variables."""
     async with RawServer(OK) as server:
         monkeypatch.setenv("IDEOGRAM_API_KEY", f" {CANARY} ")
         monkeypatch.setenv("IDEOGRAM_BASE_URL", f"{server.url}/below/")
@@ -277,12 +277,12 @@ async def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_bad_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key in the environment that no header may carry is refused without being shown."""
+    """A key in the environment that is not allowed in a header is refused and not shown."""
     monkeypatch.setenv("IDEOGRAM_API_KEY", BAD)
     with pytest.raises(ValueError, match="not allowed in an HTTP header") as caught:
         Ideogram()
 
-    assert CANARY not in told(caught.value)
+    assert CANARY not in crash_report(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -296,16 +296,16 @@ def test_bad_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 async def test_proxy_password(proxy: str, caplog: pytest.LogCaptureFixture) -> None:
-    """The password of a proxy is in no error, however odd its URL."""
+    """No error contains the password of a proxy, even if its URL is malformed."""
     async with watched(caplog), connected("https://api.test", proxy=proxy, api_key="key") as client:
         with pytest.raises(IdeogramError) as caught:
             await client.generate("a fox")
 
-    assert CANARY not in told(caught.value)
+    assert CANARY not in crash_report(caught.value)
 
 
 async def test_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No file that the library writes holds the key, and none is left."""
+    """No file that the library writes contains the key, and none remains."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     async with RawServer((whole, reset)) as server, connected(server.url) as client:
         with (DATA / "selfsigned.pem").open("rb") as handle, pytest.raises(IdeogramError):
@@ -315,7 +315,7 @@ async def test_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_image_hosts_get_no_key(tmp_path: Path) -> None:
-    """The host of images never sees the key, nor the caller's headers, also after a redirect."""
+    """The image host receives neither the key nor the caller's headers, also after a redirect."""
     async with RawServer(refused(404)) as second:
         first_script = status(302, b"", {"Location": f"{second.url}/there.png"})
         async with RawServer(first_script) as first:
@@ -345,7 +345,7 @@ async def test_image_hosts_get_no_key(tmp_path: Path) -> None:
     ],
 )
 def test_headers_that_cannot_be_sent(headers: dict[str, str]) -> None:
-    """Nobody replaces the key's header, or writes a header of his own within another."""
+    """`extra_headers` cannot replace the header of the key, or inject a header."""
     with pytest.raises(ValueError, match="extra_headers"):
         Ideogram("key", extra_headers=headers)
 
@@ -364,7 +364,7 @@ def test_headers_that_cannot_be_sent(headers: dict[str, str]) -> None:
     ],
 )
 def test_base_url(url: str) -> None:
-    """The key goes nowhere but to https, or to this machine; and what is refused is not shown."""
+    """The base URL must be https or loopback, and a refused URL is not shown."""
     with pytest.raises(ValueError, match="base_url must be https") as caught:
         Ideogram("key", base_url=url)
 
@@ -372,8 +372,8 @@ def test_base_url(url: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["//evil.test/x", "https://evil.test/x", "x", "", "/\\evil.test", "/@evil.test/"])
-async def test_raw_stays_at_home(path: str) -> None:
-    """No path leads a raw call, and with it the key, to another origin."""
+async def test_raw_stays_at_its_origin(path: str) -> None:
+    """No path sends a raw call, and the key with it, to another origin."""
     async with RawServer(OK) as server, connected(server.url) as client:
         try:
             await client.raw("GET", path)

@@ -1,4 +1,4 @@
-"""Every request and every answer is what the contract says, in both directions and on the wire."""
+"""Requests and answers, compared with the API contract, as classes and on the wire."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ every_request = pytest.mark.parametrize("kind", REQUESTS.values(), ids=REQUESTS)
 
 @every_request
 def test_request_is_the_contract(kind: type[Any]) -> None:
-    """Method, path, content type, envelope, answer, fields, required fields and allowed words are the contract's."""
+    """Method, path, content type, envelope, answer, fields, required fields and allowed values are the contract's."""
     assert request_in_contract(str(kind.endpoint)) == request_in_class(kind)
 
 
@@ -45,23 +45,23 @@ def test_operations_and_requests() -> None:
 
 @pytest.mark.parametrize("name", ANSWERS)
 def test_answer_is_the_contract(name: str) -> None:
-    """Each object of an answer has the contract's fields, with their types, promises and nulls."""
+    """Each object of an answer has the contract's fields: types, required fields and nulls."""
     expected, actual = answer_in_contract(name), answer_in_class(ANSWERS[name])
-    for told in (expected, actual):
-        for field, (kind, is_promised, may_be_null) in told.items():
-            told[field] = kind, is_promised, may_be_null and is_promised
+    for fields in (expected, actual):
+        for field, (kind, is_required, may_be_null) in fields.items():
+            fields[field] = kind, is_required, may_be_null and is_required
 
     assert expected == actual
 
 
 @pytest.mark.parametrize("name", ENUMS)
 def test_enum_is_the_contract(name: str) -> None:
-    """Each enum has the contract's words in the contract's schema of the same name."""
+    """Each enum has the values of the contract's schema of the same name."""
     assert sorted(SCHEMAS[name]["enum"]) == sorted(map(str, ENUMS[name]))
 
 
 def test_schemas_and_classes() -> None:
-    """Each schema of the contract has its class, and there is none beside them."""
+    """Each schema of the contract has a class, and each class a schema."""
     bodies = {
         "CreateDatasetRequest",
         "GenerateImageRequest",
@@ -84,7 +84,7 @@ def test_schemas_and_classes() -> None:
 
 @every_request
 def test_defaults_are_never_sent(kind: type[Any], tmp_path: Path) -> None:
-    """A request with nothing but its required fields encodes to nothing but these."""
+    """A request with only its required fields encodes to these fields only."""
     stage = Stage(tmp_path, "d", "m", "", "")
     request, expected = variant(kind, "required", stage)
     call = encode(request)
@@ -94,8 +94,8 @@ def test_defaults_are_never_sent(kind: type[Any], tmp_path: Path) -> None:
     assert (expected.json is None) == (call.json is None)
 
 
-def test_envelope_holds_nothing_by_default() -> None:
-    """An upscale without words sends an empty envelope; a generation, its prompt alone."""
+def test_default_envelope() -> None:
+    """An upscale without text fields sends an empty envelope; a generation sends its prompt only."""
     upscale, generate = encode(Upscale(b"")), encode(LegacyGenerate("狐"))
 
     assert ["{}"] == [part.body for part in upscale.form or () if part.name == "image_request"]
@@ -120,7 +120,7 @@ async def client(box: Sandbox) -> AsyncIterator[Ideogram]:
 @pytest.mark.parametrize("which", VARIANTS)
 @every_request
 async def test_wire(kind: type[Any], which: str, client: Ideogram, box: Sandbox, tmp_path: Path) -> None:
-    """What arrives over a socket is exactly what the contract asks for, and it is accepted."""
+    """The server receives exactly the request of the contract and accepts it."""
     stage = await Stage.prepare(client, box, tmp_path)
     request, expected = variant(kind, which, stage)
     before = len(box.requests)
@@ -137,7 +137,7 @@ async def test_wire(kind: type[Any], which: str, client: Ideogram, box: Sandbox,
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_variants_set_every_field(operation: str) -> None:
-    """Together the variants that are sent set every field of every operation."""
+    """The variants together set every field of every operation."""
     expected = request_in_contract(operation)["fields"].keys()
 
     assert expected == set().union(*(fields_of(operation, which) for which in VARIANTS))
@@ -145,7 +145,7 @@ def test_variants_set_every_field(operation: str) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_charged(method: str) -> None:
-    """Every POST may cost money; no GET does."""
+    """Every POST is charged; no GET is."""
     kinds = [kind for kind in REQUESTS.values() if kind.endpoint.method == method]
 
     assert {method == "POST"} == {kind.endpoint.charged for kind in kinds}

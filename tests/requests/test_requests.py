@@ -1,4 +1,4 @@
-"""Every broken rule is found before anything is sent, and all of them at once."""
+"""Validation of requests before anything is sent."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ PNG = picture()
 
 @pytest.mark.parametrize("name", REQUESTS)
 def test_positional_arguments(name: str) -> None:
-    """A few arguments may be given by position; all others are named."""
+    """A few arguments are positional; all others are keyword-only."""
     parameters = inspect.signature(REQUESTS[name]).parameters.values()
 
     assert POSITIONAL[name] == [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
 
 
 @pytest.mark.parametrize("kind", REQUESTS.values(), ids=REQUESTS)
-def test_construction_refuses_no_value(kind: type[Any]) -> None:
-    """Any value is taken, whatever it is; the faults are listed when they are asked for."""
+def test_construction_accepts_any_value(kind: type[Any]) -> None:
+    """Construction accepts any value; `problems` reports the invalid ones."""
     values = (5, object(), "", b"", [], {}, {"a": 1}, [object()], ("a", b""), ("a", 1), iter(()), float("nan"))
     names = inspect.signature(kind).parameters
     requests = [kind(**dict.fromkeys(names, value)) for value in (None, *values)][1:]
@@ -57,13 +57,13 @@ def test_construction_refuses_no_value(kind: type[Any]) -> None:
 
 @pytest.mark.parametrize("kind", REQUESTS.values(), ids=REQUESTS)
 def test_unknown_names(kind: type[Any]) -> None:
-    """A field that the operation does not have is a TypeError."""
+    """An unknown field is a `TypeError`."""
     with pytest.raises(TypeError, match="unexpected keyword argument 'webhook_url'"):
         kind(**dict.fromkeys(inspect.signature(kind).parameters, "x"), webhook_url="https://x")
 
 
 def test_missing_names() -> None:
-    """So is a required field that is missing."""
+    """A missing required field is a `TypeError`."""
     with pytest.raises(TypeError, match="missing 2 required positional arguments: 'mask' and 'prompt'"):
         Inpaint(PNG)  # type: ignore[call-arg]
 
@@ -71,7 +71,7 @@ def test_missing_names() -> None:
 @pytest.mark.parametrize("which", VARIANTS)
 @pytest.mark.parametrize("kind", REQUESTS.values(), ids=REQUESTS)
 def test_pickles(kind: type[Any], which: str, tmp_path: Path) -> None:
-    """A request is a value: it pickles, copies, compares and hashes by what it holds."""
+    """A request is a value: it can be pickled and copied, and is compared and hashed by its fields."""
     request, _ = variant(kind, which, Stage(tmp_path, "d", "m", "model/a/version/b", "https://ideogram.ai/x"))
     again = pickle.loads(pickle.dumps(request))
 
@@ -81,7 +81,7 @@ def test_pickles(kind: type[Any], which: str, tmp_path: Path) -> None:
 
 
 def test_bytes_are_not_shown() -> None:
-    """A request's repr tells how long its files are, and not what is in them."""
+    """The repr of a request shows the size of its files, not their bytes."""
     shown = repr(RemoveBackground(b"secret bytes"))
 
     assert "<12 bytes>" in shown
@@ -92,13 +92,12 @@ def test_bytes_are_not_shown() -> None:
 
 
 def case_ids(cases: list[tuple[Any, ...]]) -> list[str]:
-    told = [f"{type(case[0]).__name__} {' '.join(map(str, case[1:]))}" for case in cases]
-    return [text[:80] for text in told]
+    return [f"{type(case[0]).__name__} {' '.join(map(str, case[1:]))}"[:80] for case in cases]
 
 
 @pytest.mark.parametrize(("request_", "field", "words"), REFUSED, ids=case_ids(REFUSED))
 def test_refused(request_: Any, field: str, words: str) -> None:
-    """A broken rule of the service is named by its field, once, in words; without validation it is the service's."""
+    """A broken rule of the service is reported once, with its field; without validation it is not reported."""
     problems = request_.problems()
 
     assert [field] == [name for name, _ in problems]
@@ -107,14 +106,14 @@ def test_refused(request_: Any, field: str, words: str) -> None:
 
 
 @pytest.mark.parametrize("request_", ALLOWED, ids=lambda request: repr(request).replace("=None", "")[:80])
-def test_just_allowed(request_: Any) -> None:
-    """What lies on a bound is allowed."""
+def test_allowed(request_: Any) -> None:
+    """A value on a bound is valid."""
     assert [] == request_.problems()
 
 
 @pytest.mark.parametrize(("request_", "field", "words"), WRONG_TYPES, ids=case_ids(WRONG_TYPES))
 def test_wrong_type(request_: Any, field: str, words: str) -> None:
-    """A value of a wrong type is refused, with or without validation."""
+    """A value of the wrong type is reported, with or without validation."""
     expected = [(field, words)]
 
     assert expected == request_.problems()
@@ -136,12 +135,12 @@ def test_wrong_type(request_: Any, field: str, words: str) -> None:
     ids=lambda request: type(request).__name__,
 )
 def test_unchecked(request_: Any) -> None:
-    """A word newer than the library passes, and so do the rules that presume an older one."""
+    """A value newer than the library is valid, and so are the fields that depend on it."""
     assert [] == request_.problems()
 
 
-def test_limit_of_files_can_be_moved() -> None:
-    """What a file may weigh is the caller's to say."""
+def test_size_limit_is_configurable() -> None:
+    """The caller can change the size limit of files."""
     request = RemoveBackground(picture(length=TOO_LARGE))
 
     assert [] == request.problems(max_upload_bytes=TOO_LARGE)
@@ -150,7 +149,7 @@ def test_limit_of_files_can_be_moved() -> None:
 
 @pytest.mark.parametrize("link", ["http://127.0.0.1:8080/x.png", "http://localhost/x", "http://[::1]:1/x"])
 def test_links_of_a_sandbox(link: str) -> None:
-    """Links to this machine are good only where the service is this machine."""
+    """Links to this machine are valid only if the service runs on it."""
     request = Edit("x", image_urls=[link])
 
     assert [] == request.problems(loopback=True)
@@ -208,7 +207,7 @@ async def refused(client: Ideogram, request: Request[Any]) -> InvalidRequestErro
     ids=lambda value: value.partition(":")[0] if isinstance(value, str) else type(value).__name__,
 )
 async def test_nothing_is_sent(client: Ideogram, box: Sandbox, request_: Request[Any], line: str) -> None:
-    """Bad input ends in one clear error that names the field, and nothing is sent or billed."""
+    """An invalid value raises an error with the name of the field, and nothing is sent or billed."""
     error = await refused(client, request_)
 
     assert f"invalid {type(request_).__name__}, nothing was sent:\n  {line}" == str(error)
@@ -216,8 +215,8 @@ async def test_nothing_is_sent(client: Ideogram, box: Sandbox, request_: Request
     assert [] == box.requests
 
 
-async def test_everything_at_once(client: Ideogram, box: Sandbox) -> None:
-    """One error lists every fault of a request, in the order of its fields, conflicts last."""
+async def test_all_problems_at_once(client: Ideogram, box: Sandbox) -> None:
+    """One error lists all problems of a request in the order of its fields, conflicts last."""
     error = await refused(
         client,
         Inpaint(
@@ -247,18 +246,18 @@ async def test_everything_at_once(client: Ideogram, box: Sandbox) -> None:
 
 
 async def test_without_validation(client: Ideogram, box: Sandbox) -> None:
-    """Without validation the service judges the rules, and types are held all the same."""
+    """Without validation the service checks its rules, and the client still checks types."""
     view = client.with_options(validate=False)
     error = await refused(view, Generate("", num_images="9"))
     with pytest.raises(Exception, match="400 prompt: must not be empty"):
         await view.send(Generate(""))
 
     assert [("num_images", "must be a whole number, not str")] == list(error.problems)
-    assert [400] == [arrival.status for arrival in box.requests]
+    assert [400] == [received.status for received in box.requests]
 
 
 async def test_empty_list_of_files(client: Ideogram, box: Sandbox) -> None:
-    """A required list must hold something."""
+    """A required list must not be empty."""
     error = await refused(client, UploadDatasetAssets("d", []))
 
     assert [("files", "must not be empty")] == list(error.problems)
@@ -267,7 +266,7 @@ async def test_empty_list_of_files(client: Ideogram, box: Sandbox) -> None:
 
 @pytest.mark.parametrize("dataset_id", ["", " ", ".", ".."])
 async def test_ids_stay_in_their_path(client: Ideogram, box: Sandbox, dataset_id: str) -> None:
-    """An id that would lead to another operation is refused."""
+    """An id that would change the path to another operation is refused."""
     error = await refused(client, UploadDatasetAssets(dataset_id, [PNG]))
 
     assert ["dataset_id"] == [field for field, _ in error.problems]
@@ -275,14 +274,14 @@ async def test_ids_stay_in_their_path(client: Ideogram, box: Sandbox, dataset_id
 
 
 def test_conflict_of_a_wrong_type() -> None:
-    """A field of a wrong type is told once, and not for a conflict as well."""
+    """A field of the wrong type is reported once, without its conflicts."""
     request = Generate("x", resolution="1024x1024", aspect_ratio=5)  # type: ignore[arg-type]
 
     assert [("aspect_ratio", "must be a value of AspectRatioV3 or its string, not int")] == request.problems()
 
 
 async def test_dataset_name(client: Ideogram, box: Sandbox) -> None:
-    """A name that is no text at all is refused like any other."""
+    """A name that cannot be encoded is refused."""
     error = await refused(client, CreateDataset("\ud800"))
 
     assert [("name", "cannot be encoded in UTF-8: '\\ud800' at 0 is an unpaired surrogate")] == list(error.problems)

@@ -1,4 +1,4 @@
-"""Folders as a batch would have left them."""
+"""Batch folders, written without running a batch."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from support.pictures import picture
 __all__ = ["image", "job", "journal", "keep", "with_pictures"]
 
 
-def job(number: int, state: JobState = JobState.DONE, request: Request[Any] | None = None, **facts: Any) -> JobRow:
-    """Make a job called `row-<number>` that costs six cents."""
+def job(number: int, state: JobState = JobState.DONE, request: Request[Any] | None = None, **changes: Any) -> JobRow:
+    """Return a job named `row-<number>` that costs six cents."""
     request = Generate(f"fox {number}", seed=number) if request is None else request
-    known = {
+    defaults = {
         "key": f"key{number}",
         "number": number,
         "id": f"row-{number}",
@@ -35,12 +35,12 @@ def job(number: int, state: JobState = JobState.DONE, request: Request[Any] | No
         "usd": Decimal("0.06"),
         "state": state,
     }
-    return JobRow(**known | facts)
+    return JobRow(**defaults | changes)
 
 
-def image(of: JobRow, index: int = 0, state: ImageState = ImageState.STORED, **facts: Any) -> ImageRow:
-    """Make an image of a job."""
-    known = {
+def image(of: JobRow, index: int = 0, state: ImageState = ImageState.STORED, **changes: Any) -> ImageRow:
+    """Return an image of a job."""
+    defaults = {
         "url": f"https://ideogram.ai/{of.key}.png?exp=9&sig=secret",
         "seed": 7,
         "prompt": f"a fox of job {of.number}",
@@ -49,16 +49,16 @@ def image(of: JobRow, index: int = 0, state: ImageState = ImageState.STORED, **f
         "sha256": "0" * 64 if state is ImageState.STORED else None,
         "size": 9 if state is ImageState.STORED else None,
     }
-    return ImageRow(key=of.key, number=index, state=state, **known | facts)
+    return ImageRow(key=of.key, number=index, state=state, **defaults | changes)
 
 
 def journal(folder: Path) -> Path:
-    """Return where its journal lies."""
+    """Return the path of a folder's journal."""
     return folder / ".ideogram" / "journal.sqlite3"
 
 
 def keep(folder: Path, jobs: Iterable[JobRow], images: Iterable[ImageRow] = (), *, origin: str = "sandbox") -> Path:
-    """Write a folder down."""
+    """Write the journal of a folder."""
     journal(folder).parent.mkdir(parents=True, exist_ok=True)
     with closing(open_journal(journal(folder), origin)) as database:
         database.execute("BEGIN")
@@ -70,9 +70,9 @@ def keep(folder: Path, jobs: Iterable[JobRow], images: Iterable[ImageRow] = (), 
 
 
 def with_pictures(folder: Path, images: Iterable[ImageRow]) -> Path:
-    """Put a picture where each stored image should be."""
-    for kept in images:
-        if kept.path is not None:
-            (folder / kept.path).write_bytes(picture(size=(640, 400)))
+    """Write a picture to the path of each stored image."""
+    for row in images:
+        if row.path is not None:
+            (folder / row.path).write_bytes(picture(size=(640, 400)))
 
     return folder

@@ -1,4 +1,4 @@
-"""Whatever a file field takes: each kind of source, and some that break."""
+"""Sources of file fields: each supported kind, and broken ones."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ PNG, JPEG = picture("PNG"), picture("JPEG")
 
 
 @frozen
-class Place:
-    """A path that is no `Path`."""
+class PathLike:
+    """A path-like object that is not a `Path`."""
 
     path: Path
 
@@ -30,7 +30,7 @@ class Place:
 
 @define(eq=False)
 class Upload:
-    """Reads like Starlette's `UploadFile`."""
+    """An async reader like Starlette's `UploadFile`."""
 
     body: bytes
     filename: str | None = None
@@ -43,8 +43,8 @@ class Upload:
         return chunk
 
 
-class Unhelpful:
-    """Reads asynchronously, though its method does not look like it."""
+class PlainAsyncReader:
+    """An async reader whose `read` is a plain function that returns a coroutine."""
 
     def __init__(self, body: bytes) -> None:
         self._file = BytesIO(body)
@@ -56,7 +56,7 @@ class Unhelpful:
         return later()
 
 
-def at(position: int, body: bytes) -> BytesIO:
+def positioned(position: int, body: bytes) -> BytesIO:
     file = BytesIO(body)
     file.seek(position)
     return file
@@ -75,26 +75,26 @@ def written(path: Path, body: bytes = PNG) -> Path:
 SOURCES: dict[str, tuple[Callable[[Path], Any], str, bytes]] = {
     "string": (lambda folder: str(written(folder / "ein Fuchs.png")), "ein Fuchs.png", PNG),
     "path": (lambda folder: written(folder / '"q" 狐.png'), '"q" 狐.png', PNG),
-    "path-like": (lambda folder: Place(written(folder / "x")), "x", PNG),
+    "path-like": (lambda folder: PathLike(written(folder / "x")), "x", PNG),
     "bytes": (lambda _: PNG, "image.png", PNG),
     "bytearray": (lambda _: bytearray(JPEG), "image.jpg", JPEG),
     "memoryview": (lambda _: memoryview(b"." + JPEG)[1:], "image.jpg", JPEG),
     "pair": (lambda _: ("a\\b %22 ü.png", PNG), "a\\b %22 ü.png", PNG),
     "pair with a file": (lambda _: ("fox.png", BytesIO(PNG)), "fox.png", PNG),
     "open file": (lambda folder: opened(folder / "fox 1.png"), "fox 1.png", PNG),
-    "open file, elsewhere": (lambda _: ("x.png", at(5, b"12345" + PNG)), "x.png", PNG),
+    "open file, not at its start": (lambda _: ("x.png", positioned(5, b"12345" + PNG)), "x.png", PNG),
     "async reader": (lambda _: Upload(JPEG, "größe.jpg"), "größe.jpg", JPEG),
     "async reader, path": (lambda _: Upload(JPEG, "C/a/fox.jpg"), "fox.jpg", JPEG),
-    "async reader, pair": (lambda _: ("x.jpg", Unhelpful(JPEG)), "x.jpg", JPEG),
+    "async reader, pair": (lambda _: ("x.jpg", PlainAsyncReader(JPEG)), "x.jpg", JPEG),
     "image file": (lambda folder: ImageFile(written(folder / "x"), name="fox.png"), "fox.png", PNG),
     "image file of a reader": (lambda _: ImageFile(Upload(JPEG, "y.jpg"), name="x.jpg"), "x.jpg", JPEG),
     "line breaks in a name": (lambda _: ('a\r\nX-Evil: "1"', PNG), 'a%0D%0AX-Evil: "1"', PNG),
-    "half a character in a name": (lambda _: ("a\udcff.png", PNG), "a?.png", PNG),
+    "unpaired surrogate in a name": (lambda _: ("a\udcff.png", PNG), "a?.png", PNG),
 }
 
 
 class Broken:
-    """Fails after its first bytes."""
+    """A reader that fails after its first bytes."""
 
     def __init__(self) -> None:
         self._parts = iter([PNG])

@@ -1,6 +1,6 @@
-"""Requests that together set every field of every operation, and what each must look like on the wire.
+"""Requests that together set every field of every operation, with their expected form on the wire.
 
-What is expected is written down here from the contract; nothing asks the library how it encodes.
+The expected form is derived from the contract, without the encoder of the library.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ __all__ = ["VARIANTS", "Expected", "Stage", "comparable", "fields_of", "variant"
 
 VARIANTS = ("required", "one", "other")
 
-# What excludes each other goes into different variants.
+# Fields that exclude each other are set in different variants.
 NOT_IN_ONE = {"aspect_ratio", "style_type", "style_reference_images", "image_urls"}
 NOT_IN_OTHER = {"resolution", "style_codes", "images"}
-# The contract requires neither of two fields, and its prose one of them.
+# The schema requires neither of these fields; the text of the contract requires one.
 ONE_OF = {"POST /v1/edit": {"images"}}
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
@@ -35,7 +35,7 @@ LEGACY = ("/generate", "/edit", "/remix", "/reframe", "/upscale")
 
 @frozen
 class Stage:
-    """What has to exist before everything can be asked for."""
+    """Objects on the service that the requests refer to."""
 
     folder: Path
     dataset_id: str
@@ -45,7 +45,7 @@ class Stage:
 
     @classmethod
     async def prepare(cls, client: Ideogram, box: Sandbox, folder: Path) -> Stage:
-        """Make a data set, train a model on it, and draw an image; then forget the requests for it."""
+        """Create a dataset, train a model on it, and generate an image."""
         dataset = await client.datasets.create("foxes")
         await client.datasets.upload_assets(dataset.dataset_id, [(f"{n}.png", picture()) for n in range(15)])
         begun = await client.models.train(dataset.dataset_id, "red foxes")
@@ -69,7 +69,7 @@ class Stage:
 
 @frozen
 class File:
-    """A file as it must arrive."""
+    """A file as the server must receive it."""
 
     name: str
     content_type: str
@@ -78,7 +78,7 @@ class File:
 
 @frozen
 class Expected:
-    """A request as it must arrive."""
+    """A request as the server must receive it."""
 
     path: str
     parts: list[Part]
@@ -87,7 +87,7 @@ class Expected:
 
 
 def comparable(parts: Iterable[Part]) -> list[Any]:
-    """Order parts by name, those of one name as they came; an object's fields have no order."""
+    """Sort parts by name, and parse JSON, so that the order of names does not matter."""
     ordered = sorted(parts, key=lambda part: part.name)
     return [
         (p.name, p.filename, p.content_type, json.loads(p.body) if p.content_type == JSON else p.body) for p in ordered
@@ -95,42 +95,43 @@ def comparable(parts: Iterable[Part]) -> list[Any]:
 
 
 def fields_of(operation: str, which: str) -> set[str]:
-    """Choose the fields that a variant sets."""
-    told = request_in_contract(operation)
-    required: set[str] = told["required"] | ONE_OF.get(operation, set())
+    """Return the fields that a variant sets."""
+    contract = request_in_contract(operation)
+    required: set[str] = contract["required"] | ONE_OF.get(operation, set())
     if which == "required":
         return required
 
-    left_out = NOT_IN_ONE if which == "one" else NOT_IN_OTHER
-    return told["required"] | (told["fields"].keys() - left_out)
+    omitted = NOT_IN_ONE if which == "one" else NOT_IN_OTHER
+    return contract["required"] | (contract["fields"].keys() - omitted)
 
 
 def variant(kind: type[Any], which: str, stage: Stage) -> tuple[Any, Expected]:
-    """Make a request, and say how it must arrive."""
+    """Return a request and its expected form."""
     operation = str(kind.endpoint)
-    told = request_in_class(kind)
-    samples = _samples(stage, is_old=told["path"] in LEGACY, is_one=which == "one")
+    described = request_in_class(kind)
+    samples = _samples(stage, is_old=described["path"] in LEGACY, is_one=which == "one")
     chosen = {name: samples[name] for name in sorted(fields_of(operation, which))}
-    request = kind(**{name: given for name, (given, _) in chosen.items()})
+    request = kind(**{name: value for name, (value, _) in chosen.items()})
     sent = {name: values for name, (_, values) in chosen.items()}
-    path = told["path"].format(**{name: values[0] for name, values in sent.items() if f"{{{name}}}" in told["path"]})
-    body = {name: values for name, values in sent.items() if f"{{{name}}}" not in told["path"]}
-    return request, _arrival(told, path, body)
+    in_path = {name: values[0] for name, values in sent.items() if f"{{{name}}}" in described["path"]}
+    path = described["path"].format(**in_path)
+    body = {name: values for name, values in sent.items() if name not in in_path}
+    return request, _expected(described, path, body)
 
 
-def _arrival(told: dict[str, Any], path: str, body: dict[str, list[Any]]) -> Expected:
-    if told["envelope"]:
+def _expected(described: dict[str, Any], path: str, body: dict[str, list[Any]]) -> Expected:
+    if described["envelope"]:
         words = {name: values[0] for name, values in body.items() if not isinstance(values[0], File)}
         body = {name: values for name, values in body.items() if name not in words} | {"image_request": [words]}
 
     # The file is `image` in Python, but not on the wire of these.
-    if told["path"] in (*LEGACY, "/describe") and "image" in body:
+    if described["path"] in (*LEGACY, "/describe") and "image" in body:
         body["image_file"] = body.pop("image")
 
     form: list[Part] = []
     json_body = None
     query: list[tuple[str, str]] = []
-    match told["content type"]:
+    match described["content type"]:
         case "multipart/form-data":
             form = [_part(name, value) for name, values in body.items() for value in values]
         case "application/json":
@@ -159,7 +160,7 @@ def _compact(value: Any) -> bytes:
 
 
 def _samples(stage: Stage, *, is_old: bool, is_one: bool) -> dict[str, tuple[Any, list[Any]]]:
-    """Give a value for each field name, and the values that must arrive for it."""
+    """Return a value for each field name, with the values that the server must receive."""
     png, jpeg, webp = picture("PNG"), picture("JPEG"), picture("WEBP")
     words: dict[str, Any] = {
         "prompt": 'ein "Füchschen" & 狐,\r\nin zwei Zeilen; \\o/',
