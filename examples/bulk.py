@@ -21,7 +21,7 @@ from ideogram_async import FromJob, Generate, Ideogram, Job, JobResult, Remix, R
 from ideogram_async.sandbox import Sandbox
 from ideogram_async.sandbox.thread import running_in_thread
 
-ANIMALS = ("a red fox", "an old owl", "a grey whale", "a young lynx", "a snow hare")
+ANIMALS = ("a red fox", "an old owl", "a gray whale", "a young lynx", "a snow hare")
 SCENES = ("in fresh snow", "above the rooftops", "in a paper boat", "on a yellow wall")
 
 
