@@ -102,6 +102,15 @@ def test_the_reference_is_complete() -> None:
     assert make_reference["reference"]() == listed, "run: python docs/make_reference.py"
 
 
+def test_the_layout_is_complete() -> None:
+    """The layout in CONTRIBUTING names every module and package of the top level."""
+    layout = (ROOT / "CONTRIBUTING.md").read_text()
+    modules = {path.name for path in (ROOT / "ideogram_async").glob("*.py")}
+    packages = {f"{path.parent.name}/" for path in (ROOT / "ideogram_async").glob("*/*.py")}
+
+    assert [] == sorted(name for name in (modules | packages) - {"_version.py"} if name not in layout)
+
+
 def test_the_first_program_runs(folder: Path, ideogram_sandbox: Sandbox) -> None:
     """The README's program makes two images, as printed, with nothing but the key in the environment."""
     program = next(code for code, _ in blocks(ROOT / "README.md") if "asyncio.run" in code)
