@@ -1,4 +1,4 @@
-"""Nonsense from the caller: it is told apart at once, or does no harm."""
+"""Invalid arguments and listeners of a caller."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ideogram_async.events import Answered, Event, Sending, Waiting
 
 @pytest.mark.parametrize("kind", [Waiting, Sending, Answered])
 async def test_listener_raises_a_cancellation(kind: type[Event]) -> None:
-    """A listener that looks into a cancelled future loses nobody's answer."""
+    """A listener that raises the cancellation of a future does not affect the call."""
 
     def on_event(event: Event) -> None:
         if isinstance(event, kind):
@@ -31,8 +31,8 @@ async def test_listener_raises_a_cancellation(kind: type[Event]) -> None:
 
 
 @pytest.mark.parametrize("request_", [Generate, None, "a fox", {"prompt": "a fox"}])
-async def test_no_request(request_: Any) -> None:
-    """What is no request is refused with words that say so."""
+async def test_not_a_request(request_: Any) -> None:
+    """A value that is not a request raises `TypeError` and sends nothing."""
     async with RawServer(OK) as server, connected(server.url) as client:
         with pytest.raises(TypeError, match=r"send takes a request such as Generate\(\.\.\.\), not"):
             await client.send(request_)
@@ -40,8 +40,8 @@ async def test_no_request(request_: Any) -> None:
         assert 0 == server.connections
 
 
-async def test_no_image(tmp_path: Path) -> None:
-    """So is a whole answer, or nothing, in the place of an image."""
+async def test_not_an_image(tmp_path: Path) -> None:
+    """A value that is not an image or a link raises `TypeError` and downloads nothing."""
     async with RawServer(OK) as server, connected(server.url) as client:
         answer: Any = await client.generate("a fox")
         for wrong in (answer, None, b"https://ideogram.ai/x.png"):

@@ -1,4 +1,4 @@
-"""Many calls, random faults, random ends: whatever happens, nothing is paid twice, and nobody is told a lie."""
+"""Random faults, cancellations and closes: no call is billed twice or reports a wrong cost."""
 
 from __future__ import annotations
 
@@ -51,22 +51,22 @@ _name: ContextVar[str] = ContextVar("name")
 
 @define
 class Run:
-    """One run: what is called, and what came of it."""
+    """The calls of one run and their outcomes."""
 
     rng: random.Random
     box: Sandbox
     folder: Path
     answered: set[str] = field(factory=set)
     raised: dict[str, BaseException] = field(factory=dict)
-    told: dict[str, Billed] = field(factory=dict)
-    """What the last event of a call said that it cost."""
+    reported: dict[str, Billed] = field(factory=dict)
+    """Cost in the last event of each call."""
 
     def on_event(self, event: Event) -> None:
         if isinstance(event, Failed):
-            self.told[_name.get()] = event.billed
+            self.reported[_name.get()] = event.billed
 
     def work(self, client: Ideogram, name: str) -> Callable[[], Awaitable[Any]]:
-        """Choose an operation and a weight."""
+        """Return a call of a random operation and weight."""
         count = self.rng.randrange(1, 4)
         return self.rng.choice(
             [
@@ -78,7 +78,7 @@ class Run:
         )
 
     async def call(self, client: Ideogram, name: str) -> None:
-        """Make one call, perhaps with a limit of time, and sometimes fetch what it brought."""
+        """Make one call, sometimes with a timeout, and download its image."""
         _name.set(name)
         work, seconds = self.work(client, name), self.rng.uniform(0.0, 0.5)
         try:
@@ -104,19 +104,19 @@ class Run:
                 pass
 
     def billed(self) -> set[str]:
-        """Name the calls that the sandbox has billed."""
+        """Return the names of the calls that the sandbox has billed."""
         billed = {entry.fingerprint for entry in self.box.ledger.entries}
         return {_name_in(arrival) for arrival in self.box.requests if fingerprint(arrival) in billed}
 
 
 def _name_in(arrival: RecordedRequest) -> str:
-    found = re.search(r"call \d+", repr(arrival.json) + repr([part.body[-200:] for part in arrival.parts]))
-    assert found
-    return found[0]
+    match = re.search(r"call \d+", repr(arrival.json) + repr([part.body[-200:] for part in arrival.parts]))
+    assert match
+    return match[0]
 
 
 def foreign(error: BaseException) -> bool:
-    """Tell whether an error is neither ours nor the end that the caller asked for."""
+    """Return whether an error is neither of this library nor a cancellation or timeout of the caller."""
     return not isinstance(error, IdeogramError | asyncio.CancelledError | TimeoutError)
 
 
@@ -133,7 +133,7 @@ async def chaos(seed: int, folder: Path, *, limit: int, ambiguous: bool) -> None
         async with Ideogram("key", base_url=box.url, reuse_connections=rng.random() < 0.3, **options) as client:
             views = (client, client.with_options(timeout=0.2))
             tasks = [asyncio.create_task(run.call(rng.choice(views), f"call {n}")) for n in range(CALLS)]
-            closing = asyncio.create_task(_meddle(rng, box, client, tasks))
+            closing = asyncio.create_task(_interfere(rng, box, client, tasks))
             async with asyncio.timeout(30):
                 await asyncio.gather(*tasks, closing, return_exceptions=True)
 
@@ -146,7 +146,7 @@ async def chaos(seed: int, folder: Path, *, limit: int, ambiguous: bool) -> None
         assert [] == [error for error in run.raised.values() if foreign(error)]
         assert [] == ([] if ambiguous else box.ledger.duplicates)
         assert set() == {name for name in billed if getattr(run.raised.get(name), "billed", None) is Billed.NO}
-        assert set() == {name for name in billed - run.answered if run.told.get(name, Billed.NO) is Billed.NO}
+        assert set() == {name for name in billed - run.answered if run.reported.get(name, Billed.NO) is Billed.NO}
         assert (0, 0) == (statistics.in_flight, statistics.waiting)
         assert box.peak_in_flight <= limit
         assert [] == [path.name for path in folder.iterdir() if path.name.endswith(".part")]
@@ -154,8 +154,8 @@ async def chaos(seed: int, folder: Path, *, limit: int, ambiguous: bool) -> None
     assert set() == {task for task in other_tasks() if "ideogram_async" in repr(task.get_coro())}
 
 
-async def _meddle(rng: random.Random, box: Sandbox, client: Ideogram, tasks: list[asyncio.Task[None]]) -> None:
-    """While calls arrive, cancel some of them, and close the client once."""
+async def _interfere(rng: random.Random, box: Sandbox, client: Ideogram, tasks: list[asyncio.Task[None]]) -> None:
+    """Cancel some calls while they arrive, and close the client once."""
     closes_at = rng.randrange(CALLS // 3, 2 * CALLS // 3)
     for count in range(0, 2 * CALLS // 3, 10):
         try:
@@ -171,7 +171,7 @@ async def _meddle(rng: random.Random, box: Sandbox, client: Ideogram, tasks: lis
 
 @pytest.mark.parametrize(("limit", "ambiguous"), [(10, False), (3, False), (10, True)])
 def test_chaos(limit: int, ambiguous: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is billed twice or denied, and no place, task, file or thread is left."""
+    """No call is billed twice or wrongly reported as free, and no slot, task, file or thread is leaked."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "copies"))
     (tmp_path / "copies").mkdir()
     for seed in range(2):
@@ -179,7 +179,7 @@ def test_chaos(limit: int, ambiguous: bool, tmp_path: Path, monkeypatch: pytest.
         folder.mkdir()
         before = set(threading.enumerate())
         asyncio.run(chaos(seed, folder, limit=limit, ambiguous=ambiguous))
-        # Their loop has told them to end.
+        # Their event loop has requested their end.
         for thread in set(threading.enumerate()) - before:
             thread.join(5.0)
 

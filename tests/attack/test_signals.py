@@ -1,4 +1,4 @@
-"""A process that is interrupted or killed amid calls and downloads."""
+"""Interrupted and killed processes during calls and downloads."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ except KeyboardInterrupt:
 @pytest.mark.parametrize("length", [0, 1000, 299_999])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 async def test_signal(number: signal.Signals, length: int, tmp_path: Path) -> None:
-    """At its place an image is whole or absent; an interrupted process leaves no part of one, a killed one may."""
+    """A target has the complete image or does not exist. Only a killed process leaves part files."""
     complete = (whole, answer(say(200, IMAGE, {"Content-Type": "image/png"})))
     half = (whole, answer(say(200, IMAGE[:length], {"Content-Length": str(len(IMAGE))})), stall)
     async with RawServer((whole, stall)) as server, RawServer(*[complete, half] * 8, half) as host:
@@ -49,13 +49,13 @@ async def test_signal(number: signal.Signals, length: int, tmp_path: Path) -> No
             _, errors = await process.communicate()
 
     lines = [line for line in errors.decode().splitlines() if not line.startswith("Executing <")]
-    left = [path for path in tmp_path.iterdir() if path.name.startswith(".")]
-    stored = {path.read_bytes() for path in set(tmp_path.iterdir()) - set(left)}
+    parts = [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+    stored = {path.read_bytes() for path in set(tmp_path.iterdir()) - set(parts)}
 
     assert (-number if number == signal.SIGKILL else 130, []) == (process.returncode, lines)
     assert stored <= {IMAGE}
-    assert number == signal.SIGKILL or not left
+    assert number == signal.SIGKILL or not parts
 
     remove_stale_files(tmp_path)
 
-    assert not [path for path in left if path.exists()]
+    assert not [path for path in parts if path.exists()]

@@ -7,7 +7,7 @@ import importlib
 import random
 
 import pytest
-from support.callers import Calls, Draws, numbers, settle
+from support.callers import Calls, FixedRandom, numbers, settle
 from support.paths import ROOT
 from support.virtual import run, virtual
 
@@ -38,7 +38,7 @@ async def test_limit_is_never_below_one() -> None:
     """A refused call that was alone leaves a limit of one image."""
     calls = Calls(limiter := ImageLimiter(10))
     await calls.ask("alone", 4)
-    await calls.reject("alone", told=0)
+    await calls.reject("alone", limit=0)
 
     assert (1.0, 0, 0, 1) == numbers(limiter)
 
@@ -49,7 +49,7 @@ async def test_limit_is_never_raised_by_a_429() -> None:
     calls = Calls(limiter := ImageLimiter(4))
     await calls.ask("a", 3)
     await calls.ask("b", 1)
-    await calls.reject("b", told=50)
+    await calls.reject("b", limit=50)
 
     assert (3.0, 3, 0, 1) == numbers(limiter)
 
@@ -76,7 +76,7 @@ async def test_service_tells_its_limit() -> None:
     calls = Calls(limiter := ImageLimiter(10))
     await calls.ask("a", 8)
     await calls.ask("b")
-    await calls.reject("b", told=4)
+    await calls.reject("b", limit=4)
 
     assert (4.0, 8, 0, 1) == numbers(limiter)
 
@@ -166,7 +166,7 @@ async def test_reading_says_nothing_about_images() -> None:
     """The 429 of a call without images is counted and changes nothing, and its success neither."""
     calls = Calls(limiter := ImageLimiter(10))
     await calls.ask("reading", 0)
-    await calls.reject("reading", told=2, after=60.0)
+    await calls.reject("reading", limit=2, after=60.0)
     await calls.ask("image")
 
     assert ["reading", "image"] == calls.started
@@ -208,7 +208,7 @@ async def test_lease_of_another_limiter_is_not_mistaken() -> None:
 @virtual
 async def test_gate_lets_one_probe_through() -> None:
     """When the gate opens one call goes, and the others follow in order when it is accepted."""
-    draws = Draws(1.5)
+    draws = FixedRandom(1.5)
     calls = Calls(ImageLimiter(10, rng=draws))
     await calls.ask("holds", 5)
     await calls.ask("refused")
@@ -234,7 +234,7 @@ async def test_gate_lets_one_probe_through() -> None:
 @virtual
 async def test_probe_waits_for_room() -> None:
     """An open gate makes no room: the probe waits for a place, as every call does."""
-    calls = Calls(ImageLimiter(10, rng=Draws()))
+    calls = Calls(ImageLimiter(10, rng=FixedRandom()))
     for name in "abcd":
         await calls.ask(name, 3 if name < "d" else 1)
     await calls.reject("d")
@@ -253,7 +253,7 @@ def test_probe_without_an_answer_lets_the_next_try(fate: str) -> None:
     """A probe that is cancelled, or ends without success or 429, proves nothing: the next in line is the probe."""
 
     async def scene() -> None:
-        calls = Calls(limiter := ImageLimiter(10, rng=Draws()))
+        calls = Calls(limiter := ImageLimiter(10, rng=FixedRandom()))
         await calls.ask("holds", 5)
         limiter.note_rejected(None, None)
         await calls.end("holds")
@@ -278,7 +278,7 @@ def test_probe_without_an_answer_lets_the_next_try(fate: str) -> None:
 @virtual
 async def test_gates_grow_until_a_probe_is_accepted() -> None:
     """Each gate is twice as long as the one before, 30 s at most, and short again after success."""
-    calls = Calls(limiter := ImageLimiter(10, rng=Draws(2.0)))
+    calls = Calls(limiter := ImageLimiter(10, rng=FixedRandom(2.0)))
     limiter.note_rejected(None, None)
     waits: list[float] = []
     for n in range(7):
@@ -306,7 +306,7 @@ def test_retry_after_is_a_floor(retry_after: float, expected: float) -> None:
     """Nobody goes before Retry-After has passed, up to 300 s; a short one does not shorten the gate."""
 
     async def scene() -> None:
-        calls = Calls(limiter := ImageLimiter(10, rng=Draws(2.0)))
+        calls = Calls(limiter := ImageLimiter(10, rng=FixedRandom(2.0)))
         limiter.note_rejected(None, retry_after)
         await calls.ask("next")
         await asyncio.sleep(1000)
@@ -319,7 +319,7 @@ def test_retry_after_is_a_floor(retry_after: float, expected: float) -> None:
 @virtual
 async def test_late_429_lengthens_the_gate() -> None:
     """A 429 of the same wave closes no further gate, but its Retry-After is heard."""
-    calls = Calls(ImageLimiter(10, rng=Draws(2.0)))
+    calls = Calls(ImageLimiter(10, rng=FixedRandom(2.0)))
     for name in "abc":
         await calls.ask(name)
     await calls.reject("a")
@@ -335,7 +335,7 @@ async def test_late_429_lengthens_the_gate() -> None:
 @virtual
 async def test_late_429_after_success() -> None:
     """A 429 from before the cut that comes after a success changes nothing; with Retry-After it closes the gate."""
-    calls = Calls(limiter := ImageLimiter(10, rng=Draws(2.0)))
+    calls = Calls(limiter := ImageLimiter(10, rng=FixedRandom(2.0)))
     for name in "abcd":
         await calls.ask(name)
     await calls.reject("a")
@@ -361,7 +361,7 @@ async def test_late_429_after_success() -> None:
 @virtual
 async def test_refused_probe_begins_another_epoch() -> None:
     """The 429 of a probe is news: it cuts the limit again, while older calls go on."""
-    calls = Calls(limiter := ImageLimiter(10, rng=Draws()))
+    calls = Calls(limiter := ImageLimiter(10, rng=FixedRandom()))
     for name in "abcd":
         await calls.ask(name, 2)
     await calls.reject("d")
@@ -379,7 +379,7 @@ async def test_refused_probe_begins_another_epoch() -> None:
 @virtual
 async def test_older_success_does_not_open_the_gate() -> None:
     """A call from before the cut that is accepted proves nothing about the time after it."""
-    calls = Calls(ImageLimiter(10, rng=Draws()))
+    calls = Calls(ImageLimiter(10, rng=FixedRandom()))
     for name in "abc":
         await calls.ask(name)
     await calls.reject("a")
@@ -395,7 +395,7 @@ async def test_older_success_does_not_open_the_gate() -> None:
 @virtual
 async def test_queued_leaves_the_gate_out() -> None:
     """A lease tells how long its call stood in line, without the time behind the closed gate."""
-    calls = Calls(limiter := ImageLimiter(10, rng=Draws(2.0)))
+    calls = Calls(limiter := ImageLimiter(10, rng=FixedRandom(2.0)))
     await calls.ask("first", 10)
     await calls.ask("second", 10)
     await asyncio.sleep(3)
@@ -419,7 +419,7 @@ async def test_queued_leaves_the_gate_out() -> None:
 @virtual
 async def test_probe_that_is_not_refused_counts_as_accepted() -> None:
     """Refusals come at once: two seconds without one mean that the probe is in progress, and the rest may follow."""
-    calls = Calls(limiter := ImageLimiter(10, rng=Draws(2.0)))
+    calls = Calls(limiter := ImageLimiter(10, rng=FixedRandom(2.0)))
     await calls.ask("holds", 5)
     limiter.note_rejected(None, None)
     await calls.end("holds")
@@ -433,7 +433,7 @@ async def test_probe_that_is_not_refused_counts_as_accepted() -> None:
 @virtual
 async def test_probe_is_judged_once() -> None:
     """A probe that counts as accepted has no say at the next gate, though it may still be running."""
-    calls = Calls(limiter := ImageLimiter(10, rng=Draws(2.0)))
+    calls = Calls(limiter := ImageLimiter(10, rng=FixedRandom(2.0)))
     await calls.ask("holds", 5)
     await calls.ask("late")
     limiter.note_rejected(None, None)
@@ -454,7 +454,7 @@ async def test_probe_is_judged_once() -> None:
 @virtual
 async def test_probe_of_an_older_epoch_holds_nobody_back() -> None:
     """Another cut makes the probe that is out worthless: at the next gate somebody else tries."""
-    calls = Calls(limiter := ImageLimiter(10, rng=Draws(2.0)))
+    calls = Calls(limiter := ImageLimiter(10, rng=FixedRandom(2.0)))
     await calls.ask("long", 3)
     await calls.ask("short", 2)
     limiter.note_rejected(None, None)
@@ -483,7 +483,7 @@ def test_account_shared_with_another_client(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_what_others_have_found_out_is_taken_over() -> None:
     """A limit that was found out elsewhere is taken over, and grows no further than its ceiling."""
-    congestion = Congestion(10, Draws())
+    congestion = Congestion(10, FixedRandom())
     congestion.sync(limit=3.0, ceiling=4, epoch=7)
 
     assert (3.0, 7) == (congestion.limit, congestion.epoch)

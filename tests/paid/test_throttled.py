@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from support.callers import Draws
+from support.callers import FixedRandom
 from support.clients import Events, connected, impatient
 from support.fakes import AMBIGUOUS, NOT_SENT, FakeSend, call, reply
 from support.rawserver import OK, RawServer, refused, stall, status, whole
@@ -77,7 +77,7 @@ async def test_told_limit_holds() -> None:
 async def test_retry_after_holds_everybody() -> None:
     """After `Retry-After: 7` nobody sends for 7 seconds, and nobody who is new."""
     send = FakeSend(reply(429, headers=[("retry-after", "7")]), reply())
-    together = layered(send, Retry(), ImageLimiter(10, rng=Draws()))
+    together = layered(send, Retry(), ImageLimiter(10, rng=FixedRandom()))
     first = asyncio.create_task(together(call()))
     await asyncio.sleep(1)
     await asyncio.gather(first, *(together(call()) for _ in range(20)))
@@ -90,7 +90,7 @@ async def test_retry_after_holds_everybody() -> None:
 async def test_longest_retry_after() -> None:
     """Who asks for more than five minutes is obeyed for five minutes."""
     send = FakeSend(reply(429, headers=[("retry-after", "86400")]), reply())
-    await layered(send, Retry(), ImageLimiter(10, rng=Draws()))(call())
+    await layered(send, Retry(), ImageLimiter(10, rng=FixedRandom()))(call())
 
     assert [0.0, 300.0] == send.sent_at
 
@@ -108,7 +108,7 @@ def test_nonsense_in_retry_after(given: str) -> None:
 async def test_wait_is_bounded() -> None:
     """A call waits for `throttle_wait` after the first 429 in a row, and hardly longer."""
     send = FakeSend(reply(429))
-    outcome = await layered(send, Retry(throttle_wait=60.0), ImageLimiter(10, rng=Draws()))(call())
+    outcome = await layered(send, Retry(throttle_wait=60.0), ImageLimiter(10, rng=FixedRandom()))(call())
 
     assert 429 == outcome.status
     assert 30.0 <= asyncio.get_running_loop().time() <= 60.0 + 30.0
@@ -119,7 +119,7 @@ async def test_wait_begins_anew() -> None:
     """Another outcome in between begins the wait anew, and only that uses an attempt."""
     throttled = [reply(429)] * 3
     send = FakeSend(*throttled, NOT_SENT, *throttled, NOT_SENT, *throttled, reply())
-    outcome = await layered(send, Retry(base=0.0, attempts=3), ImageLimiter(10, rng=Draws()))(call())
+    outcome = await layered(send, Retry(base=0.0, attempts=3), ImageLimiter(10, rng=FixedRandom()))(call())
 
     assert (200, 12) == (outcome.status, len(send.calls))
 
@@ -138,7 +138,7 @@ async def test_free_call_waits_longer_and_longer() -> None:
 @virtual
 async def test_gate_counts_against_the_deadline() -> None:
     """Time at the gate is time of the call; time in the queue is not."""
-    limiter = ImageLimiter(1, rng=Draws())
+    limiter = ImageLimiter(1, rng=FixedRandom())
     send = FakeSend(reply(429, headers=[("retry-after", "100")]), reply())
     outcome = await layered(send, Retry(deadline=50.0), limiter)(call())
 
@@ -150,7 +150,7 @@ async def test_refusal_after_doubt() -> None:
     """A resend that is refused with 429 did not run, so it does not use up the one resend; the doubt stays."""
     send = FakeSend(AMBIGUOUS, reply(429), reply(429), reply())
     order = call()
-    await layered(send, Retry(base=0.0, ambiguous=True), ImageLimiter(10, rng=Draws()))(order)
+    await layered(send, Retry(base=0.0, ambiguous=True), ImageLimiter(10, rng=FixedRandom()))(order)
 
     assert (4, True) == (len(send.calls), order.state.in_doubt)
 

@@ -1,4 +1,4 @@
-"""Calls that hold their places until a test tells them how to end."""
+"""Calls that hold their slots until a test ends them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 from ideogram_async._limiter.limiter import Limiter
 
-__all__ = ["Calls", "Draws", "numbers", "settle"]
+__all__ = ["Calls", "FixedRandom", "numbers", "settle"]
 
 
-class Draws:
-    """Draws the same number always, and remembers between what it was asked to draw."""
+class FixedRandom:
+    """A random number generator that always returns the same number, and records the bounds."""
 
     def __init__(self, value: float = 2.0) -> None:
         self.value = value
@@ -23,7 +23,7 @@ class Draws:
 
 
 class Calls:
-    """Starts calls that hold their places until told otherwise, and remembers who got them when."""
+    """Calls that hold their slots until they are ended, and the times when they acquired them."""
 
     def __init__(self, limiter: Limiter) -> None:
         self.limiter = limiter
@@ -55,8 +55,8 @@ class Calls:
     async def accept(self, *names: str, weight: int = 1) -> None:
         await self.end(*names, note=lambda: self.limiter.note_accepted(weight))
 
-    async def reject(self, *names: str, told: int | None = None, after: float | None = None) -> None:
-        await self.end(*names, note=lambda: self.limiter.note_rejected(told, after))
+    async def reject(self, *names: str, limit: int | None = None, after: float | None = None) -> None:
+        await self.end(*names, note=lambda: self.limiter.note_rejected(limit, after))
 
     def cancel(self, name: str) -> None:
         self._tasks[name].cancel()
@@ -67,12 +67,12 @@ class Calls:
 
 
 async def settle() -> None:
-    """Let everything happen that can happen without time."""
+    """Let the event loop run all ready callbacks."""
     for _ in range(5):
         await asyncio.sleep(0)
 
 
 def numbers(limiter: Limiter) -> tuple[float, int, int, int]:
     """Return limit, in flight, waiting and rejected."""
-    now = limiter.statistics()
-    return now.limit, now.in_flight, now.waiting, now.rejected
+    statistics = limiter.statistics()
+    return statistics.limit, statistics.in_flight, statistics.waiting, statistics.rejected

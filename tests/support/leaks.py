@@ -1,4 +1,4 @@
-"""What a test may leave behind: files, sockets, tasks and threads."""
+"""Leaks of a test: open files, sockets and tasks."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ __all__ = ["descriptors", "files_below", "other_tasks"]
 
 
 def descriptors() -> list[str]:
-    """Name this process's open files and sockets."""
-    found: list[str] = []
+    """Return the open files and sockets of this process."""
+    paths: list[str] = []
     for entry in Path("/proc/self/fd").iterdir():
         with suppress(OSError):
-            found.append(str(entry.readlink()))
+            paths.append(str(entry.readlink()))
 
-    return found
+    return paths
 
 
 def files_below(folder: Path) -> list[str]:
-    """Name the open files in a folder."""
+    """Return the open files in a folder."""
     return [path for path in descriptors() if path.startswith(f"{folder}/")]
 
 
 def other_tasks() -> set[asyncio.Task[object]]:
-    """Return the event loop's tasks, without the one that asks."""
+    """Return the event loop's tasks except the current one."""
     return {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}

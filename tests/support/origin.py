@@ -1,4 +1,4 @@
-"""An image host on loopback that answers with exactly the bytes it is told."""
+"""Image host on loopback whose responses are exact bytes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Answer: TypeAlias = bytes | Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 @frozen
 class Request:
-    """What the host saw."""
+    """A request that the host received."""
 
     method: str
     target: str
@@ -29,13 +29,13 @@ class Request:
 
 @define(eq=False)
 class Origin:
-    """Answers each connection with the next answer, and with the last one from then on."""
+    """A host that sends the next answer to each connection, and repeats the last one."""
 
     answers: list[Answer] = field(factory=list)
     requests: list[Request] = field(factory=list)
     port: int = 0
     released: asyncio.Event = field(factory=asyncio.Event)
-    """Set at the end of a test, so that no answer waits longer."""
+    """Set at the end of a test, to end all waiting answers."""
 
     def url(self, path: str = "/api/images/ephemeral/fox.png", query: str = "exp=9999999999&sig=secret") -> str:
         return f"http://127.0.0.1:{self.port}{path}?{query}"
@@ -58,7 +58,7 @@ class Origin:
             await writer.wait_closed()
 
     def held(self, *parts: bytes, reached: asyncio.Event | None = None) -> Answer:
-        """Send this much, say so, and then nothing until the test's end."""
+        """Return an answer that sends the parts, sets `reached`, and then waits for the end of the test."""
 
         async def answer(writer: asyncio.StreamWriter) -> None:
             writer.write(b"".join(parts))
@@ -72,29 +72,29 @@ class Origin:
 
 
 def ok(body: bytes, *headers: str, length: int | None = None) -> bytes:
-    """Answer 200; `length` is a lie, if given."""
+    """Return a response with status 200. `length` replaces its Content-Length."""
     return status(200, *headers, body=body, length=length)
 
 
 def status(code: int, *headers: str, body: bytes = b"", length: int | None = None) -> bytes:
-    """Answer with a status."""
+    """Return a response with a status."""
     lines = [f"HTTP/1.1 {code} Word", f"Content-Length: {len(body) if length is None else length}", *headers]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 def unsized(body: bytes, *headers: str) -> bytes:
-    """Answer 200 without a length: the connection's end is the body's."""
+    """Return a response without a length, whose body ends with the connection."""
     return "\r\n".join(["HTTP/1.1 200 OK", "Connection: close", *headers, "", ""]).encode() + body
 
 
 def redirect(location: str, code: int = 302) -> bytes:
-    """Send the client elsewhere."""
+    """Return a redirect."""
     return status(code, f"Location: {location}")
 
 
 @cache
 def picture(kind: str, *, side: int = 96, **options: bool | int) -> bytes:
-    """Make an image of noise; the same each time."""
+    """Return an image of noise, the same each time."""
     noise = random.Random(side).randbytes(side * side * 3)
     file = BytesIO()
     Image.frombytes("RGB", (side, side), noise).save(file, kind, **options)
@@ -102,12 +102,12 @@ def picture(kind: str, *, side: int = 96, **options: bool | int) -> bytes:
 
 
 def png(width: int = 8, height: int = 8, *, body: bytes = b"", blocks: int = 1) -> bytes:
-    """Build a PNG whose structure is right and whose pixels are nonsense."""
+    """Return a PNG with a valid structure and invalid pixels."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     data = chunk(b"IDAT", body) * blocks
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + data + chunk(b"IEND", b"")
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
-    """Build a PNG chunk."""
+    """Return a PNG chunk."""
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

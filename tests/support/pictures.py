@@ -1,4 +1,4 @@
-"""Small images, made once."""
+"""Small images."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ TOO_LARGE = 10 * 2**20 + 1
 
 @cache
 def picture(kind: str = "PNG", size: tuple[int, int] = (64, 48), mode: str = "RGB", *, length: int = 0) -> bytes:
-    """Make an image of one colour, padded at its end to a length."""
+    """Return an image of one color, padded at its end to a length."""
     file = BytesIO()
     Image.new(mode, size, "grey").save(file, kind)
     return file.getvalue().ljust(length, b"\0")
 
 
 def archive(**files: bytes) -> bytes:
-    """Make a zip archive."""
+    """Return a zip archive."""
     file = BytesIO()
-    with zipfile.ZipFile(file, "w") as made:
+    with zipfile.ZipFile(file, "w") as zipped:
         for name, body in files.items():
-            made.writestr(name, body)
+            zipped.writestr(name, body)
 
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""Passes images on, in a process of its own whose memory can be measured: `python relay.py BASE_URL`."""
+"""Web app that streams images, as a process whose memory can be measured: `python relay.py BASE_URL`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real server for an app of a test, and a browser of few words."""
+"""HTTP server for the app of a test, and a minimal client."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from typing import Any
 
 import uvicorn
 
-__all__ = ["Visitor", "serving"]
+__all__ = ["SocketClient", "serving"]
 
 
 class Server(uvicorn.Server):
-    """A server that leaves the signals to the tests.
+    """A server that installs no signal handlers.
 
-    uvicorn takes them while it serves and puts back what was there. Two that overlap put back each other's handlers,
-    and whoever wants to end the tests is not heard any more.
+    uvicorn replaces and restores them. Two overlapping servers restore each other's handlers, and the tests could not
+    be interrupted any more.
     """
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
-        """Capture none."""
+        """Do nothing."""
         yield
 
 
 @asynccontextmanager
 async def serving(app: Any) -> AsyncGenerator[str]:
-    """Serve an app in this event loop, and give its address. Afterwards the app has ended in good order."""
+    """Run an app in this event loop, and return its URL. At the end its shutdown has succeeded."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = Server(uvicorn.Config(app, lifespan="on", log_config=None))
     task = asyncio.create_task(server.serve([listener]))
@@ -48,24 +48,24 @@ async def serving(app: Any) -> AsyncGenerator[str]:
     assert not server.lifespan.shutdown_failed
 
 
-class Visitor:
-    """Asks for a page over a socket of its own, and leaves when told."""
+class SocketClient:
+    """A client that can disconnect at any time."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self._writer = writer
 
     @classmethod
-    async def asking(cls, url: str, path: str, *, method: str = "GET") -> Visitor:
-        """Send a request, and go on without waiting for the answer."""
+    async def request(cls, url: str, path: str, *, method: str = "GET") -> SocketClient:
+        """Send a request without waiting for the response."""
         host, port = url.removeprefix("http://").split(":")
-        # A small buffer, so that a server cannot push a whole image to a visitor who does not read.
+        # A small buffer, so that a server cannot send a whole image to a client that does not read.
         reader, writer = await asyncio.open_connection(host, int(port), limit=4096)
         writer.write(f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n".encode())
         await writer.drain()
         return cls(reader, writer)
 
-    async def leave(self) -> None:
+    async def disconnect(self) -> None:
         """Close the connection."""
         self._writer.close()
         await self._writer.wait_closed()

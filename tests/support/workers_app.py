@@ -1,4 +1,4 @@
-"""An app for several uvicorn workers on one account: the limit is kept in Redis."""
+"""Web app for several uvicorn workers on one account, with the limit in Redis."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ install_error_handlers(app)
 
 @app.get("/pid")
 async def pid() -> int:
-    """Say which worker this is."""
+    """Return the process id of the worker."""
     return os.getpid()
 
 
 @app.post("/fox/{number}.png")
 async def fox(number: int, client: Annotated[Ideogram, Depends(get_client)]) -> ImageResponse:
-    """Draw a fox, and show it."""
+    """Generate an image, and return it."""
     answer = await client.generate(f"fox {number}", num_images=1 + number % 2)
     return image_response(client, answer.data[0])

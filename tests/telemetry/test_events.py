@@ -1,4 +1,4 @@
-"""The stream of events: each call ends once, words stay veiled, and nobody pays for what nobody hears."""
+"""Events of calls: their order, redaction and cost."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PROMPT = "a canary in a coal mine"
 
 
 async def events_of(fault: Fault | None, **options: Any) -> Events:
-    """Make a call that meets a fault, and return what was told of it."""
+    """Return the events of a call that meets a fault."""
     events = Events()
     async with Sandbox() as box, connected(box.url, on_event=events, **options) as client:
         if fault:
@@ -52,15 +52,15 @@ async def events_of(fault: Fault | None, **options: Any) -> Events:
         (Fault.garbage_json, ["Waiting", "Sending", "Answered", "Failed"]),
         (Fault.close_after_body, ["Waiting", "Sending", "Failed"]),
     ],
-    ids=["success", "429", "400", "502", "nonsense", "no answer"],
+    ids=["success", "429", "400", "502", "invalid JSON", "no response"],
 )
 async def test_each_call_ends_once(fault: Fault | None, names: list[str]):
-    """A call ends with its answer, or with one `Failed`, whatever it met."""
+    """The last event of a call is its answer or one `Failed`."""
     assert names == (await events_of(fault)).names
 
 
-async def test_a_call_says_what_it_asks_for():
-    """`Waiting` tells weight, images and model."""
+async def test_waiting_fields():
+    """`Waiting` contains weight, images and model."""
     events = Events()
     custom = "model/fox/version/3"
     async with Sandbox() as box, connected(box.url, on_event=events) as client:
@@ -74,9 +74,9 @@ async def test_a_call_says_what_it_asks_for():
     assert [(2, 2, "ideogram-v3"), (1, 1, custom), (1, 1, "V_2"), (1, 1, "ideogram-v3")] == facts
 
 
-@pytest.mark.parametrize("end", ["answered", "refused", "in doubt"])
-async def test_calls_of_a_batch_end_as_well(tmp_path: Path, end: str):
-    """A batch tells which of its calls have failed, and what that may cost."""
+@pytest.mark.parametrize("end", ["answered", "refused", "unknown"])
+async def test_calls_of_a_batch_end_once(tmp_path: Path, end: str):
+    """A batch emits `Failed` for each failed call, with its cost."""
     events = Events()
     async with Sandbox() as box, connected(box.url, on_event=events) as client:
         if end != "answered":
@@ -86,15 +86,15 @@ async def test_calls_of_a_batch_end_as_well(tmp_path: Path, end: str):
 
     failures = events.of(Failed)
 
-    assert {"answered": [], "refused": ["no"], "in doubt": ["unknown"]}[end] == [event.billed for event in failures]
+    assert {"answered": [], "refused": ["no"], "unknown": ["unknown"]}[end] == [event.billed for event in failures]
     assert {event.call_id for event in events.of(Waiting)} >= {event.call_id for event in failures}
 
 
-# ---- words
+# ---- redaction
 
 
-async def test_the_prompt_is_veiled():
-    """A prompt shows to whoever asks for it by name, and to nothing that writes events down."""
+async def test_the_prompt_is_redacted():
+    """A prompt is returned by `reveal`, and redacted in every text form of the event."""
     waiting = (await events_of(None)).of(Waiting)[0]
     prompt = waiting.prompt
 
@@ -104,19 +104,19 @@ async def test_the_prompt_is_veiled():
     written = [repr(waiting), str(prompt), f"{prompt}", json.dumps(attrs.asdict(waiting), default=str)]
     written += [repr(pickle.loads(pickle.dumps(waiting))), "".join(prompt), prompt.encode().decode()]
 
-    assert [] == [words for words in written if "canary" in words]
+    assert [] == [text for text in written if "canary" in text]
 
 
-def test_veiled_words_are_values():
-    """Two veils over the same words are equal, and a veil never equals what it shows."""
+def test_redacted_texts_are_values():
+    """Two redacted strings of the same text are equal, and never equal to what they print."""
     assert RedactedStr("a fox") == RedactedStr("a fox")
     assert 1 == len({RedactedStr("a fox"), RedactedStr("a fox")})
     assert RedactedStr("a fox") != RedactedStr("a dog")
     assert RedactedStr("a fox") != "***"
 
 
-async def test_neither_key_nor_prompt_is_told():
-    """No event has the key or the prompt in it, whatever a call meets, nor has the log."""
+async def test_no_event_contains_a_secret():
+    """No event contains the API key or the prompt, for any fault."""
     faults = [None, Fault.status(429), Fault.html_502, Fault.garbage_json, Fault.close_after_body]
     everything = [event for fault in faults for event in await events_of(fault, api_key=CANARY)]
 
@@ -127,9 +127,9 @@ async def test_neither_key_nor_prompt_is_told():
 
 
 class Costly:
-    """An event that must not be built."""
+    """A replacement for an event class that must not be used."""
 
-    def __init__(self, **facts: Any) -> None:
+    def __init__(self, **fields: Any) -> None:
         raise AssertionError("an event was built without a listener")
 
 
@@ -169,8 +169,8 @@ def _is_event(value: object) -> bool:
     return isinstance(value, type) and issubclass(value, Event) and value is not Event
 
 
-async def test_a_reply_that_cannot_be_read_was_paid_for():
-    """A success that cannot be read ends with `Failed`, billed YES."""
+async def test_an_unreadable_reply_is_billed():
+    """A success that cannot be parsed ends with `Failed`, billed YES."""
     events = Events()
     async with RawServer(status(200, b"[]")) as server, connected(server.url, on_event=events) as client:
         with pytest.raises((DecodeError, AmbiguousError)):

@@ -1,4 +1,4 @@
-"""Events as records of a log: levels, fields, and what is not among them."""
+"""Log records of events: levels, fields and redaction."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ REFUSED = Fault.status(400, json.dumps({"error": f"bad prompt: {PROMPT}"}).encod
 
 
 class Structured:
-    """A logger as structlog makes them: facts are keyword arguments."""
+    """A logger like those of structlog, with fields as keyword arguments."""
 
     def __init__(self) -> None:
         self.records: list[tuple[int, str, dict[str, Any]]] = []
 
-    def log(self, level: int, event: str, /, **facts: Any) -> None:
-        self.records.append((level, event, facts))
+    def log(self, level: int, event: str, /, **fields: Any) -> None:
+        self.records.append((level, event, fields))
 
 
 async def generate(listener: EventLog, *faults: Fault) -> None:
@@ -46,10 +46,10 @@ async def generate(listener: EventLog, *faults: Fault) -> None:
         (Fault.status(400), {"Failed": "WARNING"}),
         (Fault.close_after_body, {"Failed": "ERROR"}),
     ],
-    ids=["success", "429", "400", "no answer"],
+    ids=["success", "429", "400", "no response"],
 )
-async def test_how_loud(caplog: pytest.LogCaptureFixture, fault: Fault | None, levels: dict[str, str]):
-    """Attempts are DEBUG, answers INFO, trouble WARNING, and what may have cost money for nothing ERROR."""
+async def test_levels(caplog: pytest.LogCaptureFixture, fault: Fault | None, levels: dict[str, str]):
+    """Attempts are DEBUG, answers INFO, failures WARNING, and failures that may be billed ERROR."""
     caplog.set_level(logging.DEBUG, "ideogram_async.events")
     await generate(EventLog(), *([fault] if fault else []))
     records = {record.getMessage().split()[0]: record.levelname for record in caplog.records if record.funcName}
@@ -57,8 +57,8 @@ async def test_how_loud(caplog: pytest.LogCaptureFixture, fault: Fault | None, l
     assert levels.items() <= records.items()
 
 
-async def test_facts_are_fields_of_the_record(caplog: pytest.LogCaptureFixture):
-    """A record of the standard library has the facts as fields, plain enough for JSON."""
+async def test_fields_of_the_record(caplog: pytest.LogCaptureFixture):
+    """A record of the standard library has the event's fields as JSON-ready attributes."""
     logger = logging.getLogger("tests.pictures")
     caplog.set_level(logging.INFO, "tests.pictures")
     await generate(EventLog(logger))
@@ -71,26 +71,26 @@ async def test_facts_are_fields_of_the_record(caplog: pytest.LogCaptureFixture):
     assert json.dumps(fields)
 
 
-async def test_an_adapter_is_a_logger_too(caplog: pytest.LogCaptureFixture):
-    """A `LoggerAdapter` gets what a logger gets."""
+async def test_logger_adapter(caplog: pytest.LogCaptureFixture):
+    """A `LoggerAdapter` is accepted as a logger."""
     caplog.set_level(logging.INFO, "tests.pictures")
     await generate(EventLog(logging.LoggerAdapter(logging.getLogger("tests.pictures"))))
 
     assert "Answered POST /v1/ideogram-v3/generate" in caplog.messages
 
 
-async def test_structlog_gets_keyword_arguments():
-    """A logger that is none of the standard library's gets the name as event, and the facts by name."""
+async def test_structlog_arguments():
+    """A structlog logger receives the name as `event`, and the fields as keyword arguments."""
     logger = Structured()
     await generate(EventLog(logger), REFUSED)
-    level, event, facts = logger.records[-1]
+    level, event, fields = logger.records[-1]
 
-    assert (logging.WARNING, "Failed", "BadRequestError") == (level, event, facts["error"])
-    assert "POST /v1/ideogram-v3/generate" == facts["operation"]
+    assert (logging.WARNING, "Failed", "BadRequestError") == (level, event, fields["error"])
+    assert "POST /v1/ideogram-v3/generate" == fields["operation"]
 
 
-async def test_structlog_itself():
-    """A logger of structlog writes one JSON object an event."""
+async def test_structlog():
+    """Structlog writes one JSON object per event."""
     structlog = pytest.importorskip("structlog")
     lines: list[str] = []
 
@@ -110,8 +110,8 @@ async def test_structlog_itself():
     assert ["Answered"] == [json.loads(line)["event"] for line in lines]
 
 
-async def test_a_quiet_logger_costs_nothing(monkeypatch: pytest.MonkeyPatch):
-    """Where a level is not asked for, no facts are gathered."""
+async def test_disabled_level(monkeypatch: pytest.MonkeyPatch):
+    """Fields are not collected for a disabled level."""
     monkeypatch.setattr("ideogram_async.integrations.logs.attributes_of", None)
     logger = logging.getLogger("tests.quiet")
     logger.setLevel(logging.CRITICAL)
@@ -120,8 +120,8 @@ async def test_a_quiet_logger_costs_nothing(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize("faults", [[], [REFUSED], [Fault.status(429), Fault.garbage_json]])
-async def test_neither_key_nor_prompt_is_written(faults: list[Fault]):
-    """No record has the key or the prompt in it, even where the service quotes it."""
+async def test_no_record_contains_a_secret(faults: list[Fault]):
+    """No record contains the API key or the prompt, even if the service quotes it."""
     logger = Structured()
     await generate(EventLog(logger), *faults)
 
@@ -129,8 +129,8 @@ async def test_neither_key_nor_prompt_is_written(faults: list[Fault]):
     assert "canary" not in str(logger.records)
 
 
-async def test_a_prompt_that_is_asked_for():
-    """With `capture_prompts` the prompt is written down, and what the service says of it."""
+async def test_capture_prompts():
+    """With `capture_prompts` the prompt is logged, and the service message that quotes it."""
     logger = Structured()
     await generate(EventLog(logger, capture_prompts=True), REFUSED)
 
@@ -139,24 +139,24 @@ async def test_a_prompt_that_is_asked_for():
 
 
 @pytest.mark.parametrize(
-    ("text", "scrubbed"),
+    ("text", "expected"),
     [
         ("GET https://ideogram.ai/x.png?exp=1&sig=abc failed", "GET https://ideogram.ai/x.png?*** failed"),
         ("proxy http://user:pass@proxy:8080 refused", "proxy http://***@proxy:8080 refused"),
         ('"https://a.b/#c", 404', '"https://a.b/?***", 404'),
-        ("a?b@c is no link", "a?b@c is no link"),
+        ("a?b@c is not a link", "a?b@c is not a link"),
     ],
 )
-def test_links_are_scrubbed(text: str, scrubbed: str):
-    """What would open a link, or a proxy, is not written down."""
+def test_urls_are_redacted(text: str, expected: str):
+    """Signatures of links and credentials of proxies are redacted."""
     event = Retrying(call_id="x", operation="GET /x", attempt=1, pause=0.5, reason=text)
 
-    assert scrubbed == attributes_of(event)["reason"]
+    assert expected == attributes_of(event)["reason"]
 
 
-def test_our_own_words_stay():
-    """A failure before the service has answered is told in words of our own, and they are written down."""
-    facts = {"error": "NotSentError", "message": "nobody knows that host", "billed": Billed.NO}
-    event = Failed(call_id="x", operation="POST /x", phase=Phase.CONNECTING, **facts)  # type: ignore[arg-type]
+def test_message_without_a_response():
+    """The message of a failure before a response is kept: it cannot quote the prompt."""
+    fields = {"error": "NotSentError", "message": "unknown host", "billed": Billed.NO}
+    event = Failed(call_id="x", operation="POST /x", phase=Phase.CONNECTING, **fields)  # type: ignore[arg-type]
 
-    assert "nobody knows that host" == attributes_of(event)["message"]
+    assert "unknown host" == attributes_of(event)["message"]

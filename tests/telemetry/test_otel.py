@@ -1,4 +1,4 @@
-"""Spans and metrics as the page on telemetry promises them, read from OpenTelemetry's own exporters in memory."""
+"""OpenTelemetry spans and metrics, as the page on telemetry documents them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PROMPT = "a canary in a coal mine"
 
 
 class Watch:
-    """A telemetry, and what it has exported."""
+    """A `Telemetry` and its exported spans and metrics."""
 
     def __init__(self, **options: Any) -> None:
         self._spans = InMemorySpanExporter()
@@ -37,7 +37,7 @@ class Watch:
 
     @property
     def spans(self) -> list[ReadableSpan]:
-        return [span for span in self._spans.get_finished_spans() if span.name != "ours"]
+        return [span for span in self._spans.get_finished_spans() if span.name != "caller"]
 
     @property
     def span(self) -> ReadableSpan:
@@ -46,18 +46,18 @@ class Watch:
 
     @property
     def points(self) -> dict[str, list[Any]]:
-        """Metric -> its points."""
+        """The data points of each metric."""
         data = self._reader.get_metrics_data()
-        found = data.resource_metrics[0].scope_metrics[0].metrics if data else []
-        return {metric.name: list(metric.data.data_points) for metric in found}
+        exported = data.resource_metrics[0].scope_metrics[0].metrics if data else []
+        return {metric.name: list(metric.data.data_points) for metric in exported}
 
     def value(self, metric: str) -> int:
-        """Sum a metric up."""
+        """Return the sum of a metric."""
         return sum(point.value for point in self.points.get(metric, []))
 
     @property
     def text(self) -> str:
-        """Everything that was exported, written down."""
+        """Text of all exports."""
         return "".join(span.to_json() for span in self.spans) + str(self.points)
 
 
@@ -67,7 +67,7 @@ def watch() -> Watch:
 
 
 async def generate(watch: Watch, *faults: Fault, **options: Any) -> None:
-    """Make a call for two images that meets the faults, one after another."""
+    """Make a call for two images that meets the faults one after another."""
     async with Sandbox() as box, connected(box.url, on_event=watch.telemetry) as client:
         for fault in faults:
             box.fail("generate", fault=fault)
@@ -79,7 +79,7 @@ async def generate(watch: Watch, *faults: Fault, **options: Any) -> None:
 
 
 async def test_a_call_is_a_span(watch: Watch):
-    """A call is a client span with the names of the conventions, and its attempts are events of it."""
+    """A call is a client span with the attributes of the conventions, and its attempts are span events."""
     await generate(watch)
     span = watch.span
     attributes = dict(span.attributes or {})
@@ -105,7 +105,7 @@ async def test_a_call_is_a_span(watch: Watch):
 
 
 async def test_attempts_are_events(watch: Watch):
-    """A call that was refused with 429 and then answered has both attempts on its span."""
+    """A call that is answered after a 429 has both attempts on its span."""
     await generate(watch, Fault.status(429, b'{"max_inflight_requests": 7}', {"Retry-After": "0"}))
     names = [event.name.removeprefix("ideogram.") for event in watch.span.events]
     throttled = dict(watch.span.events[3].attributes or {})
@@ -124,8 +124,8 @@ async def test_attempts_are_events(watch: Watch):
         (Fault.close_after_body, "AmbiguousError", "unknown", "sent"),
     ],
 )
-async def test_a_failure_says_what_it_may_have_cost(watch: Watch, fault: Fault, error: str, billed: str, phase: str):
-    """The span of a call that failed has the status ERROR, the error's name, and whether it was paid for."""
+async def test_a_failed_call(watch: Watch, fault: Fault, error: str, billed: str, phase: str):
+    """The span of a failed call has the status ERROR, the error, and whether it was billed."""
     await generate(watch, fault)
     attributes = watch.span.attributes or {}
 
@@ -135,8 +135,8 @@ async def test_a_failure_says_what_it_may_have_cost(watch: Watch, fault: Fault, 
     )
 
 
-async def test_a_cancelled_call_is_a_span_too(watch: Watch):
-    """A call that is cancelled when it was sent ends its span: it may have been paid for."""
+async def test_a_cancelled_call(watch: Watch):
+    """The span of a sent call that is cancelled ends, and may have been billed."""
     async with Sandbox() as box, connected(box.url, on_event=watch.telemetry) as client:
         box.hold()
         call = asyncio.create_task(client.generate(PROMPT))
@@ -150,28 +150,28 @@ async def test_a_cancelled_call_is_a_span_too(watch: Watch):
     ).items()
 
 
-async def test_spans_nest_below_the_caller(watch: Watch):
-    """A call is a child of the span that is current where it was made, each of many."""
+async def test_parent_span(watch: Watch):
+    """The parent of a call is the current span of its caller, also in concurrent calls."""
     async with Sandbox() as box, connected(box.url, on_event=watch.telemetry) as client:
 
         async def call(n: int) -> tuple[int, int]:
-            with watch.tracer.start_as_current_span("ours") as ours:
+            with watch.tracer.start_as_current_span("caller") as caller:
                 await client.generate(f"fox {n}")
-                return n, ours.get_span_context().span_id
+                return n, caller.get_span_context().span_id
 
         parents = {parent for _, parent in await asyncio.gather(*(call(n) for n in range(20)))}
 
     assert parents == {span.parent.span_id for span in watch.spans if span.parent}
 
 
-async def test_a_batch_has_its_spans(tmp_path: Path, watch: Watch):
-    """Calls of a batch are spans as well, below whoever runs it; those that fail end too."""
+async def test_batch(tmp_path: Path, watch: Watch):
+    """The calls of a batch, also failed ones, are children of the current span."""
     async with Sandbox() as box, connected(box.url, on_event=watch.telemetry) as client:
         box.fail("generate", fault=Fault.status(400))
-        with watch.tracer.start_as_current_span("ours") as ours:
+        with watch.tracer.start_as_current_span("caller") as caller:
             await client.run_batch([Generate(f"fox {n}") for n in range(4)], tmp_path)
 
-    assert {ours.get_span_context().span_id} == {span.parent.span_id for span in watch.spans if span.parent}
+    assert {caller.get_span_context().span_id} == {span.parent.span_id for span in watch.spans if span.parent}
     assert 3 == [span.status.status_code for span in watch.spans].count(StatusCode.UNSET)
     assert 4 == len(watch.spans)
 
@@ -184,16 +184,16 @@ async def test_a_batch_has_its_spans(tmp_path: Path, watch: Watch):
     ],
     ids=["GET", "POST"],
 )
-async def test_what_is_no_inference_is_named_by_its_path(watch: Watch, call: Any, name: str):
-    """Calls that run no model are named as the contract names them."""
+async def test_other_operations(watch: Watch, call: Any, name: str):
+    """Calls that run no model are named by method and path."""
     async with Sandbox() as box, connected(box.url, on_event=watch.telemetry) as client:
         await call(client)
 
     assert (name, name) == (watch.span.name, (watch.span.attributes or {})["gen_ai.operation.name"])
 
 
-async def test_a_description_is_text(watch: Watch):
-    """Describing an image is inference as well, and its output is text."""
+async def test_description(watch: Watch):
+    """Describing an image is an inference with text as output."""
     async with Sandbox() as box, Ideogram("sandbox", base_url=box.url) as client:
         image = (await client.generate(PROMPT)).data[0]
         await client.with_options(on_event=watch.telemetry).describe(await client.fetch(image))
@@ -207,8 +207,8 @@ async def test_a_description_is_text(watch: Watch):
 # ---- metrics
 
 
-async def test_what_is_waiting_and_in_flight(watch: Watch):
-    """The metrics count calls that wait, and images in progress, and are 0 in the end."""
+async def test_waiting_and_in_flight(watch: Watch):
+    """The metrics count queued calls and images in progress, and return to 0."""
     async with Sandbox() as box, connected(box.url, on_event=watch.telemetry) as client:
         box.hold()
         calls = [asyncio.create_task(client.generate(f"fox {n}", num_images=4)) for n in range(5)]
@@ -229,10 +229,10 @@ async def test_what_is_waiting_and_in_flight(watch: Watch):
 @pytest.mark.parametrize(
     ("fault", "billed"),
     [(Fault.garbage_json, {"yes": 2}), (Fault.close_after_body, {"unknown": 2}), (Fault.status(400), {})],
-    ids=["nonsense", "no answer", "400"],
+    ids=["invalid JSON", "no response", "400"],
 )
-async def test_images_in_doubt_are_told_apart(watch: Watch, fault: Fault, billed: dict[str, int]):
-    """Images that were paid for are counted, those that may have been too, under another label."""
+async def test_billed_images(watch: Watch, fault: Fault, billed: dict[str, int]):
+    """Billed images, and those that may have been billed, are counted under different labels."""
     await generate(watch, fault)
     points = watch.points.get("ideogram.client.images.billed", [])
 
@@ -240,15 +240,15 @@ async def test_images_in_doubt_are_told_apart(watch: Watch, fault: Fault, billed
     assert 0 == watch.value("ideogram.client.images.in_flight")
 
 
-async def test_429s_are_counted(watch: Watch):
-    """Each refusal with 429 counts."""
+async def test_throttled(watch: Watch):
+    """Each 429 is counted."""
     await generate(watch, Fault.status(429), Fault.status(429))
 
     assert 2 == watch.value("ideogram.client.throttled")
 
 
-async def test_the_duration_of_calls(watch: Watch):
-    """The duration has the convention's name, unit and labels; those of failures name the error."""
+async def test_duration(watch: Watch):
+    """The duration has the name, unit and labels of the conventions, and the error of a failed call."""
     await generate(watch)
     await generate(watch, Fault.status(400))
     good, bad = sorted(watch.points["gen_ai.client.operation.duration"], key=lambda point: len(point.attributes))
@@ -263,7 +263,7 @@ async def test_the_duration_of_calls(watch: Watch):
     assert 327.68 == good.explicit_bounds[-1]
 
 
-# ---- words
+# ---- redaction
 
 
 FAULTS = [
@@ -274,17 +274,17 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=["quoted", "502", "nonsense", "no answer"])
-async def test_neither_key_nor_prompt_is_exported(watch: Watch, fault: Fault):
-    """Nothing that is exported has the key or the prompt in it, even where the service quotes it."""
+@pytest.mark.parametrize("fault", FAULTS, ids=["quoted", "502", "invalid JSON", "no response"])
+async def test_no_export_contains_a_secret(watch: Watch, fault: Fault):
+    """No export contains the API key or the prompt, even if the service quotes it."""
     await generate(watch, Fault.status(429), fault)
 
     assert "canary" in CANARY
     assert "canary" not in watch.text
 
 
-async def test_a_prompt_that_is_asked_for():
-    """With `capture_prompts` the prompt is on the span, as the conventions write messages, and in no metric."""
+async def test_capture_prompts():
+    """With `capture_prompts` the prompt is on the span, in the form of the conventions, and in no metric."""
     watch = Watch(capture_prompts=True)
     await generate(watch)
     messages = json.loads(str((watch.span.attributes or {})["gen_ai.input.messages"]))
@@ -294,11 +294,11 @@ async def test_a_prompt_that_is_asked_for():
     assert CANARY not in watch.text
 
 
-# ---- beside others
+# ---- lifecycle
 
 
-async def test_it_goes_with_a_listener_of_yours(watch: Watch):
-    """A function that calls both is all it takes to listen as well."""
+async def test_second_listener(watch: Watch):
+    """A function can call the telemetry and another listener."""
     events = Events()
 
     def listen(event: Event) -> None:
@@ -311,8 +311,8 @@ async def test_it_goes_with_a_listener_of_yours(watch: Watch):
     assert ("Answered", 1) == (events.names[-1], len(watch.spans))
 
 
-async def test_nothing_is_kept_of_calls_that_have_ended(watch: Watch):
-    """However calls end, the telemetry forgets them."""
+async def test_ended_calls_are_removed(watch: Watch):
+    """The telemetry keeps nothing of calls that have ended."""
     for fault in FAULTS:
         await generate(watch, fault)
 

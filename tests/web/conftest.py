@@ -1,4 +1,4 @@
-"""A sandbox for an app to use, in the event loop of the test."""
+"""Sandbox in the event loop of the test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Browsers that leave: what the page on web apps says of plain and of detached calls is what happens."""
+"""Plain and started calls when the client disconnects, as the page on web apps documents."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from attrs import define, field
 from fastapi import Depends, FastAPI, HTTPException, Request
 from support.clients import CANARY, Events
 from support.paths import ROOT
-from support.serving import Visitor, serving
+from support.serving import SocketClient, serving
 
 from ideogram_async import Billed, Generate, Ideogram, RunningCall
 from ideogram_async.events import Answered, Failed
@@ -25,7 +25,7 @@ Client = Annotated[Ideogram, Depends(get_client)]
 
 
 def shown(name: str) -> Callable[..., Any]:
-    """Take a function from the page, so that what stands there is what is tested."""
+    """Return a function defined in a code block of the page."""
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
     code = next(block for block in blocks if f"def {name}(" in block).split("\n\n\n@app")[0]
     names: dict[str, Any] = {
@@ -37,8 +37,8 @@ def shown(name: str) -> Callable[..., Any]:
         "T": TypeVar("T"),
     }
     exec(code, names)
-    found: Callable[..., Any] = names[name]
-    return found
+    function: Callable[..., Any] = names[name]
+    return function
 
 
 cancel_on_disconnect = shown("cancel_on_disconnect")
@@ -46,12 +46,12 @@ cancel_on_disconnect = shown("cancel_on_disconnect")
 
 @define
 class Scene:
-    """An app with a call for each visitor, one place, and a sandbox that holds."""
+    """An app whose routes make one call each, a client with one slot, and a sandbox that holds calls."""
 
     box: Sandbox
     client: Ideogram
     events: Events
-    left: asyncio.Event = field(factory=asyncio.Event)
+    disconnected: asyncio.Event = field(factory=asyncio.Event)
     ended: int = 0
     kept: list[RunningCall[Any]] = field(factory=list)
 
@@ -73,9 +73,9 @@ class Scene:
                 return len((await cancel_on_disconnect(request, client.generate("a fox"))).data)
             finally:
                 self.ended += 1
-                self.left.set()
+                self.disconnected.set()
 
-        @app.post("/detached")
+        @app.post("/started")
         async def start(request: Request, client: Client) -> int:
             async def wait() -> int:
                 return len((await call).data)
@@ -85,7 +85,7 @@ class Scene:
                 return int(await cancel_on_disconnect(request, wait()))
             finally:
                 self.ended += 1
-                self.left.set()
+                self.disconnected.set()
 
         return app
 
@@ -93,20 +93,20 @@ class Scene:
         while (await request.receive())["type"] != "http.disconnect":
             pass
 
-        self.left.set()
+        self.disconnected.set()
 
-    async def someone_leaves(self, path: str, phase: str) -> None:
-        """Let a visitor ask, and leave when the call is in line, or sent."""
+    async def disconnect(self, path: str, phase: str) -> None:
+        """Request a path, and disconnect when the call is queued or sent."""
         self.box.hold()
         async with serving(self.app()) as url:
             if phase == "queued":
                 first = await self.client.start(Generate("a hen"))
                 await self.box.wait_for_requests(1)
 
-            visitor = await Visitor.asking(url, path, method="POST")
+            browser = await SocketClient.request(url, path, method="POST")
             await (self.queued() if phase == "queued" else self.box.wait_for_requests(1))
-            await visitor.leave()
-            await self.left.wait()
+            await browser.disconnect()
+            await self.disconnected.wait()
             self.box.release()
             if phase == "queued":
                 await first
@@ -125,44 +125,42 @@ def scene(box: Sandbox) -> Scene:
 
 
 @pytest.mark.parametrize(("phase", "billed"), [("queued", 2), ("sent", 1)])
-async def test_a_plain_call_goes_on_and_nobody_gets_it(scene: Scene, phase: str, billed: int) -> None:
-    """Starlette lets a handler run on when the browser leaves: the call ends well, and is paid for."""
-    await scene.someone_leaves("/plain", phase)
+async def test_a_plain_call_continues(scene: Scene, phase: str, billed: int) -> None:
+    """Starlette does not cancel the handler on disconnect: the call succeeds and is billed."""
+    await scene.disconnect("/plain", phase)
 
     assert (1, billed, billed) == (scene.ended, scene.box.ledger.billed_images, len(scene.events.of(Answered)))
     assert [] == scene.events.of(Failed)
 
 
-@pytest.mark.parametrize(("phase", "billed", "told"), [("queued", 1, Billed.NO), ("sent", 1, Billed.UNKNOWN)])
-async def test_a_plain_call_that_is_cancelled_tells_what_it_may_have_cost(
-    scene: Scene, phase: str, billed: int, told: Billed
-) -> None:
-    """In line it costs nothing; once sent it is paid for, and its event says that nobody knows."""
-    await scene.someone_leaves("/cancelled", phase)
+@pytest.mark.parametrize(("phase", "billed", "reported"), [("queued", 1, Billed.NO), ("sent", 1, Billed.UNKNOWN)])
+async def test_a_cancelled_plain_call_reports_its_cost(scene: Scene, phase: str, billed: int, reported: Billed) -> None:
+    """A queued call is free. A sent one is billed, and its event reports an unknown outcome."""
+    await scene.disconnect("/cancelled", phase)
     failed = [(event.error, event.billed) for event in scene.events.of(Failed)]
 
-    assert [("CancelledError", told)] == failed
+    assert [("CancelledError", reported)] == failed
     assert (1, billed) == (scene.ended, scene.box.ledger.billed_images)
     assert 0 == scene.client.limiter.statistics().in_flight
 
 
 @pytest.mark.parametrize(("phase", "billed"), [("queued", 2), ("sent", 1)])
-async def test_a_detached_call_goes_on_and_is_handed_on(scene: Scene, phase: str, billed: int) -> None:
-    """Whenever the browser leaves and the handler is cancelled: the answer comes, and is kept."""
-    await scene.someone_leaves("/detached", phase)
+async def test_a_started_call_continues(scene: Scene, phase: str, billed: int) -> None:
+    """A started call continues when the handler is cancelled, and its callback receives the answer."""
+    await scene.disconnect("/started", phase)
 
     assert [1] == [len(call.result().data) for call in scene.kept]
     assert (1, billed, billed) == (scene.ended, scene.box.ledger.billed_images, len(scene.events.of(Answered)))
     assert [] == scene.events.of(Failed)
 
 
-@pytest.mark.parametrize("path", ["/plain", "/cancelled", "/detached"])
-async def test_a_browser_that_stays_gets_its_answer(scene: Scene, path: str) -> None:
-    """All three ways give the same to whoever waits."""
+@pytest.mark.parametrize("path", ["/plain", "/cancelled", "/started"])
+async def test_a_connected_client_gets_its_answer(scene: Scene, path: str) -> None:
+    """All three routes return the same answer to a client that stays connected."""
     async with serving(scene.app()) as url:
-        visitor = await Visitor.asking(url, path, method="POST")
-        head = await visitor.reader.readuntil(b"\r\n\r\n")
-        body = await visitor.reader.readexactly(1)
-        await visitor.leave()
+        browser = await SocketClient.request(url, path, method="POST")
+        head = await browser.reader.readuntil(b"\r\n\r\n")
+        body = await browser.reader.readexactly(1)
+        await browser.disconnect()
 
     assert (b"HTTP/1.1 200", b"1") == (head[:12], body)

@@ -76,8 +76,8 @@ async def studio(folder: Path) -> AsyncGenerator[Studio]:
 async def test_the_page_in_a_browser(tmp_path: Path) -> None:
     """A prompt shows its images, a bulk run shows its progress, and the app ends without errors."""
     async with studio(tmp_path / "runs") as app, browsing(tmp_path / "profile") as page:
-        await page.begin_with(RECORD_PROGRESS)
-        await page.opened(app.url)
+        await page.run_at_start(RECORD_PROGRESS)
+        await page.open(app.url)
         await page.run("document.querySelector('#draw button').click()")
         await page.until("document.querySelector('#draw + .problem')")
         refused = await page.run("document.querySelector('.problem').innerText")

@@ -1,4 +1,4 @@
-"""What is passed on is never held: the memory of a worker does not grow with the images."""
+"""Memory of a worker that streams images."""
 
 from __future__ import annotations
 
@@ -41,34 +41,34 @@ async def relay(base_url: str) -> AsyncGenerator[tuple[str, int]]:
         await process.communicate()
 
 
-def resident(pid: int, what: str) -> int:
-    """Read a process's memory in bytes: `VmRSS`, or the highest it has been, `VmHWM`."""
+def resident(pid: int, name: str) -> int:
+    """Return a process's memory in bytes: `VmRSS` now, or `VmHWM` at its peak."""
     status = Path(f"/proc/{pid}/status").read_text()
-    found = re.search(rf"{what}:\s+(\d+) kB", status)
-    assert found, status
-    return int(found[1]) * 1024
+    match = re.search(rf"{name}:\s+(\d+) kB", status)
+    assert match, status
+    return int(match[1]) * 1024
 
 
 @linux
 async def test_images_pass_through_a_worker(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hundred images of 5 MB, ten at a time, raise the memory of the worker by less than 32 MiB at its highest."""
+    """A hundred images of 5 MB, ten at a time, raise the peak memory of the worker by less than 32 MiB."""
     monkeypatch.setattr(origin, "draw", lambda recipe, kind: picture(kind, length=SIZE))
     async with Ideogram(CANARY, base_url=box.url) as client:
         links = [image.url for image in await client.generate("a fox", num_images=8)]
 
     async with relay(box.url) as (url, pid), aiohttp.ClientSession() as http:
 
-        async def pass_on(n: int) -> int:
+        async def read_image(n: int) -> int:
             async with http.get(url, params={"link": links[n % len(links)]}) as response:
                 return sum([len(chunk) async for chunk in response.content.iter_any()])
 
-        await pass_on(0)
+        await read_image(0)
         before = resident(pid, "VmRSS")
         sizes: list[int] = []
         for first in range(0, COUNT, AT_ONCE):
-            sizes += await asyncio.gather(*(pass_on(n) for n in range(first, min(first + AT_ONCE, COUNT))))
+            sizes += await asyncio.gather(*(read_image(n) for n in range(first, min(first + AT_ONCE, COUNT))))
 
-        grown = resident(pid, "VmHWM") - before
+        growth = resident(pid, "VmHWM") - before
 
     assert [SIZE] * COUNT == sizes
-    assert grown < 32 * MEBIBYTE
+    assert growth < 32 * MEBIBYTE

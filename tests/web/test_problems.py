@@ -1,4 +1,4 @@
-"""What a browser is told when a call fails: the right status, what it cost, what to do; never the key."""
+"""Problem documents: status, cost and advice, and never a secret."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ EVERY: list[tuple[IdeogramError, int, str | None]] = [
 ]
 
 
-async def asked(url: str) -> tuple[int, dict[str, str], bytes]:
+async def get(url: str) -> tuple[int, dict[str, str], bytes]:
     async with aiohttp.ClientSession() as http, http.get(url) as response:
         return response.status, {name.lower(): value for name, value in response.headers.items()}, await response.read()
 
@@ -113,13 +113,13 @@ def kinds_below(kind: type[IdeogramError]) -> set[type[IdeogramError]]:
     return {kind}.union(*(kinds_below(each) for each in below))
 
 
-def test_every_error_is_in_the_table_below() -> None:
-    """No kind of error is left without its answer here."""
+def test_every_error_is_tested() -> None:
+    """The table of this module contains every error class."""
     assert kinds_below(IdeogramError) == {type(error) for error, _, _ in EVERY}
 
 
-async def test_every_error_has_its_document() -> None:
-    """Each is a problem document with its status and what it cost; no key, no header, no path of the server."""
+async def test_every_error_has_its_problem() -> None:
+    """Each error becomes a problem document with status and cost, without API key, headers or server paths."""
     app = FastAPI()
     install_error_handlers(app)
 
@@ -128,24 +128,24 @@ async def test_every_error_has_its_document() -> None:
         raise EVERY[n][0]
 
     async with serving(app) as url:
-        answers = [await asked(f"{url}/{n}") for n in range(len(EVERY))]
+        answers = [await get(f"{url}/{n}") for n in range(len(EVERY))]
 
     for (error, expected, seconds), (status, headers, body) in zip(EVERY, answers, strict=True):
-        said = json.loads(body)
+        problem = json.loads(body)
 
         assert ("application/problem+json", "no-store") == (headers["content-type"], headers["cache-control"])
-        assert (expected, expected, seconds) == (status, said["status"], headers.get("retry-after")), repr(error)
-        assert f"urn:ideogram-async:{type(error).__name__}" == said["type"]
-        assert (str(error.billed), error.retryable) == (said["billed"], said["retryable"])
-        assert said["title"]
-        assert said["detail"]
-        assert said["advice"]
+        assert (expected, expected, seconds) == (status, problem["status"], headers.get("retry-after")), repr(error)
+        assert f"urn:ideogram-async:{type(error).__name__}" == problem["type"]
+        assert (str(error.billed), error.retryable) == (problem["billed"], problem["retryable"])
+        assert problem["title"]
+        assert problem["detail"]
+        assert problem["advice"]
         for secret in (CANARY, SECRET_PATH, "sig=1", "IDEOGRAM_API_KEY"):
             assert secret not in f"{body.decode()} {headers}", repr(error)
 
 
-async def test_problems_are_listed_by_field() -> None:
-    """Whoever filled in a form learns of every fault at once, where it is."""
+async def test_problems_by_field() -> None:
+    """An invalid request lists all problems by field."""
     app = FastAPI()
     install_error_handlers(app)
 
@@ -154,21 +154,21 @@ async def test_problems_are_listed_by_field() -> None:
         raise EVERY[1][0]
 
     async with serving(app) as url:
-        _, _, body = await asked(url)
+        _, _, body = await get(url)
 
     assert {"prompt": ["must not be empty", "is rude"], "seed": ["is odd"]} == json.loads(body)["problems"]
 
 
-def test_what_may_have_been_paid_for_is_never_asked_to_come_again() -> None:
-    """No answer that leaves the bill open or paid says when to try again, or that it may be repeated."""
+def test_billed_errors_are_not_retried() -> None:
+    """An error that is or may be billed has no Retry-After, and is not retryable."""
     costly = [error for error, _, _ in EVERY if error.billed is not Billed.NO]
 
     assert [(None, False)] * len(costly) == [(retry_after(error), to_problem(error)["retryable"]) for error in costly]
     assert {AmbiguousError, ServerError, DecodeError, RateLimitError} == {type(error) for error in costly}
 
 
-def test_the_titles_tell_statuses_apart() -> None:
-    """Each problem has a status of an error, and words of its own."""
+def test_statuses_and_titles() -> None:
+    """Each problem has an error status and a title."""
     assert all(400 <= problem.status < 600 and problem.title for problem in PROBLEMS.values())
 
 
@@ -179,20 +179,20 @@ def fail(fault: Fault) -> Callable[[Sandbox], None]:
 REAL = {
     "wrong key": (fail(Fault.status(401, f'{{"error": "{CANARY} is wrong"}}')), 502, "no"),
     "not allowed": (fail(Fault.status(403, f'{{"error": "{CANARY} may not"}}')), 502, "no"),
-    "no money": (fail(Fault.status(402, '{"error": "no money"}')), 503, "no"),
+    "no credit": (fail(Fault.status(402, '{"error": "no credit"}')), 503, "no"),
     "busy": (fail(Fault.status(429, '{"error": "busy"}')), 503, "no"),
     "unsafe": (fail(Fault.status(422, '{"error": "unsafe"}')), 422, "no"),
     "cut off": (fail(Fault.reset_after_headers), 502, "yes"),
     "no answer": (fail(Fault.reset_before_headers), 504, "unknown"),
-    "a gateway": (fail(Fault.html_502), 502, "unknown"),
-    "nonsense": (fail(Fault.garbage_json), 502, "yes"),
-    "nobody": (fail(Fault.refuse), 503, "no"),
+    "gateway": (fail(Fault.html_502), 502, "unknown"),
+    "invalid JSON": (fail(Fault.garbage_json), 502, "yes"),
+    "unreachable": (fail(Fault.refuse), 503, "no"),
 }
 
 
 @pytest.mark.parametrize("name", REAL)
 async def test_real_failures(name: str, box: Sandbox) -> None:
-    """What goes wrong at the service arrives as what it means here; the key is in no part of any answer."""
+    """A failure of the service becomes the right status and cost, without the API key in the response."""
     prepare, expected, billed = REAL[name]
     prepare(box)
     retry = Retry(attempts=2, base=0.0, throttle_wait=0.0)
@@ -205,7 +205,7 @@ async def test_real_failures(name: str, box: Sandbox) -> None:
         await client.generate("a fox")
 
     async with serving(app) as url:
-        status, headers, body = await asked(url)
+        status, headers, body = await get(url)
 
     box.release()
 
@@ -217,8 +217,8 @@ async def test_real_failures(name: str, box: Sandbox) -> None:
     ("fault", "status"),
     [(Fault.expired, 410), (Fault.not_an_image, 502), (Fault.status(404), 410), (Fault.status(500), 502)],
 )
-async def test_an_image_that_cannot_be_had(fault: Fault, status: int, box: Sandbox) -> None:
-    """An image that fails before its first byte is answered like any other error."""
+async def test_unavailable_image(fault: Fault, status: int, box: Sandbox) -> None:
+    """An image that fails before its first byte becomes a problem document."""
     client = Ideogram(CANARY, base_url=box.url, retry=Retry(base=0.0))
     app = FastAPI(lifespan=partial(lifespan, client=client))
     install_error_handlers(app)
@@ -229,16 +229,16 @@ async def test_an_image_that_cannot_be_had(fault: Fault, status: int, box: Sandb
 
     box.fail("images", fault=fault, times=100)
     async with serving(app) as url:
-        answered, headers, body = await asked(url)
+        code, headers, body = await get(url)
 
-    assert (status, status) == (answered, json.loads(body)["status"])
+    assert (status, status) == (code, json.loads(body)["status"])
     assert ("application/problem+json", "no-store") == (headers["content-type"], headers["cache-control"])
     assert "sig=" not in body.decode()
 
 
 @pytest.mark.parametrize("reader", [Path(SECRET_PATH), None], ids=["path", "open file"])
-async def test_a_file_that_cannot_be_read(reader: Path | None, box: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
-    """The browser learns which field it is; where the file lies on the server is for the log."""
+async def test_unreadable_file(reader: Path | None, box: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    """The problem contains the field, and only the log contains the path on the server."""
 
     class Broken:
         def read(self, size: int = -1, /) -> bytes:
@@ -252,15 +252,15 @@ async def test_a_file_that_cannot_be_read(reader: Path | None, box: Sandbox, cap
         await client.remix(reader or Broken(), "a fox")
 
     async with serving(app) as url:
-        status, _, body = await asked(url)
+        status, _, body = await get(url)
 
     assert (422, {"image": ["cannot be read"]}) == (status, json.loads(body)["problems"])
     assert SECRET_PATH not in body.decode()
     assert [True] == [SECRET_PATH in str(record.exc_info) for record in caplog.records if record.exc_info]
 
 
-async def test_bare_starlette(box: Sandbox) -> None:
-    """The same in an app without FastAPI."""
+async def test_starlette(box: Sandbox) -> None:
+    """Errors of a Starlette app become problem documents."""
 
     async def fox(request: Request) -> None:
         client = await get_client(request)
@@ -269,14 +269,14 @@ async def test_bare_starlette(box: Sandbox) -> None:
     app = Starlette(routes=[Route("/", fox)], lifespan=partial(lifespan, client=Ideogram(CANARY, base_url=box.url)))
     install_error_handlers(app)
     async with serving(app) as url:
-        status, _, body = await asked(url)
+        status, _, body = await get(url)
 
     assert 422 == status
     assert {"prompt", "num_images"} == set(json.loads(body)["problems"])
 
 
-async def test_the_operator_reads_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """What is not the browser's fault, or costs money, is logged with its cause; a bad form is not."""
+async def test_logged_errors(caplog: pytest.LogCaptureFixture) -> None:
+    """An error of the server, or one that may be billed, is logged with its cause; an invalid request is not."""
     app = FastAPI()
     install_error_handlers(app)
 
@@ -286,7 +286,7 @@ async def test_the_operator_reads_the_log(caplog: pytest.LogCaptureFixture) -> N
 
     async with serving(app) as url:
         for n in (1, 4, 7):
-            await asked(f"{url}/{n}")
+            await get(f"{url}/{n}")
 
     logged = [record for record in caplog.records if record.name == "ideogram_async" and record.exc_info]
 
@@ -299,8 +299,8 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 
 @pytest.mark.parametrize("is_accepted", [True, False])
-async def test_a_web_socket_is_closed(is_accepted: bool) -> None:
-    """A web socket gets no document: it is closed, with a word on why."""
+async def test_web_socket(is_accepted: bool) -> None:
+    """A web socket is closed, with the title as its reason."""
     app = FastAPI()
     install_error_handlers(app)
 

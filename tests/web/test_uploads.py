@@ -1,4 +1,4 @@
-"""What a browser uploads goes into a request as it is."""
+"""Uploads of a browser as files of a request."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ideogram_async.sandbox import Sandbox
 
 Client = Annotated[Ideogram, Depends(get_client)]
 LARGE = picture(length=3 * 2**20)
-"""More than a server keeps of an upload in memory."""
+"""Larger than the part of an upload that a server keeps in memory."""
 
 
 def app_of(box: Sandbox) -> FastAPI:
@@ -49,11 +49,11 @@ def app_of(box: Sandbox) -> FastAPI:
 
 
 def digest(body: bytes) -> str:
-    """Stand for bytes that nobody wants to read when a test fails."""
+    """Return a short form of bytes, for readable failures."""
     return sha256(body).hexdigest()
 
 
-async def sent(url: str, name: str, *images: tuple[str, bytes], **fields: str) -> tuple[int, Any]:
+async def upload(url: str, name: str, *images: tuple[str, bytes], **fields: str) -> tuple[int, Any]:
     form = aiohttp.FormData(fields)
     for file_name, body in images:
         form.add_field(name, BytesIO(body), filename=file_name, content_type="application/octet-stream")
@@ -65,9 +65,9 @@ async def sent(url: str, name: str, *images: tuple[str, bytes], **fields: str) -
 @pytest.mark.parametrize("body", [picture(), picture("JPEG"), LARGE], ids=["png", "jpeg", "large"])
 @pytest.mark.parametrize("path", ["remix", "again"])
 async def test_an_upload_is_a_file(box: Sandbox, path: str, body: bytes) -> None:
-    """In memory or on disk, it arrives whole, with its name, and with the type that its bytes tell."""
+    """An upload in memory or on disk is sent completely, with its name and the type of its content."""
     async with serving(app_of(box)) as url:
-        answer = await sent(f"{url}/{path}", "image", ("my-fox.bin", body), prompt="a blue fox")
+        answer = await upload(f"{url}/{path}", "image", ("my-fox.bin", body), prompt="a blue fox")
 
     part = box.requests[0].parts[0]
 
@@ -77,10 +77,10 @@ async def test_an_upload_is_a_file(box: Sandbox, path: str, body: bytes) -> None
 
 
 async def test_several_uploads(box: Sandbox) -> None:
-    """A field of several files takes several uploads."""
+    """A field for several files accepts several uploads."""
     files = [(f"{n}.png", picture(size=(64 + n, 48))) for n in range(3)]
     async with serving(app_of(box)) as url:
-        answer = await sent(f"{url}/styled", "images", *files)
+        answer = await upload(f"{url}/styled", "images", *files)
 
     parts = [part for part in box.requests[0].parts if part.name.startswith("style_reference_images")]
 
@@ -92,17 +92,17 @@ async def test_several_uploads(box: Sandbox) -> None:
     ("body", "word"),
     [(b"", "empty"), (b"no image at all", "PNG, JPEG or WebP"), (picture(length=TOO_LARGE), "bytes")],
 )
-async def test_a_bad_upload_is_refused_by_field(box: Sandbox, body: bytes, word: str) -> None:
-    """What is empty, no image or too large is named, and nothing is sent."""
+async def test_an_invalid_upload(box: Sandbox, body: bytes, word: str) -> None:
+    """An upload that is empty, not an image or too large is reported by field, and nothing is sent."""
     async with serving(app_of(box)) as url:
-        status, told = await sent(f"{url}/remix", "image", ("fox.png", body), prompt="a blue fox")
+        status, problem = await upload(f"{url}/remix", "image", ("fox.png", body), prompt="a blue fox")
 
     assert (422, []) == (status, box.requests)
-    assert word in " ".join(told["problems"]["image"])
+    assert word in " ".join(problem["problems"]["image"])
 
 
-async def test_an_upload_in_bare_starlette(box: Sandbox) -> None:
-    """The same without FastAPI."""
+async def test_an_upload_in_starlette(box: Sandbox) -> None:
+    """An upload of a Starlette app is sent completely."""
 
     async def remix(request: Request) -> JSONResponse:
         client = await get_client(request)
@@ -116,6 +116,6 @@ async def test_an_upload_in_bare_starlette(box: Sandbox) -> None:
         lifespan=partial(lifespan, client=Ideogram(CANARY, base_url=box.url)),
     )
     async with serving(app) as url:
-        assert (200, 1) == await sent(f"{url}/remix", "image", ("fox.png", LARGE))
+        assert (200, 1) == await upload(f"{url}/remix", "image", ("fox.png", LARGE))
 
     assert digest(LARGE) in [digest(part.body) for part in box.requests[0].parts]

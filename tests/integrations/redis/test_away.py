@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
 
 import pytest
-from support.callers import Calls, Draws, numbers
+from support.callers import Calls, FixedRandom, numbers
 from support.leaks import other_tasks
 from support.redisserver import RedisServer
 
@@ -56,7 +56,7 @@ async def two_at_work(redis: RedisServer) -> AsyncGenerator[tuple[Sandbox, list[
         limiters = [RedisLimiter(redis.url), RedisLimiter(redis.url)]
         clients = [Ideogram("sandbox", base_url=box.url, limiter=limiter) for limiter in limiters]
         for limiter in limiters:
-            limiter._rng = Draws(0.001)
+            limiter._rng = FixedRandom(0.001)
 
         box.hold()
         calls: list[asyncio.Future[object]] = [
@@ -149,7 +149,7 @@ async def test_a_429_while_it_is_away(redis: RedisServer):
     redis.stop()
     await calls.ask("c", 4)
     await when(limiter, limit=10.0, waiting=1)
-    await calls.reject("a", told=2)
+    await calls.reject("a", limit=2)
 
     assert 2.0 == limiter.statistics().limit
 

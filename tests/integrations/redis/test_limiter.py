@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
-from support.callers import Calls, Draws, numbers
+from support.callers import Calls, FixedRandom, numbers
 from support.leaks import other_tasks
 from support.paths import ROOT
 from support.redisserver import RedisServer
@@ -216,10 +216,10 @@ async def test_a_cancelled_clerk_is_replaced(redis: RedisServer, ours: Crowd):
 
 async def test_a_429_reaches_all_processes(redis: RedisServer, ours: Crowd, theirs: Crowd):
     """The limit that one process has learned holds for the others, and so does the gate."""
-    ours.limiter._rng = Draws(3600.0)
+    ours.limiter._rng = FixedRandom(3600.0)
     await ours.asked("refused", 4)
     await theirs.asked("three", 3)
-    await ours.reject("refused", told=5)
+    await ours.reject("refused", limit=5)
     await redis.until(lambda snapshot: snapshot.congestion is not None)
     await theirs.ask("next")
     await redis.until(lambda snapshot: snapshot.queued == 1)
@@ -239,7 +239,7 @@ async def test_the_service_is_obeyed(redis: RedisServer):
     """Against a service that allows 4 images at once, both processes learn it, and all images are made."""
     limiters = [RedisLimiter(redis.url), RedisLimiter(redis.url)]
     for limiter in limiters:
-        limiter._rng = Draws(0.001)
+        limiter._rng = FixedRandom(0.001)
     async with Sandbox(max_in_flight=4) as box:
         clients = [Ideogram("sandbox", base_url=box.url, limiter=limiter) for limiter in limiters]
         box.hold()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.callers import Draws
+from support.callers import FixedRandom
 from support.leaks import other_tasks
 from support.redisserver import RedisServer
 
@@ -213,7 +213,7 @@ def test_passed_often_enough_is_passed_no_more(ours: Process, theirs: Process):
 def test_it_decides_as_one_process_does(redis: RedisServer, seed: int):
     """Whatever calls come, end, are accepted or refused: who is next and what the limit is, both limiters agree."""
     rng = random.Random(seed)
-    queue, congestion = WaitQueue(), Congestion(10, Draws(0.0))
+    queue, congestion = WaitQueue(), Congestion(10, FixedRandom(0.0))
     numbers, held = dict[Waiter, int](), dict[int, Waiter]()
     processes = [Process(redis, name) for name in "abc"]
     for number in range(1, 150):

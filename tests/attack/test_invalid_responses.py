@@ -1,4 +1,4 @@
-"""Nonsense from the server: a paid call always ends, with an answer or an error of ours that tells the truth."""
+"""Invalid responses of the server: a charged call ends, and reports its cost correctly."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from support.rawserver import GOOD, RawServer, answer, whole
 from ideogram_async import Billed, IdeogramError, Retry
 from ideogram_async.events import Failed
 
-PATIENCE = 2.0
-"""Seconds that an attempt may take; nothing here needs them."""
+HANG_TIMEOUT = 2.0
+"""Seconds for an attempt, which never needs them."""
 
 
 def deep(levels: int) -> bytes:
@@ -77,7 +77,7 @@ THOROUGH: dict[str, Any] = {"derandomize": True, "deadline": None, "phases": [Ph
 
 
 def framed(body: bytes, framing: str) -> tuple[str, bytes]:
-    """Say how the length of a body is told, and give its bytes."""
+    """Return the header that declares the length of a body, and its bytes."""
     chunks = b"%x;a=b\r\n%b\r\n" % (len(body), body) if body else b""
     length = f"Content-Length: {len(body)}\r\n"
     return {
@@ -94,7 +94,7 @@ def framed(body: bytes, framing: str) -> tuple[str, bytes]:
 
 @st.composite
 def answers(draw: st.DrawFn) -> tuple[int, bytes]:
-    """Give a status, and the bytes of an answer that has it, perhaps cut."""
+    """Draw a status, and the bytes of a response with it, sometimes truncated."""
     status, body = draw(st.sampled_from(STATUSES)), draw(st.sampled_from(BODIES))
     headers, coding = draw(st.sampled_from(HEADERS)), draw(st.sampled_from((None, *CODINGS)))
     if coding:
@@ -108,43 +108,43 @@ def answers(draw: st.DrawFn) -> tuple[int, bytes]:
     return status, whole_answer[: draw(st.sampled_from((None, None, None, 5, len(hints + head), -1)))]
 
 
-async def ends_truly(status: int, data: bytes) -> None:
+async def check_outcome(status: int, data: bytes) -> None:
     events = Events()
     async with RawServer((whole, answer(data))) as server:
         policy = Retry(base=0.0, attempts=3)
-        async with connected(server.url, on_event=events, timeout=PATIENCE, retry=policy) as client:
+        async with connected(server.url, on_event=events, timeout=HANG_TIMEOUT, retry=policy) as client:
             error: IdeogramError | None = None
-            async with asyncio.timeout(2 * PATIENCE):
+            async with asyncio.timeout(2 * HANG_TIMEOUT):
                 try:
                     await client.generate("a fox")
                 except IdeogramError as raised:
                     error = raised
 
-        told = [event.billed for event in events.of(Failed)]
+        reported = [event.billed for event in events.of(Failed)]
 
         assert 1 == server.posts
-        assert ([] if error is None else [error.billed]) == told
+        assert ([] if error is None else [error.billed]) == reported
         assert error is None or error.billed is not Billed.NO or 300 <= status < 500
         assert error is None or str(error) == str(copy.copy(error))
 
 
 @settings(max_examples=250, suppress_health_check=list(HealthCheck), **THOROUGH)
-@given(given_answer=answers())
-def test_nonsense(given_answer: tuple[int, bytes]) -> None:
-    """Whatever the answer to a paid call is, it is sent once, ends, and never says `NO` if it may have run."""
-    asyncio.run(ends_truly(*given_answer))
+@given(response=answers())
+def test_invalid_response(response: tuple[int, bytes]) -> None:
+    """A charged call with any response is sent once, ends, and never reports `NO` if it may be billed."""
+    asyncio.run(check_outcome(*response))
 
 
 @settings(max_examples=100, suppress_health_check=list(HealthCheck), **THOROUGH)
 @given(data=st.binary(max_size=200))
 def test_noise(data: bytes) -> None:
-    """Nor does noise in the place of an answer say `NO`."""
-    asyncio.run(ends_truly(0, data))
+    """A charged call with random bytes as a response never reports `NO`."""
+    asyncio.run(check_outcome(0, data))
 
 
 @pytest.mark.parametrize("status", [200, 204, 205, 206])
 async def test_success_without_a_body(status: int) -> None:
-    """A success that brings nothing was paid for."""
+    """A success without a body may be billed."""
     empty = f"HTTP/1.1 {status} OK\r\nContent-Length: 0\r\n\r\n".encode()
     async with RawServer((whole, answer(empty))) as server, connected(server.url) as client:
         with pytest.raises(IdeogramError) as caught:

@@ -1,4 +1,4 @@
-"""One client for a process: made with the app, found by its handlers, closed with it."""
+"""Lifecycle of an app's client: created at its start, available to its handlers, closed at its end."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ async def fox(client: Client) -> int:
     return len((await client.generate("a fox")).data)
 
 
-async def told(url: str) -> Any:
+async def get_json(url: str) -> Any:
     async with aiohttp.ClientSession() as http, http.get(url) as response:
         response.raise_for_status()
         return await response.json()
 
 
-async def test_the_app_owns_a_client_of_the_environment(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`FastAPI(lifespan=lifespan)` is all: key and address come from the environment, and the end closes the client."""
+async def test_default_client(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default client has the settings of the environment, and is closed at the end of the app."""
     monkeypatch.setenv("IDEOGRAM_API_KEY", CANARY)
     monkeypatch.setenv("IDEOGRAM_BASE_URL", box.url)
     app = FastAPI(lifespan=lifespan)
     app.get("/fox")(fox)
     async with serving(app) as url:
-        counts = [await told(f"{url}/fox") for _ in range(2)]
+        counts = [await get_json(f"{url}/fox") for _ in range(2)]
         sessions = app.state.ideogram._pipeline.config.sessions
         was_open = len(sessions._states)
 
@@ -55,27 +55,27 @@ async def test_the_app_owns_a_client_of_the_environment(box: Sandbox, monkeypatc
     assert (1, 0) == (was_open, len(sessions._states))
 
 
-async def test_the_client_may_be_ones_own(box: Sandbox) -> None:
-    """A client with options of its own is passed along; it may share a limiter."""
+async def test_custom_client(box: Sandbox) -> None:
+    """A client can be passed to `lifespan`, with its own options and limiter."""
     limiter = ImageLimiter(3)
     client = Ideogram(CANARY, base_url=box.url, limiter=limiter)
     app = FastAPI(lifespan=partial(lifespan, client=client))
-    found: list[Ideogram] = []
+    clients: list[Ideogram] = []
 
     @app.get("/fox")
     async def find(client: Client) -> int:
-        found.append(client)
+        clients.append(client)
         return await fox(client)
 
     async with serving(app) as url:
-        await told(f"{url}/fox")
+        await get_json(f"{url}/fox")
 
-    assert [client] == found
+    assert [client] == clients
     assert limiter is client.limiter
 
 
-async def test_it_composes_with_a_lifespan_of_the_app(box: Sandbox) -> None:
-    """Opened in the app's own lifespan it adds to its state, and ends inside it."""
+async def test_inside_another_lifespan(box: Sandbox) -> None:
+    """`lifespan` can be opened inside the app's own lifespan, and adds to its state."""
     steps: list[str] = []
 
     @asynccontextmanager
@@ -93,14 +93,14 @@ async def test_it_composes_with_a_lifespan_of_the_app(box: Sandbox) -> None:
         return [request.state.answer, await fox(client)]
 
     async with serving(app) as url:
-        answer = await told(f"{url}/both")
+        answer = await get_json(f"{url}/both")
 
     assert [42, 1] == answer
     assert ["database opened", "database closed"] == steps
 
 
-async def test_state_need_not_be_passed_on(box: Sandbox) -> None:
-    """A lifespan that yields nothing has a client too."""
+async def test_without_state(box: Sandbox) -> None:
+    """The client is available if the app's own lifespan yields no state."""
 
     @asynccontextmanager
     async def own(app: FastAPI) -> AsyncGenerator[None]:
@@ -110,36 +110,36 @@ async def test_state_need_not_be_passed_on(box: Sandbox) -> None:
     app = FastAPI(lifespan=own)
     app.get("/fox")(fox)
     async with serving(app) as url:
-        assert 1 == await told(f"{url}/fox")
+        assert 1 == await get_json(f"{url}/fox")
 
 
-async def test_a_router_may_bring_the_client(box: Sandbox) -> None:
-    """The lifespan of an included router serves the whole app."""
+async def test_router_lifespan(box: Sandbox) -> None:
+    """The lifespan of an included router provides the client to the whole app."""
     router = APIRouter(lifespan=partial(lifespan, client=Ideogram(CANARY, base_url=box.url)))
     app = FastAPI()
     app.get("/fox")(fox)
     app.include_router(router)
     async with serving(app) as url:
-        assert 1 == await told(f"{url}/fox")
+        assert 1 == await get_json(f"{url}/fox")
 
 
 async def starlette_fox(request: Request) -> JSONResponse:
     return JSONResponse(await fox(await get_client(request)))
 
 
-async def test_bare_starlette_has_it_too(box: Sandbox) -> None:
-    """Nothing wants FastAPI; an app that is mounted in the owner finds the client as well."""
+async def test_starlette(box: Sandbox) -> None:
+    """A Starlette app and an app mounted in it have the client."""
     inner = Starlette(routes=[Route("/fox", starlette_fox)])
     app = Starlette(
         routes=[Route("/fox", starlette_fox), Mount("/inner", inner)],
         lifespan=partial(lifespan, client=Ideogram(CANARY, base_url=box.url)),
     )
     async with serving(app) as url:
-        assert [1, 1] == [await told(f"{url}/fox"), await told(f"{url}/inner/fox")]
+        assert [1, 1] == [await get_json(f"{url}/fox"), await get_json(f"{url}/inner/fox")]
 
 
-def test_it_needs_starlette_alone() -> None:
-    """Where FastAPI and its form parser are not installed, everything can be imported."""
+def test_import_without_fastapi() -> None:
+    """The integration can be imported without FastAPI and its form parser."""
     script = """
 import sys
 sys.modules["fastapi"] = sys.modules["python_multipart"] = sys.modules["multipart"] = None
@@ -147,30 +147,30 @@ from ideogram_async.integrations.fastapi import get_client, image_response, inst
 """
     run = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False)
 
-    assert (0, "") == (run.returncode, run.stderr)
+    assert 0 == run.returncode, run.stderr
 
 
-async def test_an_app_without_a_client_says_what_is_missing() -> None:
-    """Whoever forgot the lifespan is told so."""
+async def test_missing_lifespan() -> None:
+    """An app without the lifespan raises an error that names it."""
     app = Starlette()
     connection = Request({"type": "http", "app": app, "headers": []})
     with pytest.raises(RuntimeError, match="lifespan=lifespan"):
         await get_client(connection)
 
 
-async def test_an_app_starts_again_with_the_same_client(box: Sandbox) -> None:
-    """A client that was closed opens again: an app may start as often as a test wants."""
+async def test_restart(box: Sandbox) -> None:
+    """An app can be started again with the same client."""
     app = FastAPI(lifespan=partial(lifespan, client=Ideogram(CANARY, base_url=box.url)))
     app.get("/fox")(fox)
     for _ in range(2):
         async with serving(app) as url:
-            assert 1 == await told(f"{url}/fox")
+            assert 1 == await get_json(f"{url}/fox")
 
 
 @pytest.mark.parametrize("grace", [1000.0, 0.0])
-async def test_the_end_of_the_app_waits_for_detached_calls(box: Sandbox, grace: float) -> None:
-    """Inside the grace period they end as they would; after it they are in doubt, and that is told."""
-    taken: list[RunningCall[Any]] = []
+async def test_shutdown_waits_for_started_calls(box: Sandbox, grace: float) -> None:
+    """Started calls finish within the grace period. After it their outcome is unknown, and reported."""
+    calls: list[RunningCall[Any]] = []
     events, ending = Events(), asyncio.Event()
     client = Ideogram(CANARY, base_url=box.url, on_event=events)
 
@@ -184,7 +184,7 @@ async def test_the_end_of_the_app_waits_for_detached_calls(box: Sandbox, grace: 
 
     @app.get("/start")
     async def start(client: Client) -> str:
-        await client.start(Generate("a fox"), on_done=taken.append)
+        await client.start(Generate("a fox"), on_done=calls.append)
         return "started"
 
     async def release() -> None:
@@ -194,19 +194,19 @@ async def test_the_end_of_the_app_waits_for_detached_calls(box: Sandbox, grace: 
     box.hold()
     releasing = asyncio.create_task(release()) if grace else None
     async with serving(app) as url:
-        assert "started" == await told(f"{url}/start")
+        assert "started" == await get_json(f"{url}/start")
         await box.wait_for_requests(1)
 
     box.release()
     await box.wait_idle()
 
-    assert [type(None) if grace else AmbiguousError] == [type(call.error) for call in taken]
+    assert [type(None) if grace else AmbiguousError] == [type(call.error) for call in calls]
     assert (0 if grace else 1, 1) == (len(events.of(Failed)), box.ledger.billed_images)
     assert releasing is None or await releasing is None
 
 
-async def test_servers_leave_the_signals_alone() -> None:
-    """Two servers that overlap in a test keep nobody from ending the tests."""
+async def test_servers_keep_signal_handlers() -> None:
+    """Two overlapping servers of a test leave the signal handlers unchanged."""
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     async with AsyncExitStack() as second, serving(Starlette()):
         await second.enter_async_context(serving(Starlette()))
@@ -215,8 +215,8 @@ async def test_servers_leave_the_signals_alone() -> None:
 
 
 @pytest.mark.parametrize("workers", [2, 5])
-async def test_several_workers_divide_the_limit(box: Sandbox, workers: int) -> None:
-    """Each worker with its share of the limit: together they fill the account's places, and are never refused."""
+async def test_workers_with_shares(box: Sandbox, workers: int) -> None:
+    """Workers with equal shares of the limit use all slots of the account without a 429."""
     apps = [
         FastAPI(lifespan=partial(lifespan, client=Ideogram(CANARY, base_url=box.url, max_in_flight=10 // workers)))
         for _ in range(workers)
@@ -225,7 +225,7 @@ async def test_several_workers_divide_the_limit(box: Sandbox, workers: int) -> N
     async with asyncio.TaskGroup() as group:
         for app in apps:
             app.get("/fox")(fox)
-            group.create_task(_visited(app, 40 // workers, box))
+            group.create_task(_request_foxes(app, 40 // workers, box))
 
         await box.wait_for_requests(10)
         box.release()
@@ -234,13 +234,13 @@ async def test_several_workers_divide_the_limit(box: Sandbox, workers: int) -> N
     assert 0 == sum(app.state.ideogram.limiter.statistics().rejected for app in apps)
 
 
-async def _visited(app: FastAPI, visits: int, box: Sandbox) -> None:
+async def _request_foxes(app: FastAPI, count: int, box: Sandbox) -> None:
     async with serving(app) as url:
-        await asyncio.gather(*(told(f"{url}/fox") for _ in range(visits)))
+        await asyncio.gather(*(get_json(f"{url}/fox") for _ in range(count)))
 
 
-async def test_shares_that_are_too_large_cost_429s_alone(box: Sandbox) -> None:
-    """Workers that forgot to divide are refused at times; everything is made all the same, and paid for once."""
+async def test_workers_with_too_large_shares(box: Sandbox) -> None:
+    """Workers that each use the whole limit get 429s; all images are generated, and billed once."""
     clients = [Ideogram(CANARY, base_url=box.url, limiter=impatient()) for _ in range(2)]
     apps = [FastAPI(lifespan=partial(lifespan, client=client)) for client in clients]
     for app in apps:
@@ -249,7 +249,7 @@ async def test_shares_that_are_too_large_cost_429s_alone(box: Sandbox) -> None:
     box.hold()
     async with asyncio.TaskGroup() as group:
         for app in apps:
-            group.create_task(_visited(app, 15, box))
+            group.create_task(_request_foxes(app, 15, box))
 
         await box.wait_for_requests(11)
         box.release()

@@ -1,4 +1,4 @@
-"""Crowds: hundreds of calls and downloads at once, in one client."""
+"""Hundreds of concurrent calls and downloads in one client."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from support.rawserver import OK, RawServer, answer, say, stall, whole
 from ideogram_async import Ideogram, Retry
 from ideogram_async.sandbox import Sandbox
 
-CROWD = 300
+COUNT = 300
 SOURCE = picture()
 
 
 @pytest.mark.parametrize("limit", [10, 3])
-async def test_no_429_of_our_own(limit: int) -> None:
-    """Calls of all weights through a client and its views are never refused for too many images in progress."""
+async def test_no_429(limit: int) -> None:
+    """Calls of all weights through a client and its views never exceed the limit of the account."""
     rng = random.Random(limit)
     async with Sandbox(max_in_flight=limit, latency=(0.0, 0.002)) as box:
         async with Ideogram("key", base_url=box.url, max_in_flight=limit) as client:
@@ -31,28 +31,28 @@ async def test_no_429_of_our_own(limit: int) -> None:
 
             def work(number: int) -> Awaitable[Any]:
                 view, name, count = rng.choice(views), f"call {number}", rng.randrange(1, min(8, limit) + 1)
-                ways: list[Callable[[], Awaitable[Any]]] = [
+                operations: list[Callable[[], Awaitable[Any]]] = [
                     lambda: view.generate(name, num_images=count),
                     lambda: view.remix(SOURCE, name, num_images=count),
                     lambda: view.upscale(SOURCE, prompt=name),
                     lambda: view.describe(SOURCE),
                 ]
-                return rng.choice(ways)()
+                return rng.choice(operations)()
 
-            await asyncio.gather(*map(work, range(CROWD)))
+            await asyncio.gather(*map(work, range(COUNT)))
 
-        assert [200] * CROWD == [arrival.status for arrival in box.requests]
+        assert [200] * COUNT == [arrival.status for arrival in box.requests]
         assert box.peak_in_flight <= limit
 
 
-async def test_downloads_share_places(tmp_path: Path) -> None:
-    """However many downloads there are, 16 hold files and connections; the rest wait without either."""
+async def test_downloads_share_slots(tmp_path: Path) -> None:
+    """At most 16 downloads have open files and connections; the others wait without."""
     open_files: list[int] = []
 
-    async def look(_: object) -> None:
+    async def count_files(_: object) -> None:
         open_files.append(len([path for path in descriptors() if path.endswith(".part")]))
 
-    script = (whole, look, answer(say(200, SOURCE, {"Content-Type": "image/png"})))
+    script = (whole, count_files, answer(say(200, SOURCE, {"Content-Type": "image/png"})))
     async with RawServer(script) as server, connected(server.url) as client:
         links = [f"{server.url}/{number}.png" for number in range(100)]
         await asyncio.gather(*(client.download(link, f"{tmp_path}/") for link in links))
@@ -61,8 +61,8 @@ async def test_downloads_share_places(tmp_path: Path) -> None:
     assert max(open_files) <= 16
 
 
-async def test_waiting_for_a_place_takes_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A download that waits for others does not use up its own time."""
+async def test_waiting_for_a_slot_has_no_timeout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The timeout of a download starts when it gets its slot."""
     image = answer(say(200, SOURCE, {"Content-Type": "image/png"}))
     async with (
         RawServer(*[(whole, stall, image)] * 16, (whole, image)) as server,
@@ -81,9 +81,9 @@ async def test_waiting_for_a_place_takes_no_time(tmp_path: Path, monkeypatch: py
         assert (16, tmp_path / "last.png") == (connections, await last)
 
 
-async def test_sources_that_wait_hold_no_files() -> None:
-    """Hundreds of sources that come slowly are copied without an open file each."""
-    going = asyncio.Event()
+async def test_waiting_sources_have_no_files() -> None:
+    """Hundreds of slow sources are copied without an open file each."""
+    released = asyncio.Event()
     open_files: list[int] = []
 
     class Slow:
@@ -95,13 +95,13 @@ async def test_sources_that_wait_hold_no_files() -> None:
                 waiting.discard(self)
                 if not waiting:
                     open_files.append(len([path for path in descriptors() if "ideogram_async-" in path]))
-                    going.set()
+                    released.set()
 
-                await going.wait()
+                await released.wait()
 
             return self.chunks.pop(0)
 
-    sources = [Slow() for _ in range(CROWD)]
+    sources = [Slow() for _ in range(COUNT)]
     waiting = set(sources)
     async with RawServer(OK) as server, connected(server.url) as client:
         await asyncio.gather(*(client.remix(source, "a fox") for source in sources))
