@@ -110,6 +110,13 @@ def test_a_module_imports_downwards(path: Path):
     assert set() == upwards
 
 
+def test_every_folder_is_a_package():
+    """Each folder with modules has an `__init__.py`, which some tools need to find them."""
+    folders = {path.parent for path in MODULES}
+
+    assert [] == sorted(folder.name for folder in folders if not (folder / "__init__.py").exists())
+
+
 def test_imports_have_no_cycle():
     """The modules can be put in an order in which each imports earlier ones only."""
     graph = {name_of(path): imports_of(path) - {"ideogram_async", name_of(path)} for path in MODULES}
