@@ -29,10 +29,10 @@ def image(tmp_path: Path) -> Path:
     return path
 
 
-def plan(say, *rows: Any) -> list[tuple[str, str]]:
+def plan(invoke, *rows: Any) -> list[tuple[str, str]]:
     """Plan rows of JSON, and return the field and the rule of every fault."""
     Path("jobs.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    ended = say("batch", "plan", "jobs.jsonl", "--json")
+    ended = invoke("batch", "plan", "jobs.jsonl", "--json")
     problems = [problem for event in ended.events for problem in event.get("problems", [])]
 
     assert (2 if problems else 0) == ended.code
@@ -40,36 +40,36 @@ def plan(say, *rows: Any) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("palette", PALETTES, ids=json.dumps)
-def test_a_palette_of_json_is_a_preset_or_members(say, palette: Any):
+def test_a_palette_of_json_is_a_preset_or_members(invoke, palette: Any):
     """A palette is the name of a preset or a list of members, wrapped as in the API or not."""
-    assert [] == plan(say, generate("n", color_palette=palette))
+    assert [] == plan(invoke, generate("n", color_palette=palette))
 
 
 @pytest.mark.parametrize("images", ["a.png", ["a.png", "a.png"], {"job": "fox"}, [{"job": "fox", "index": 0}]])
-def test_a_list_of_files_of_json_may_be_one_file(say, images: Any):
+def test_a_list_of_files_of_json_may_be_one_file(invoke, images: Any):
     """A field of files takes paths and earlier jobs, one or several."""
-    assert [] == plan(say, FOX, generate("n", style_reference_images=images))
+    assert [] == plan(invoke, FOX, generate("n", style_reference_images=images))
 
 
 @pytest.mark.parametrize("image", [{"job": "fox", "index": -1}, {"job": 7}, {"job": "fox", "at": 0}, {}, True])
-def test_a_file_of_json_is_a_path_or_an_earlier_job(say, image: Any):
+def test_a_file_of_json_is_a_path_or_an_earlier_job(invoke, image: Any):
     """Any other object is a fault of its field."""
-    problems = plan(say, FOX, {"operation": "upscale", "image": image})
+    problems = plan(invoke, FOX, {"operation": "upscale", "image": image})
 
     assert ["image"] == [field for field, _ in problems]
 
 
 @pytest.mark.parametrize("palette", ["SUNSET", "#red", "#112233;#44556", "#112233:heavy"])
-def test_a_palette_that_cannot_be_read_is_a_fault_of_its_field(say, palette: str):
+def test_a_palette_that_cannot_be_read_is_a_fault_of_its_field(invoke, palette: str):
     """An unknown preset, a color or a weight is reported by the palette's own rule."""
     Path("jobs.csv").write_text(f"operation,prompt,color_palette\ngenerate,a fox,{palette}\n")
-    ended = say("batch", "plan", "jobs.csv", "--json")
+    ended = invoke("batch", "plan", "jobs.csv", "--json")
 
     assert 2 == ended.code
     assert ["color_palette" in json.dumps(problem) for problem in ended.events[0]["problems"]] == [True]
 
 
-def test_cells_of_a_table_hold_lists(say):
+def test_cells_of_a_table_hold_lists(invoke):
     """Files, earlier jobs, codes and colors with weights are separated by `;`."""
     header = "operation,id,prompt,style_reference_images,style_codes,color_palette"
     rows = [
@@ -79,35 +79,35 @@ def test_cells_of_a_table_hold_lists(say):
         "generate,codes,a fox,,AAFF5733; 0133FF57,ember",
     ]
     Path("jobs.csv").write_text("\n".join(rows) + "\n")
-    ended = say("batch", "plan", "jobs.csv", "--json")
+    ended = invoke("batch", "plan", "jobs.csv", "--json")
 
     assert (0, 3) == (ended.code, ended.events[0]["jobs"])
 
 
 @pytest.mark.parametrize("line", [b'{"prompt": "\xff"}', b"[" * 100_000, b'{"seed": ' + b"9" * 5_000 + b"}"])
-def test_a_line_that_is_not_json_is_a_fault_of_its_line(say, line: bytes):
+def test_a_line_that_is_not_json_is_a_fault_of_its_line(invoke, line: bytes):
     """Other encodings, endless nesting and endless numbers are reported like any fault."""
     Path("jobs.jsonl").write_bytes(json.dumps(FOX).encode() + b"\n" + line + b"\n")
-    ended = say("batch", "plan", "jobs.jsonl", "--json")
+    ended = invoke("batch", "plan", "jobs.jsonl", "--json")
 
     assert 2 == ended.code
     assert [2] == [problem["line"] for problem in ended.events[0]["problems"]]
 
 
-def test_only_some_of_many_faults_are_printed(say):
-    """A file full of faults does not fill the terminal; the last lines say how many there are."""
+def test_only_some_of_many_faults_are_printed(invoke):
+    """A file full of faults does not fill the terminal; the first line says how many there are."""
     Path("jobs.jsonl").write_text('{"operation": "generate"}\n' * 200)
-    ended = say("batch", "plan", "jobs.jsonl")
+    ended = invoke("batch", "plan", "jobs.jsonl")
 
     assert 2 == ended.code
     assert len(ended.err.splitlines()) < 100
     assert "200 faults" in ended.err
 
 
-def test_an_estimate_lists_what_is_invalid(say):
+def test_an_estimate_lists_what_is_invalid(invoke):
     """`estimate` prints the price and every broken rule, and exits with 2."""
-    valid, invalid = say("estimate", "generate", "a fox", "--num-images", "2"), say("estimate", "generate", " ")
-    machine = say("estimate", "generate", " ", "--num-images", "9", "--json").events[0]
+    valid, invalid = invoke("estimate", "generate", "a fox", "--num-images", "2"), invoke("estimate", "generate", " ")
+    machine = invoke("estimate", "generate", " ", "--num-images", "9", "--json").events[0]
 
     assert (0, 2) == (valid.code, invalid.code)
     assert valid.out.startswith("0.12 USD")
@@ -120,41 +120,41 @@ def test_an_estimate_lists_what_is_invalid(say):
     [("IDEOGRAM_TIMEOUT", "soon", "IDEOGRAM_TIMEOUT"), ("IDEOGRAM_BASE_URL", "ftp://x", "base_url")],
 )
 def test_a_setting_that_is_invalid_exits_with_2(
-    say, monkeypatch: pytest.MonkeyPatch, name: str, value: str, named: str
+    invoke, monkeypatch: pytest.MonkeyPatch, name: str, value: str, named: str
 ):
     """A setting of the environment that cannot be used is named."""
     monkeypatch.setenv(name, value)
-    ended = say("estimate", "generate", "a fox")
+    ended = invoke("estimate", "generate", "a fox")
 
     assert (2, "") == (ended.code, ended.out)
     assert named in ended.err
 
 
-def test_the_doctor_reports_a_base_url_that_cannot_be_read(say, monkeypatch: pytest.MonkeyPatch):
+def test_the_doctor_reports_a_base_url_that_cannot_be_read(invoke, monkeypatch: pytest.MonkeyPatch):
     """A malformed address is a finding of the doctor, not a crash."""
     monkeypatch.setenv("IDEOGRAM_BASE_URL", "http://[")
-    ended = say("doctor")
+    ended = invoke("doctor")
 
     assert 1 == ended.code
     assert "IDEOGRAM_BASE_URL" in ended.out
 
 
-def test_a_word_too_many_is_named(say):
+def test_a_word_too_many_is_named(invoke):
     """An argument that the command does not take exits with 2 and is quoted."""
-    ended = say("estimate", "generate", "a fox", "another")
+    ended = invoke("estimate", "generate", "a fox", "another")
 
     assert (2, "") == (ended.code, ended.out)
     assert "'another'" in ended.err
 
 
-def test_a_fault_of_the_program_is_reported_in_a_sentence(say, monkeypatch: pytest.MonkeyPatch):
+def test_a_fault_of_the_program_is_reported_in_a_sentence(invoke, monkeypatch: pytest.MonkeyPatch):
     """An unexpected error exits with 1, without a traceback, and says that money may have been spent."""
 
     def fail(*_: object) -> None:
         raise ZeroDivisionError("division by zero")
 
     monkeypatch.setattr(JobsFile, "__init__", fail)
-    ended = say("batch", "plan", "jobs.jsonl", "--json")
+    ended = invoke("batch", "plan", "jobs.jsonl", "--json")
 
     assert 1 == ended.code
     assert ("ZeroDivisionError", "unknown") == (ended.events[0]["error"], ended.events[0]["billed"])
