@@ -83,7 +83,14 @@ class Choice(Rule[str]):
             return
 
         listed = ", ".join(accepted) if len(accepted) <= 16 else f"the {len(accepted)} {self.enum.__name__} values"
-        yield f"{str(value)!r} is not one of {listed}; a newer value is written Unchecked({str(value)!r})"
+        yield f"{str(value)!r} is not one of {listed}{self._advice(str(value))}"
+
+    def _advice(self, value: str) -> str:
+        respelled = {_spelling(member): str(member) for member in self.enum}.get(_spelling(value))
+        if respelled is None:
+            return f"; a newer value is written Unchecked({value!r})"
+
+        return "" if respelled in self.excluded else f"; did you mean {respelled!r}?"
 
 
 @frozen(eq=False, repr=False)
@@ -151,6 +158,12 @@ def encoding_error(text: str) -> str | None:
 def type_name(value: object) -> str:
     """Return the name of a value's type for a message."""
     return "None" if value is None else type(value).__name__
+
+
+def _spelling(text: str) -> str:
+    """Return a text without the differences between spellings: `16:9` and `16x9`, `turbo` and `TURBO`."""
+    words = re.sub(r"[\W_]+|(?<=\d)x(?=\d)", "_", text.strip().casefold())
+    return words.removeprefix("aspect_").removeprefix("resolution_")
 
 
 def as_texts(value: Iterable[str] | None) -> Iterable[str] | None:

@@ -139,6 +139,24 @@ def test_unchecked(request_: Any) -> None:
     assert [] == request_.problems()
 
 
+@pytest.mark.parametrize(
+    ("request_", "advice"),
+    [
+        (Generate("x", aspect_ratio="16:9"), "did you mean '16x9'?"),
+        (Generate("x", resolution="1024\u00d71024"), "did you mean '1024x1024'?"),
+        (Generate("x", style_preset="oil painting"), "did you mean 'OIL_PAINTING'?"),
+        (LegacyGenerate("x", aspect_ratio="16x9"), "did you mean 'ASPECT_16_9'?"),
+        (LegacyGenerate("x", resolution="1024x1024"), "did you mean 'RESOLUTION_1024_1024'?"),
+        (LegacyGenerate("x", model="V_4"), "a newer value is written Unchecked('V_4')"),
+        (GenerateTransparent("x", rendering_speed="FLASH"), "'FLASH' is not one of TURBO, DEFAULT, QUALITY"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_other_spellings(request_: Any, advice: str) -> None:
+    """A value in another spelling is reported with the right one, not with the advice to send it unchecked."""
+    assert [advice] == [problem.rpartition("; ")[2] for _, problem in request_.problems()]
+
+
 def test_size_limit_is_configurable() -> None:
     """The caller can change the size limit of files."""
     request = RemoveBackground(picture(length=TOO_LARGE))
@@ -200,8 +218,7 @@ async def refused(client: Ideogram, request: Request[Any]) -> InvalidRequestErro
         ),
         (
             Generate("x", rendering_speed="turbo"),
-            "rendering_speed: 'turbo' is not one of FLASH, TURBO, DEFAULT, QUALITY;"
-            " a newer value is written Unchecked('turbo')",
+            "rendering_speed: 'turbo' is not one of FLASH, TURBO, DEFAULT, QUALITY; did you mean 'TURBO'?",
         ),
     ],
     ids=lambda value: value.partition(":")[0] if isinstance(value, str) else type(value).__name__,
