@@ -23,7 +23,7 @@ import anyio
 import pytest
 from anyio import to_thread
 from support.clients import CANARY, NoNames
-from support.rawserver import GOOD, OK, RawServer, Script, answer, refused, reset, say, stall, status, whole
+from support.rawserver import GOOD, OK, RawServer, Script, answer, raw_response, refused, reset, stall, status, whole
 from tenacity import (
     AsyncRetrying,
     retry_if_exception,
@@ -34,7 +34,7 @@ from tenacity import (
 )
 
 KEY = {"Api-Key": CANARY}
-WITHOUT_LENGTH = say(200).replace(b"Content-Length: 0\r\n", b"")
+WITHOUT_LENGTH = raw_response(200).replace(b"Content-Length: 0\r\n", b"")
 
 
 async def read(url: str, method: str = "GET", **options: Any) -> bytes:
@@ -162,9 +162,9 @@ async def test_silent_truncation_of_gzip() -> None:
 @pytest.mark.parametrize(
     "cut",
     [
-        say(200, b"{", {"Content-Length": "9"}),
-        say(200, b"1\r\n{\r\n", {"Transfer-Encoding": "chunked"}),
-        say(200, b"9\r\n{", {"Transfer-Encoding": "chunked"}),
+        raw_response(200, b"{", {"Content-Length": "9"}),
+        raw_response(200, b"1\r\n{\r\n", {"Transfer-Encoding": "chunked"}),
+        raw_response(200, b"9\r\n{", {"Transfer-Encoding": "chunked"}),
     ],
 )
 async def test_detected_truncation(cut: bytes) -> None:

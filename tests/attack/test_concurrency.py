@@ -12,7 +12,7 @@ import pytest
 from support.clients import connected
 from support.leaks import descriptors
 from support.pictures import picture
-from support.rawserver import OK, RawServer, answer, say, stall, whole
+from support.rawserver import OK, RawServer, answer, raw_response, stall, whole
 
 from ideogram_async import Ideogram, Retry
 from ideogram_async.sandbox import Sandbox
@@ -52,7 +52,7 @@ async def test_downloads_share_slots(tmp_path: Path) -> None:
     async def count_files(_: object) -> None:
         open_files.append(len([path for path in descriptors() if path.endswith(".part")]))
 
-    script = (whole, count_files, answer(say(200, SOURCE, {"Content-Type": "image/png"})))
+    script = (whole, count_files, answer(raw_response(200, SOURCE, {"Content-Type": "image/png"})))
     async with RawServer(script) as server, connected(server.url) as client:
         links = [f"{server.url}/{number}.png" for number in range(100)]
         await asyncio.gather(*(client.download(link, f"{tmp_path}/") for link in links))
@@ -63,13 +63,13 @@ async def test_downloads_share_slots(tmp_path: Path) -> None:
 
 async def test_waiting_for_a_slot_has_no_timeout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The timeout of a download starts when it gets its slot."""
-    image = answer(say(200, SOURCE, {"Content-Type": "image/png"}))
+    image = answer(raw_response(200, SOURCE, {"Content-Type": "image/png"}))
     async with (
         RawServer(*[(whole, stall, image)] * 16, (whole, image)) as server,
         connected(server.url, retry=Retry(attempts=1)) as client,
     ):
         first = [asyncio.create_task(client.fetch(f"{server.url}/{number}.png")) for number in range(16)]
-        await server.arrived(16)
+        await server.wait_for_requests(16)
         monkeypatch.setattr("ideogram_async._download.stream.TOTAL", 0.05)
         last = asyncio.create_task(client.download(f"{server.url}/last.png", tmp_path / "last.png"))
         await asyncio.wait([last], timeout=0.2)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.pictures import picture
-from support.rawserver import RawServer, answer, say, stall, whole
+from support.rawserver import RawServer, answer, raw_response, stall, whole
 
 from ideogram_async._download.atomic import remove_stale_files
 
@@ -37,13 +37,13 @@ except KeyboardInterrupt:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 async def test_signal(number: signal.Signals, length: int, tmp_path: Path) -> None:
     """A target has the complete image or does not exist. Only a killed process leaves part files."""
-    complete = (whole, answer(say(200, IMAGE, {"Content-Type": "image/png"})))
-    half = (whole, answer(say(200, IMAGE[:length], {"Content-Length": str(len(IMAGE))})), stall)
+    complete = (whole, answer(raw_response(200, IMAGE, {"Content-Type": "image/png"})))
+    half = (whole, answer(raw_response(200, IMAGE[:length], {"Content-Length": str(len(IMAGE))})), stall)
     async with RawServer((whole, stall)) as server, RawServer(*[complete, half] * 8, half) as host:
         python = (sys.executable, "-X", "dev", "-W", "error", "-c", PROGRAM, server.url, host.url, str(tmp_path))
         process = await asyncio.create_subprocess_exec(*python, stderr=asyncio.subprocess.PIPE)
-        await server.arrived(8)
-        await host.arrived(20)
+        await server.wait_for_requests(8)
+        await host.wait_for_requests(20)
         process.send_signal(number)
         async with asyncio.timeout(20):
             _, errors = await process.communicate()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support.clients import Events, connected, impatient
 from support.pictures import picture
-from support.rawserver import OK, RawServer, Script, answer, page, refused, say, stall, whole
+from support.rawserver import OK, RawServer, Script, answer, page, raw_response, refused, stall, whole
 
 from ideogram_async import AmbiguousError, Billed, DownloadError, Ideogram, IdeogramError, NotSentError, Retry
 from ideogram_async._limiter.limiter import ImageLimiter
@@ -32,9 +32,9 @@ def at_the_gate() -> ImageLimiter:
 
 
 CLOSED: dict[str, tuple[Any, dict[str, Any], Any, type[IdeogramError], Phase]] = {
-    "in flight": ((whole, stall), {}, lambda server, _: server.arrived(1), AmbiguousError, Phase.SENT),
+    "in flight": ((whole, stall), {}, lambda server, _: server.wait_for_requests(1), AmbiguousError, Phase.SENT),
     "answering": (
-        (whole, answer(say(200, b"{", {"Content-Length": "9"})), stall),
+        (whole, answer(raw_response(200, b"{", {"Content-Length": "9"})), stall),
         {},
         None,
         AmbiguousError,
@@ -72,7 +72,7 @@ async def test_closed_meanwhile(name: str) -> None:
             elif reached:
                 await told.wait()
             else:
-                await server.arrived(1)
+                await server.wait_for_requests(1)
                 await asyncio.wait([task], timeout=0.1)
 
             async with asyncio.timeout(5):
@@ -91,7 +91,7 @@ async def test_closed_while_queued() -> None:
     async with RawServer((whole, stall)) as server:
         async with connected(server.url, limiter=impatient(2)) as client:
             tasks = [asyncio.create_task(client.generate("a fox")) for _ in range(5)]
-            await server.arrived(2)
+            await server.wait_for_requests(2)
             await client.aclose()
             errors = await asyncio.gather(*tasks, return_exceptions=True)
 
@@ -103,7 +103,7 @@ async def test_closed_while_free_calls_fly() -> None:
     """A call that costs nothing has cost nothing."""
     async with RawServer((whole, stall)) as server, connected(server.url) as client:
         task = asyncio.create_task(client.models.list())
-        await server.arrived(1)
+        await server.wait_for_requests(1)
         await client.aclose()
         with pytest.raises(IdeogramError, match="the client was closed") as caught:
             await task
@@ -113,14 +113,14 @@ async def test_closed_while_free_calls_fly() -> None:
 
 def half_an_image() -> Script:
     """Send half of an image, and stall."""
-    return (whole, answer(say(200, picture()[:100], {"Content-Length": "1000"})), stall)
+    return (whole, answer(raw_response(200, picture()[:100], {"Content-Length": "1000"})), stall)
 
 
 async def test_closed_while_downloading(tmp_path: Path) -> None:
     """A download ends with an error of its own, and leaves no file."""
     async with RawServer(half_an_image()) as server, connected(server.url) as client:
         task = asyncio.create_task(client.download(f"{server.url}/fox.png", tmp_path / "fox.png"))
-        await server.arrived(1)
+        await server.wait_for_requests(1)
         await client.aclose()
         with pytest.raises(DownloadError, match="the client was closed"):
             await task
@@ -145,7 +145,7 @@ async def test_closed_by_many() -> None:
     """Several may close at once."""
     async with RawServer((whole, stall)) as server, connected(server.url) as client:
         task = asyncio.create_task(client.generate("a fox"))
-        await server.arrived(1)
+        await server.wait_for_requests(1)
         async with asyncio.timeout(5):
             await asyncio.gather(*(client.aclose() for _ in range(5)))
 
@@ -186,7 +186,7 @@ async def test_closed_while_opening_again() -> None:
     async with RawServer((whole, stall), OK) as server:
         client = Ideogram("key", base_url=server.url, on_event=on_event)
         first = asyncio.create_task(client.generate("a fox"))
-        await server.arrived(1)
+        await server.wait_for_requests(1)
         closing = asyncio.create_task(client.aclose())
         with pytest.raises(AmbiguousError):
             await first

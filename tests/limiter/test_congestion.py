@@ -1,4 +1,4 @@
-"""What a 429 changes: the limit, the gate, and who tries first when it opens."""
+"""Effects of a 429: the limit, the back-off gate, and the probe when the gate opens."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ideogram_async._limiter.limiter import ImageLimiter
 
 @virtual
 async def test_first_429_cuts_the_limit() -> None:
-    """The limit becomes what was in flight beside the refused call; the others of the same wave cut nothing."""
+    """The limit becomes what else was in flight; further 429s of the same epoch cut nothing."""
     calls = Calls(limiter := ImageLimiter(10))
     for name, weight in {"a": 3, "b": 2, "c": 4}.items():
         await calls.ask(name, weight)
@@ -45,7 +45,7 @@ async def test_limit_is_never_below_one() -> None:
 
 @virtual
 async def test_limit_is_never_raised_by_a_429() -> None:
-    """Neither what is in flight nor what the service tells can raise the limit."""
+    """Neither the images in flight nor the limit reported by the service can raise the limit."""
     calls = Calls(limiter := ImageLimiter(4))
     await calls.ask("a", 3)
     await calls.ask("b", 1)
@@ -60,7 +60,7 @@ async def test_limit_is_never_raised_by_a_429() -> None:
 
 @virtual
 async def test_older_calls_do_not_raise_the_limit() -> None:
-    """What is in flight beyond the limit, from before the cut, does not become the limit."""
+    """Images in flight beyond the limit, from before the cut, do not become the limit."""
     calls = Calls(limiter := ImageLimiter(10))
     await calls.ask("long", 7)
     limiter.note_rejected(4, None)
@@ -71,8 +71,8 @@ async def test_older_calls_do_not_raise_the_limit() -> None:
 
 
 @virtual
-async def test_service_tells_its_limit() -> None:
-    """The limit that the service tells is believed where it is lower, until 600 s have gone by without a 429."""
+async def test_service_reports_its_limit() -> None:
+    """A lower limit that the service reports holds until 600 s have passed without a 429."""
     calls = Calls(limiter := ImageLimiter(10))
     await calls.ask("a", 8)
     await calls.ask("b")
@@ -94,8 +94,8 @@ async def test_service_tells_its_limit() -> None:
 
 
 @virtual
-async def test_service_is_believed_longer_after_another_429() -> None:
-    """Every 429 renews the belief in what the service told; once forgotten, it stays forgotten."""
+async def test_another_429_extends_the_reported_limit() -> None:
+    """Every 429 extends the reported limit; once it has expired, it stays expired."""
     limiter = ImageLimiter(10)
 
     async def limit_after(seconds: float) -> float:
@@ -118,7 +118,7 @@ async def test_service_is_believed_longer_after_another_429() -> None:
 
 @virtual
 async def test_accepted_calls_raise_the_limit() -> None:
-    """Each accepted call raises the limit by its weight over the limit; only whole places count."""
+    """Each accepted call raises the limit by its weight over the limit; only whole slots count."""
     calls = Calls(limiter := ImageLimiter(10))
     await calls.ask("a", 4)
     await calls.ask("b")
@@ -140,8 +140,8 @@ async def test_accepted_calls_raise_the_limit() -> None:
 
 
 @virtual
-async def test_more_than_todays_limit_goes_alone() -> None:
-    """A call that wants more than a learned limit waits until nothing is in flight, and keeps the others out."""
+async def test_more_than_the_present_limit_is_sent_alone() -> None:
+    """A call above a learned limit waits until nothing is in flight, and delays the others."""
     calls = Calls(limiter := ImageLimiter(10))
     limiter.note_rejected(4, None)
     limiter.note_accepted(1)
@@ -162,8 +162,8 @@ async def test_more_than_todays_limit_goes_alone() -> None:
 
 
 @virtual
-async def test_reading_says_nothing_about_images() -> None:
-    """The 429 of a call without images is counted and changes nothing, and its success neither."""
+async def test_free_calls_do_not_change_the_limit() -> None:
+    """The 429 of a call without images is counted and changes nothing, and so does its success."""
     calls = Calls(limiter := ImageLimiter(10))
     await calls.ask("reading", 0)
     await calls.reject("reading", limit=2, after=60.0)
@@ -179,8 +179,8 @@ async def test_reading_says_nothing_about_images() -> None:
 
 
 @virtual
-async def test_inner_lease_hands_back_to_the_outer() -> None:
-    """After an inner lease, answers belong to the outer one again."""
+async def test_nested_leases() -> None:
+    """After an inner lease, responses belong to the outer one again."""
     limiter = ImageLimiter(10)
     async with limiter.acquire(3), limiter.acquire(2):
         async with limiter.acquire(4):
@@ -191,8 +191,8 @@ async def test_inner_lease_hands_back_to_the_outer() -> None:
 
 
 @virtual
-async def test_lease_of_another_limiter_is_not_mistaken() -> None:
-    """A 429 noted inside another limiter's lease is news to this one, and takes none of its places off."""
+async def test_lease_of_another_limiter() -> None:
+    """A 429 inside another limiter's lease begins an epoch here, and no slots are subtracted."""
     limiter = ImageLimiter(10)
     await Calls(limiter).ask("image", 6)
     async with ImageLimiter(10).acquire(4):
@@ -206,8 +206,8 @@ async def test_lease_of_another_limiter_is_not_mistaken() -> None:
 
 
 @virtual
-async def test_gate_lets_one_probe_through() -> None:
-    """When the gate opens one call goes, and the others follow in order when it is accepted."""
+async def test_gate_admits_one_probe() -> None:
+    """When the gate opens one call is sent, and the others follow in order when it is accepted."""
     draws = FixedRandom(1.5)
     calls = Calls(ImageLimiter(10, rng=draws))
     await calls.ask("holds", 5)
@@ -232,8 +232,8 @@ async def test_gate_lets_one_probe_through() -> None:
 
 
 @virtual
-async def test_probe_waits_for_room() -> None:
-    """An open gate makes no room: the probe waits for a place, as every call does."""
+async def test_probe_waits_for_slots() -> None:
+    """A probe waits for its slots like every call."""
     calls = Calls(ImageLimiter(10, rng=FixedRandom()))
     for name in "abcd":
         await calls.ask(name, 3 if name < "d" else 1)
@@ -249,8 +249,8 @@ async def test_probe_waits_for_room() -> None:
 
 
 @pytest.mark.parametrize("fate", ["cancelled", "failed"])
-def test_probe_without_an_answer_lets_the_next_try(fate: str) -> None:
-    """A probe that is cancelled, or ends without success or 429, proves nothing: the next in line is the probe."""
+def test_probe_without_a_response_is_replaced(fate: str) -> None:
+    """A probe that is cancelled or fails proves nothing: the next queued call is the probe."""
 
     async def scene() -> None:
         calls = Calls(limiter := ImageLimiter(10, rng=FixedRandom()))
@@ -277,7 +277,7 @@ def test_probe_without_an_answer_lets_the_next_try(fate: str) -> None:
 
 @virtual
 async def test_gates_grow_until_a_probe_is_accepted() -> None:
-    """Each gate is twice as long as the one before, 30 s at most, and short again after success."""
+    """Each gate is twice as long as the one before, at most 30 s, and short again after a success."""
     calls = Calls(limiter := ImageLimiter(10, rng=FixedRandom(2.0)))
     limiter.note_rejected(None, None)
     waits: list[float] = []
@@ -303,7 +303,7 @@ async def test_gates_grow_until_a_probe_is_accepted() -> None:
 
 @pytest.mark.parametrize(("retry_after", "expected"), [(0.5, 2.0), (7.0, 7.0), (9999.0, 300.0)])
 def test_retry_after_is_a_floor(retry_after: float, expected: float) -> None:
-    """Nobody goes before Retry-After has passed, up to 300 s; a short one does not shorten the gate."""
+    """No call is sent before Retry-After has passed, at most 300 s; a short one does not shorten the gate."""
 
     async def scene() -> None:
         calls = Calls(limiter := ImageLimiter(10, rng=FixedRandom(2.0)))
@@ -318,7 +318,7 @@ def test_retry_after_is_a_floor(retry_after: float, expected: float) -> None:
 
 @virtual
 async def test_late_429_lengthens_the_gate() -> None:
-    """A 429 of the same wave closes no further gate, but its Retry-After is heard."""
+    """A 429 of the same epoch closes no further gate, but its Retry-After counts."""
     calls = Calls(ImageLimiter(10, rng=FixedRandom(2.0)))
     for name in "abc":
         await calls.ask(name)
@@ -334,7 +334,7 @@ async def test_late_429_lengthens_the_gate() -> None:
 
 @virtual
 async def test_late_429_after_success() -> None:
-    """A 429 from before the cut that comes after a success changes nothing; with Retry-After it closes the gate."""
+    """A 429 of an older epoch after a success changes nothing; with Retry-After it closes the gate."""
     calls = Calls(limiter := ImageLimiter(10, rng=FixedRandom(2.0)))
     for name in "abcd":
         await calls.ask(name)
@@ -360,7 +360,7 @@ async def test_late_429_after_success() -> None:
 
 @virtual
 async def test_refused_probe_begins_another_epoch() -> None:
-    """The 429 of a probe is news: it cuts the limit again, while older calls go on."""
+    """The 429 of a probe cuts the limit again, while older calls continue."""
     calls = Calls(limiter := ImageLimiter(10, rng=FixedRandom()))
     for name in "abcd":
         await calls.ask(name, 2)
@@ -378,7 +378,7 @@ async def test_refused_probe_begins_another_epoch() -> None:
 
 @virtual
 async def test_older_success_does_not_open_the_gate() -> None:
-    """A call from before the cut that is accepted proves nothing about the time after it."""
+    """A success of a call from before the cut does not end the probing."""
     calls = Calls(ImageLimiter(10, rng=FixedRandom()))
     for name in "abc":
         await calls.ask(name)
@@ -393,8 +393,8 @@ async def test_older_success_does_not_open_the_gate() -> None:
 
 
 @virtual
-async def test_queued_leaves_the_gate_out() -> None:
-    """A lease tells how long its call stood in line, without the time behind the closed gate."""
+async def test_queued_excludes_the_gate() -> None:
+    """`queued` is the time in the queue, without the time behind the closed gate."""
     calls = Calls(limiter := ImageLimiter(10, rng=FixedRandom(2.0)))
     await calls.ask("first", 10)
     await calls.ask("second", 10)
@@ -418,7 +418,7 @@ async def test_queued_leaves_the_gate_out() -> None:
 
 @virtual
 async def test_probe_that_is_not_refused_counts_as_accepted() -> None:
-    """Refusals come at once: two seconds without one mean that the probe is in progress, and the rest may follow."""
+    """After two seconds without a refusal the probe is in progress, and the others follow."""
     calls = Calls(limiter := ImageLimiter(10, rng=FixedRandom(2.0)))
     await calls.ask("holds", 5)
     limiter.note_rejected(None, None)
@@ -431,8 +431,8 @@ async def test_probe_that_is_not_refused_counts_as_accepted() -> None:
 
 
 @virtual
-async def test_probe_is_judged_once() -> None:
-    """A probe that counts as accepted has no say at the next gate, though it may still be running."""
+async def test_probe_counts_once() -> None:
+    """A probe that counts as accepted does not affect the next gate, though it may still be running."""
     calls = Calls(limiter := ImageLimiter(10, rng=FixedRandom(2.0)))
     await calls.ask("holds", 5)
     await calls.ask("late")
@@ -452,8 +452,8 @@ async def test_probe_is_judged_once() -> None:
 
 
 @virtual
-async def test_probe_of_an_older_epoch_holds_nobody_back() -> None:
-    """Another cut makes the probe that is out worthless: at the next gate somebody else tries."""
+async def test_probe_of_an_older_epoch_is_ignored() -> None:
+    """After another cut the running probe no longer counts: the next gate has a new one."""
     calls = Calls(limiter := ImageLimiter(10, rng=FixedRandom(2.0)))
     await calls.ask("long", 3)
     await calls.ask("short", 2)
@@ -472,7 +472,7 @@ async def test_probe_of_an_older_epoch_holds_nobody_back() -> None:
 
 
 def test_account_shared_with_another_client(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beside a client that it cannot see, the limiter uses most of the free places at the price of few 429s."""
+    """Next to a client that it cannot see, the limiter uses most of the free slots with few 429s."""
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     tenant = importlib.import_module("tenant")
     service = run(tenant.share(ImageLimiter(rng=random.Random(3)), seed=3))
@@ -481,8 +481,8 @@ def test_account_shared_with_another_client(monkeypatch: pytest.MonkeyPatch) -> 
     assert service.refused_percent <= 9.0
 
 
-def test_what_others_have_found_out_is_taken_over() -> None:
-    """A limit that was found out elsewhere is taken over, and grows no further than its ceiling."""
+def test_sync() -> None:
+    """A limit that was learned elsewhere is applied, and grows no further than its ceiling."""
     congestion = Congestion(10, FixedRandom())
     congestion.sync(limit=3.0, ceiling=4, epoch=7)
 

@@ -1,4 +1,4 @@
-"""Who gets places and when, what a cancellation leaves behind, and one loop beside another."""
+"""Order of grants, cancellation, and several event loops."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from ideogram_async._limiter.slots import Waiter, choose
 from ideogram_async.errors import InvalidRequestError
 from ideogram_async.models.base import LimiterStatistics
 
-# ---- places
+# ---- slots
 
 
 @virtual
-async def test_places_are_counted_in_images() -> None:
-    """A call takes as many places as it has images, and waits until all of them are free."""
+async def test_slots_are_counted_in_images() -> None:
+    """A call needs as many slots as it has images, and waits until all of them are free."""
     calls = Calls(limiter := ImageLimiter(10))
     await calls.ask("six", 6)
     await calls.ask("five", 5)
@@ -41,7 +41,7 @@ async def test_places_are_counted_in_images() -> None:
 
 @virtual
 async def test_weight_0_never_waits() -> None:
-    """A call without images passes a full limit and a closed gate at once, and takes nothing."""
+    """A call without images passes a full limit and a closed gate at once, and needs no slot."""
     calls = Calls(limiter := ImageLimiter(1))
     await calls.ask("image")
     limiter.note_rejected(None, 60.0)
@@ -62,15 +62,15 @@ def test_impossible_weights_are_refused_at_once(weight: int) -> None:
     assert (("num_images", rule),) == caught.value.problems
 
 
-def test_limit_has_a_place_at_least() -> None:
-    """A limit of no images is a mistake."""
+def test_limit_is_at_least_one() -> None:
+    """A limit of no images is refused."""
     with pytest.raises(ValueError, match="max_in_flight must be at least 1, not 0"):
         ImageLimiter(0)
 
 
 @virtual
-async def test_places_come_back_after_an_error() -> None:
-    """An error inside the lease gives the places back."""
+async def test_slots_are_released_after_an_error() -> None:
+    """An error inside the lease releases the slots."""
     limiter = ImageLimiter(10)
     with pytest.raises(KeyError):
         async with limiter.acquire(4):
@@ -80,8 +80,8 @@ async def test_places_come_back_after_an_error() -> None:
 
 
 @virtual
-async def test_places_come_back_once() -> None:
-    """Leaving a lease twice gives its places back once."""
+async def test_slots_are_released_once() -> None:
+    """Leaving a lease twice releases its slots once."""
     limiter = ImageLimiter(10)
     async with limiter.acquire(4), limiter.acquire(3) as lease:
         await lease.__aexit__(None, None, None)
@@ -99,7 +99,7 @@ async def test_unused_lease_holds_nothing() -> None:
 
 
 @virtual
-async def test_lease_serves_one_call() -> None:
+async def test_lease_is_used_once() -> None:
     """A lease cannot be entered twice."""
     limiter = ImageLimiter(10)
     async with limiter.acquire(1) as lease:
@@ -129,8 +129,8 @@ def test_largest_that_fits_goes_next(weights: list[int], room: int, expected: in
     assert (None if expected is None else window[expected]) is choose(window, room)
 
 
-def test_passed_often_enough_is_passed_no_more() -> None:
-    """Who was passed 16 times goes next, or nobody does."""
+def test_skips_are_bounded() -> None:
+    """After 16 skips only the first queued call can go next."""
     window = [Waiter(8, skipped=16), Waiter(2)]
 
     assert choose(window, 4) is None
@@ -138,8 +138,8 @@ def test_passed_often_enough_is_passed_no_more() -> None:
 
 
 @virtual
-async def test_only_16_are_looked_at() -> None:
-    """The 17th in line does not go before the others, even where it alone would fit."""
+async def test_window() -> None:
+    """The 17th queued call is not granted before the others, even if only it would fit."""
     calls = Calls(limiter := ImageLimiter(10))
     await calls.ask("nine", 9)
     for n in range(16):
@@ -155,14 +155,14 @@ async def test_only_16_are_looked_at() -> None:
 
 
 @virtual
-async def test_newcomer_takes_its_turn() -> None:
-    """A newcomer that fits waits behind one that was passed 16 times."""
+async def test_newcomer_waits() -> None:
+    """A newcomer that fits waits behind a call that was skipped 16 times."""
     calls = Calls(limiter := ImageLimiter(10))
     await calls.ask("first", 5)
     await calls.ask("large", 8)
     for n in range(16):
-        await calls.ask(f"passing-{n}", 2)
-        await calls.end(f"passing-{n}")
+        await calls.ask(f"later-{n}", 2)
+        await calls.end(f"later-{n}")
     await calls.ask("newcomer", 2)
 
     assert (10.0, 5, 2, 0) == numbers(limiter)
@@ -173,7 +173,7 @@ async def test_newcomer_takes_its_turn() -> None:
 
 
 def test_ten_thousand_random_steps() -> None:
-    """Whatever happens in whatever order: the limit holds, nobody is passed more than 16 times, no place is lost."""
+    """In any order of events the limit holds, no call is skipped more than 16 times, and no slot is lost."""
     run(_random_steps(random.Random(7), 10_000))
 
 
@@ -198,7 +198,7 @@ async def _random_steps(rng: random.Random, steps: int) -> None:
         else:
             name = rng.choice(holding)
             ending = asyncio.create_task(calls.end(name))
-            # Some turns later the next one has its places, and may not know it yet.
+            # A few iterations later the next call holds its slots, but may not have been woken yet.
             for _ in range(rng.randint(0, 4)):
                 await asyncio.sleep(0)
             if waiting and rng.random() < 0.2:
@@ -216,13 +216,13 @@ async def _random_steps(rng: random.Random, steps: int) -> None:
 
     assert (10.0, 0, 0, 0) == numbers(limiter)
     assert weights.keys() <= gone
-    assert 16 == max(_passes([int(name) for name in calls.started]))
+    assert 16 == max(_skips([int(name) for name in calls.started]))
 
 
-def _passes(started: list[int]) -> Iterator[int]:
-    """Say of each call how many that came later went first."""
-    for place, number in enumerate(started):
-        yield sum(other > number for other in started[max(0, place - 200) : place])
+def _skips(started: list[int]) -> Iterator[int]:
+    """Yield for each call how many later ones were granted first."""
+    for index, number in enumerate(started):
+        yield sum(other > number for other in started[max(0, index - 200) : index])
 
 
 @pytest.mark.parametrize(
@@ -235,8 +235,8 @@ def _passes(started: list[int]) -> Iterator[int]:
         (range(1, 9), 1, 1.326),
     ],
 )
-def test_places_are_filled(weights: list[int], window: int, expected: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """2,000 calls of 50 to 150 ms take hardly longer than they must; a window of 1 is strict first in, first out."""
+def test_slots_are_filled(weights: list[int], window: int, expected: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """2,000 calls of 50 to 150 ms take little longer than the lower bound; a window of 1 is first in, first out."""
     monkeypatch.setattr(slots, "WINDOW", window)
 
     assert expected == pytest.approx(run(_makespan(list(weights), random.Random(1))), rel=0.02)
@@ -262,14 +262,14 @@ async def _makespan(weights: list[int], rng: random.Random) -> float:
 
 
 @virtual
-async def test_cancelled_wait_blocks_nobody() -> None:
-    """When the first in line gives up, those it held back go."""
+async def test_cancelled_wait_unblocks_the_queue() -> None:
+    """When the first queued call is cancelled, those behind it are granted their slots."""
     calls = Calls(limiter := ImageLimiter(10))
     await calls.ask("first", 5)
     await calls.ask("large", 8)
     for n in range(16):
-        await calls.ask(f"passing-{n}", 2)
-        await calls.end(f"passing-{n}")
+        await calls.ask(f"later-{n}", 2)
+        await calls.end(f"later-{n}")
     await calls.ask("small", 2)
     calls.cancel("large")
     await settle()
@@ -279,8 +279,8 @@ async def test_cancelled_wait_blocks_nobody() -> None:
 
 
 @virtual
-async def test_cancel_between_grant_and_waking() -> None:
-    """Places granted to a call that is cancelled before it knows go to the next in line."""
+async def test_cancel_between_grant_and_wake_up() -> None:
+    """Slots granted to a call that is cancelled before it wakes up go to the next in the queue."""
     limiter = ImageLimiter(10)
     calls = Calls(limiter)
     lease = limiter.acquire(10)
@@ -300,7 +300,7 @@ async def test_cancel_between_grant_and_waking() -> None:
 
 @virtual
 async def test_grant_after_cancel() -> None:
-    """Places that come free in the moment after a wait was cancelled are not lost with it."""
+    """Slots that are released just after a wait was cancelled are not lost."""
     limiter = ImageLimiter(10)
     calls = Calls(limiter)
     lease = limiter.acquire(10)
@@ -316,8 +316,8 @@ async def test_grant_after_cancel() -> None:
 
 
 @virtual
-async def test_timeout_of_a_wait_leaves_nothing_behind() -> None:
-    """A wait that times out leaves the line, and one in progress gives its places back."""
+async def test_timeout_of_a_wait() -> None:
+    """A wait that times out leaves the queue, and a call in progress releases its slots."""
     limiter = ImageLimiter(10)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(5), limiter.acquire(6), limiter.acquire(6):
@@ -330,8 +330,8 @@ async def test_timeout_of_a_wait_leaves_nothing_behind() -> None:
 
 
 @contextmanager
-def vanishing() -> Iterator[Callable[[asyncio.AbstractEventLoop], None]]:
-    """Check that the loops handed in are gone at the end."""
+def freed_loops() -> Iterator[Callable[[asyncio.AbstractEventLoop], None]]:
+    """Check that the registered loops are freed at the end."""
     loops: list[ref[asyncio.AbstractEventLoop]] = []
     yield lambda loop: loops.append(ref(loop))
     gc.collect()
@@ -341,7 +341,7 @@ def vanishing() -> Iterator[Callable[[asyncio.AbstractEventLoop], None]]:
 
 
 def test_one_loop_after_another() -> None:
-    """Each event loop begins with a free limit, and leaves nothing behind: not its places, gate, timer or itself."""
+    """Each event loop begins with a free limit, and leaves no slots, gate, timer or loop behind."""
     limiter = ImageLimiter(10)
 
     async def crowd(watch: Callable[[asyncio.AbstractEventLoop], None]) -> LimiterStatistics:
@@ -355,7 +355,7 @@ def test_one_loop_after_another() -> None:
         assert (7.0, 7, 1, 1) == numbers(limiter)
         return before
 
-    with vanishing() as watch:
+    with freed_loops() as watch:
         for _ in range(3):
             expected = LimiterStatistics(limit=10.0, in_flight=0, waiting=0, rejected=0)
 
@@ -363,14 +363,14 @@ def test_one_loop_after_another() -> None:
             assert expected == limiter.statistics()
 
 
-def test_loop_closed_over_waiting_calls_is_forgotten() -> None:
-    """A loop that was closed while calls waited is let go as soon as the limiter meets another loop."""
+def test_loop_closed_over_waiting_calls_is_freed() -> None:
+    """A loop that was closed while calls waited is freed when the limiter is used in another loop."""
     limiter = ImageLimiter(10)
 
     async def look() -> tuple[float, int, int, int]:
         return numbers(limiter)
 
-    with vanishing() as watch:
+    with freed_loops() as watch:
         loop = VirtualLoop()
         loop.set_exception_handler(lambda *_: None)
         calls = Calls(limiter)
@@ -384,7 +384,7 @@ def test_loop_closed_over_waiting_calls_is_forgotten() -> None:
 
 
 def test_lease_that_outlives_its_loop() -> None:
-    """A lease that ends after its loop was closed wakes nobody, and complains about nothing."""
+    """A lease that ends after its loop was closed wakes no call and logs nothing."""
     loop = VirtualLoop()
     loop.set_exception_handler(lambda *_: None)
     calls = Calls(limiter := ImageLimiter(10))
@@ -398,8 +398,8 @@ def test_lease_that_outlives_its_loop() -> None:
     assert [] == calls.started
 
 
-def test_loops_at_the_same_time_count_alone() -> None:
-    """Two loops in two threads have ten places each."""
+def test_concurrent_loops_count_separately() -> None:
+    """Two loops in two threads have ten slots each."""
     limiter = ImageLimiter(10)
     meeting = threading.Barrier(2, timeout=10)
     seen: list[tuple[float, int, int, int]] = []
@@ -419,13 +419,13 @@ def test_loops_at_the_same_time_count_alone() -> None:
     assert [(10.0, 10, 0, 0)] * 2 == seen
 
 
-def test_limiter_can_be_asked_without_a_loop() -> None:
-    """Where no event loop runs, nothing is in progress."""
+def test_statistics_without_a_loop() -> None:
+    """Without a running event loop, nothing is in progress."""
     assert "<ImageLimiter: 0 of 3 slots in use, 0 waiting>" == repr(ImageLimiter(3))
 
 
-def test_no_timer_stays_when_nobody_waits() -> None:
-    """The gate needs a timer only while somebody waits behind it."""
+def test_no_timer_without_waiting_calls() -> None:
+    """The gate needs a timer only while a call waits behind it."""
 
     async def wait_for_nothing() -> None:
         calls = Calls(limiter := ImageLimiter(10))

@@ -19,7 +19,7 @@ import pytest
 from support.clients import CANARY, Events, NoNames, connected, resolving
 from support.leaks import files_below
 from support.paths import DATA
-from support.rawserver import OK, RawServer, Script, answer, page, refused, reset, say, stall, status, whole
+from support.rawserver import OK, RawServer, Script, answer, page, raw_response, refused, reset, stall, status, whole
 
 from ideogram_async import AuthenticationError, Ideogram, IdeogramError, Retry, Timeout
 from ideogram_async._redaction import HeaderSecret, Secret
@@ -75,8 +75,8 @@ FAILURES: dict[str, tuple[Script, dict[str, Any]]] = {
     "cut head": ((whole, answer(b"HTTP/1.1 200 O")), {}),
     "no HTTP": ((whole, answer(b"no\r\n\r\n")), {}),
     "silent": ((whole, stall), {"timeout": 0.05}),
-    "slow body": ((whole, answer(say(200, b"{", {"Content-Length": "9"})), stall), {"timeout": 0.05}),
-    "cut": ((whole, answer(say(200, b"{", {"Content-Length": "9"}))), {}),
+    "slow body": ((whole, answer(raw_response(200, b"{", {"Content-Length": "9"})), stall), {"timeout": 0.05}),
+    "cut": ((whole, answer(raw_response(200, b"{", {"Content-Length": "9"}))), {}),
     "no JSON": (status(200, b"<html>"), {}),
     "redirected": (status(302, b"", {"Location": "http://127.0.0.1:9/"}), {}),
     **{str(code): (refused(code), {}) for code in (400, 401, 402, 403, 404, 409, 422)},
@@ -156,7 +156,7 @@ async def by_scope(work: Coroutine[Any, Any, Any], ready: Coroutine[Any, Any, No
         await task
 
 
-@pytest.mark.parametrize("head", [b"", say(200, b"{", {"Content-Length": "9"})])
+@pytest.mark.parametrize("head", [b"", raw_response(200, b"{", {"Content-Length": "9"})])
 @pytest.mark.parametrize("cancel", [by_timeout, by_cancel, by_group, by_scope])
 async def test_cancellations(cancel: Callable[..., Awaitable[None]], head: bytes, tmp_path: Path) -> None:
     """No cancellation exposes the key: the frames of aiohttp, which contain the request, are gone."""
@@ -164,7 +164,7 @@ async def test_cancellations(cancel: Callable[..., Awaitable[None]], head: bytes
     image.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(2**16))
     async with RawServer((whole, answer(head), stall)) as server, connected(server.url) as client:
         with pytest.raises(BaseException) as caught:  # noqa: PT011
-            await cancel(client.remove_background(image), server.arrived(1))
+            await cancel(client.remove_background(image), server.wait_for_requests(1))
 
         shown = crash_report(caught.value)
 

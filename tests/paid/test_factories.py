@@ -1,4 +1,4 @@
-"""Sessions that a caller makes: whatever they are set to, a paid call is sent once and its phase is known."""
+"""Sessions made by the caller: with any settings, a paid call is sent once and its phase is known."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from ideogram_async import AmbiguousError, APIStatusError, Billed, Ideogram, Ide
 from ideogram_async.errors import Phase
 
 
-def making(**settings: Any) -> Callable[..., aiohttp.ClientSession]:
-    """Make sessions with settings of one's own."""
+def with_settings(**settings: Any) -> Callable[..., aiohttp.ClientSession]:
+    """Return a factory of sessions with the caller's own settings."""
 
-    def factory(purpose: str, **given: Any) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(**given | settings)
+    def factory(purpose: str, **options: Any) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(**options | settings)
 
     return factory
 
 
-async def again(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Send everything once more that fails."""
+async def send_twice(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Repeat every request that fails."""
     try:
         response = await handler(request)
     except aiohttp.ClientError:
@@ -35,8 +35,8 @@ async def again(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerTy
     return response if response.ok else await handler(request)
 
 
-def stubborn(purpose: str, **settings: Any) -> aiohttp.ClientSession:
-    """Make a session that tries everything twice and follows redirects, deaf to what it is told."""
+def retrying_session(purpose: str, **settings: Any) -> aiohttp.ClientSession:
+    """Return a session that repeats everything and follows redirects, against its settings."""
     session = aiohttp.ClientSession(**settings)
     send = session._request
 
@@ -52,19 +52,19 @@ def stubborn(purpose: str, **settings: Any) -> aiohttp.ClientSession:
     return session
 
 
-def forgetful(purpose: str, **_: Any) -> aiohttp.ClientSession:
+def ignoring_settings(purpose: str, **_: Any) -> aiohttp.ClientSession:
     return aiohttp.ClientSession()
 
 
 FACTORIES: dict[str, Callable[..., aiohttp.ClientSession]] = {
-    "forgets its settings": forgetful,
-    "traces of its own": making(trace_configs=[aiohttp.TraceConfig()]),
-    "raise_for_status": making(raise_for_status=True),
-    "middlewares": making(middlewares=(again,)),
-    "no decompression": making(auto_decompress=False),
-    "a timeout": making(timeout=aiohttp.ClientTimeout(total=0.001)),
-    "cookies": making(cookie_jar=None),
-    "retries by itself": stubborn,
+    "forgets its settings": ignoring_settings,
+    "traces of its own": with_settings(trace_configs=[aiohttp.TraceConfig()]),
+    "raise_for_status": with_settings(raise_for_status=True),
+    "middlewares": with_settings(middlewares=(send_twice,)),
+    "no decompression": with_settings(auto_decompress=False),
+    "a timeout": with_settings(timeout=aiohttp.ClientTimeout(total=0.001)),
+    "cookies": with_settings(cookie_jar=None),
+    "retries by itself": retrying_session,
 }
 ENDINGS: dict[str, tuple[Script, type[IdeogramError], Billed]] = {
     "lost": ((whole, reset), AmbiguousError, Billed.UNKNOWN),
@@ -88,7 +88,7 @@ async def test_sent_once(ending: tuple[Script, type[IdeogramError], Billed], fac
 
 @pytest.mark.parametrize("factory", FACTORIES.values(), ids=FACTORIES)
 async def test_answered(factory: Any) -> None:
-    """With each of them, an answer comes, compressed or not."""
+    """Every session returns the answer, compressed or not."""
     packed = status(200, gzip.compress(GOOD), {"Content-Encoding": "gzip"})
     async with RawServer(packed) as server:
         async with connected(server.url, session_factory=factory) as client:
@@ -98,8 +98,8 @@ async def test_answered(factory: Any) -> None:
 
 
 @pytest.mark.parametrize("factory", FACTORIES.values(), ids=FACTORIES)
-async def test_never_elsewhere(factory: Any) -> None:
-    """No session carries a paid call to another origin."""
+async def test_no_other_origin(factory: Any) -> None:
+    """No session sends a paid call to another origin."""
     async with RawServer(OK) as elsewhere, RawServer(status(307, b"", {"Location": elsewhere.url}), OK) as server:
         async with connected(server.url, session_factory=factory) as client:
             with pytest.raises((APIStatusError, AmbiguousError)):
@@ -108,7 +108,7 @@ async def test_never_elsewhere(factory: Any) -> None:
         assert (1, []) == (server.posts, elsewhere.requests)
 
 
-async def test_one_session_for_all() -> None:
+async def test_shared_session() -> None:
     """A session that several clients share is traced once, and marks each of their calls."""
     async with aiohttp.ClientSession() as shared, RawServer(OK, OK, (whole, reset)) as server:
         clients = [Ideogram("key", base_url=server.url, session_factory=lambda *_, **__: shared) for _ in range(3)]
@@ -122,13 +122,13 @@ async def test_one_session_for_all() -> None:
             await client.aclose()
 
 
-async def nobody(purpose: str, **settings: Any) -> aiohttp.ClientSession:
+async def async_factory(purpose: str, **settings: Any) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(**settings)
 
 
-@pytest.mark.parametrize("factory", [lambda *_, **__: None, lambda *_, **__: object(), nobody])
+@pytest.mark.parametrize("factory", [lambda *_, **__: None, lambda *_, **__: object(), async_factory])
 async def test_no_session(factory: Any) -> None:
-    """What is no session is refused by name, at every call; nothing was sent."""
+    """Each call raises an error that names the factory if it returns something else. Nothing is sent."""
     events = Events()
     async with RawServer(OK) as server:
         async with connected(server.url, session_factory=factory, on_event=events) as client:
@@ -141,7 +141,7 @@ async def test_no_session(factory: Any) -> None:
 
 
 async def test_no_session_for_images() -> None:
-    """Where the second session cannot be made, the first is closed."""
+    """If the second session cannot be made, the first is closed."""
 
     def factory(purpose: str, **settings: Any) -> Any:
         return aiohttp.ClientSession(**settings) if purpose == "api" else None
@@ -155,7 +155,7 @@ async def test_no_session_for_images() -> None:
 
 
 async def test_closed_session() -> None:
-    """A session that was closed behind our back sends nothing, and the error says so."""
+    """A session that the caller has closed sends nothing, and the error says so."""
     sessions: list[aiohttp.ClientSession] = []
 
     def factory(purpose: str, **settings: Any) -> aiohttp.ClientSession:

@@ -1,4 +1,4 @@
-"""What costs nothing is tried again on everything that may pass; what may cost, whatever its method, is not."""
+"""Calls without cost, which are retried after every transient failure, and charged calls, which are not."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 import pytest
 from support.clients import AT_ONCE, Events, connected
-from support.rawserver import RawServer, Script, answer, page, read, refused, reset, say, stall, status, whole
+from support.rawserver import RawServer, Script, answer, page, raw_response, read, refused, reset, stall, status, whole
 
 from ideogram_async import (
     AmbiguousError,
@@ -35,7 +35,7 @@ PASSING: dict[str, Script] = {
     "408": refused(408),
     "425": refused(425),
     "429": refused(429),
-    "cut": (whole, answer(say(200, b"{", {"Content-Length": "10"}))),
+    "cut": (whole, answer(raw_response(200, b"{", {"Content-Length": "10"}))),
     "no HTTP": (whole, answer(b"what?\r\n\r\n")),
     "silence": (whole, stall),
 }
@@ -43,7 +43,7 @@ PASSING: dict[str, Script] = {
 
 @pytest.mark.parametrize("script", PASSING.values(), ids=PASSING)
 async def test_get(script: Script) -> None:
-    """A GET is tried again until it is answered."""
+    """A GET is retried until it has a response."""
     async with RawServer(script, script, script, MODELS) as server:
         async with connected(server.url, timeout=1.0) as client:
             reply = await client.raw("GET", "/models")
@@ -55,7 +55,7 @@ async def test_get(script: Script) -> None:
 
 @pytest.mark.parametrize("script", PASSING.values(), ids=PASSING)
 async def test_uncharged_post(script: Script) -> None:
-    """So is a POST of which the caller says that it costs nothing."""
+    """A POST that the caller marks as free is retried too."""
     async with RawServer(script, script, MODELS) as server:
         async with connected(server.url, timeout=1.0) as client:
             reply = await client.raw("POST", "/free", json={}, charged=False)
@@ -67,7 +67,7 @@ async def test_uncharged_post(script: Script) -> None:
 @pytest.mark.parametrize("reuse_connections", [False, True])
 @pytest.mark.parametrize("name", ["reset", "closed", "reset within the head", "no HTTP", "silence", "500", "cut"])
 async def test_charged(name: str, method: str, reuse_connections: bool) -> None:
-    """A charged call is sent once, also with a method that aiohttp would repeat by itself."""
+    """A charged call is sent once, also with a method that aiohttp would repeat."""
     async with RawServer(PASSING[name], MODELS) as server:
         async with connected(server.url, timeout=1.0, reuse_connections=reuse_connections) as client:
             with pytest.raises((AmbiguousError, ServerError, DecodeError)) as caught:
@@ -79,8 +79,8 @@ async def test_charged(name: str, method: str, reuse_connections: bool) -> None:
 
 
 @pytest.mark.parametrize(("script", "kind"), [((whole,), TransportError), (page(502), ServerError)])
-async def test_in_vain(script: Script, kind: type[IdeogramError]) -> None:
-    """When all attempts are used up, a free call has cost nothing and may be repeated."""
+async def test_attempts_used_up(script: Script, kind: type[IdeogramError]) -> None:
+    """After the last attempt, a free call has cost nothing and may be repeated."""
     async with RawServer(script) as server:
         events = Events()
         async with connected(server.url, on_event=events) as client:
@@ -91,8 +91,8 @@ async def test_in_vain(script: Script, kind: type[IdeogramError]) -> None:
         assert 5 == len(events.of(Sending))
 
 
-async def test_cut_in_vain() -> None:
-    """A free success that is always cut says so; it may be repeated."""
+async def test_always_truncated() -> None:
+    """A free success that is always truncated raises `DecodeError`, and may be repeated."""
     async with RawServer(PASSING["cut"]) as server:
         async with connected(server.url) as client:
             with pytest.raises(DecodeError) as caught:
@@ -111,7 +111,7 @@ async def test_refused() -> None:
         assert 1 == server.connections
 
 
-async def test_gone_through_the_deadline() -> None:
+async def test_deadline() -> None:
     """The deadline bounds all attempts together."""
     async with RawServer((whole, stall)) as server:
         policy = Retry(base=0.0, attempts=1000, deadline=0.3)
@@ -125,15 +125,15 @@ async def test_gone_through_the_deadline() -> None:
 
 @pytest.mark.parametrize("method", ["GET", "get", "HEAD"])
 async def test_reading_is_free(method: str) -> None:
-    """GET and HEAD cost nothing and take no place, whatever the caller says."""
+    """GET and HEAD cost nothing and need no slot, even if the caller says otherwise."""
     async with RawServer(status(200)) as server, Ideogram("key", base_url=server.url, retry=AT_ONCE) as client:
         await client.raw(method, "/models", charged=True, weight=99)
 
         assert 1 == server.connections
 
 
-async def test_throttled_in_vain() -> None:
-    """A free call that is always refused with 429 ends with that."""
+async def test_always_throttled() -> None:
+    """A free call that is always refused with 429 ends with that error."""
     async with RawServer(refused(429)) as server:
         async with connected(server.url, retry=Retry(base=0.0, throttle_wait=0.05)) as client:
             with pytest.raises(RateLimitError) as caught:
@@ -143,20 +143,20 @@ async def test_throttled_in_vain() -> None:
 
 
 async def test_many_attempts() -> None:
-    """The pause of a late attempt is still a number."""
+    """The pause after a late attempt is still within its cap."""
     assert 0.0 <= Retry(attempts=10_000, base=1.0, cap=2.0).backoff(9_999) <= 2.0
 
 
 @pytest.mark.parametrize("value", [0, -1, math.inf, math.nan])
 @pytest.mark.parametrize("name", ["total", "connect"])
 def test_times_are_numbers(name: str, value: float) -> None:
-    """Time without end is `None`, and no other number that never comes."""
+    """`None` means no limit. Zero, negative, infinite and undefined times are refused."""
     with pytest.raises(ValueError, match=name):
         Timeout(**{name: value})
 
 
-async def test_not_sent_in_vain() -> None:
-    """What never left is told so for free calls too."""
+async def test_never_sent() -> None:
+    """A free call that was never sent raises `NotSentError` too."""
     async with RawServer(MODELS, is_listening=False) as server, connected(server.url) as client:
         with pytest.raises(NotSentError):
             await client.models.list()

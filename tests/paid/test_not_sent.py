@@ -1,4 +1,4 @@
-"""What fails before the first byte did not run: it is tried again, and costs nothing."""
+"""Failures before the first byte: the call did not run, is retried, and costs nothing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def facts(error: NotSentError) -> tuple[Billed, bool, Phase]:
 
 
 async def test_refused_twice() -> None:
-    """Connections are refused twice, then all is well: three attempts, one paid."""
+    """After two refused connections the third attempt succeeds, and one call is paid."""
     async with RawServer(OK, is_listening=False) as server:
         events = Events()
 
@@ -44,7 +44,7 @@ async def test_refused_twice() -> None:
 
 
 async def test_refused_always() -> None:
-    """When all attempts are refused, the error says that nothing was sent."""
+    """If all attempts are refused, the error says that nothing was sent."""
     async with RawServer(OK, is_listening=False) as server:
         events = Events()
         async with connected(server.url, on_event=events) as client:
@@ -57,7 +57,7 @@ async def test_refused_always() -> None:
 
 
 async def test_no_name_until_the_deadline() -> None:
-    """While no name is found, attempts go on to the deadline; nothing was sent."""
+    """While DNS fails, attempts continue until the deadline. Nothing was sent."""
     events = Events()
     factory = resolving(NoNames)
     async with connected("https://api.test", session_factory=factory, retry=PATIENT, on_event=events) as client:
@@ -70,7 +70,7 @@ async def test_no_name_until_the_deadline() -> None:
 
 
 async def test_unknown_certificate() -> None:
-    """A certificate that nobody vouches for ends the call at once, before a byte of HTTP."""
+    """An untrusted certificate ends the call at once, before a byte of HTTP."""
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(PEM)
     async with RawServer(OK, tls=tls) as server:
@@ -84,8 +84,8 @@ async def test_unknown_certificate() -> None:
 
 
 @pytest.mark.parametrize("timeout", [Timeout(connect=0.05), Timeout(total=0.05, connect=None)])
-async def test_slow_lookup(timeout: Timeout) -> None:
-    """A connection that takes too long was not made, whichever clock says so, and is tried again."""
+async def test_slow_dns(timeout: Timeout) -> None:
+    """A slow DNS lookup counts as not sent under both timeouts, and is retried."""
     events = Events()
     async with connected(
         "https://api.test", session_factory=resolving(SlowNames), timeout=timeout, on_event=events
@@ -98,7 +98,7 @@ async def test_slow_lookup(timeout: Timeout) -> None:
 
 
 async def test_full_backlog() -> None:
-    """Nor does a server answer whose queue of connections is full."""
+    """A server that accepts no connection counts as not sent."""
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -122,7 +122,7 @@ async def test_full_backlog() -> None:
 
 @pytest.mark.parametrize("timeout", [Timeout(connect=0.05), Timeout(total=0.05, connect=None)])
 async def test_tls_stalls(timeout: Timeout) -> None:
-    """A server that never agrees on TLS has got nothing, whichever clock says so."""
+    """A TLS handshake that never ends counts as not sent under both timeouts."""
     async with RawServer((stall,)) as server:
         events = Events()
         url = server.url.replace("http:", "https:")
@@ -135,7 +135,7 @@ async def test_tls_stalls(timeout: Timeout) -> None:
 
 
 async def test_slow_key() -> None:
-    """A key that does not come is part of the attempt's time; nothing was sent."""
+    """A slow key callback counts against the attempt's timeout. Nothing was sent."""
 
     async def vault() -> str:
         await asyncio.Event().wait()
@@ -151,7 +151,7 @@ async def test_slow_key() -> None:
 
 
 async def test_proxy_refuses() -> None:
-    """A proxy that refuses to connect has passed nothing on, and its password stays hidden."""
+    """A proxy that refuses to connect has forwarded nothing, and its password stays hidden."""
 
     def refusing(code: int) -> tuple[Any, ...]:
         async def step(connection: Any) -> None:
@@ -170,8 +170,8 @@ async def test_proxy_refuses() -> None:
         assert "ord" not in str(caught.value)
 
 
-async def test_odd_failure_before_the_first_byte() -> None:
-    """What fails in ways that nobody foresaw is not repeated, but it is known that nothing was sent."""
+async def test_unexpected_failure_before_the_first_byte() -> None:
+    """An unexpected failure is not retried, but the error still says that nothing was sent."""
 
     class Broken(NoNames):
         async def resolve(

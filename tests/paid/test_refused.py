@@ -1,10 +1,10 @@
-"""A refusal is final: it costs nothing, is sent once, and a redirect is followed nowhere."""
+"""Refusals: final, free of charge, sent once, and no redirect is followed."""
 
 from __future__ import annotations
 
 import pytest
 from support.clients import CANARY, Events, connected
-from support.rawserver import OK, RawServer, answer, refused, say, status, whole
+from support.rawserver import OK, RawServer, answer, raw_response, refused, status, whole
 
 from ideogram_async import (
     APIStatusError,
@@ -38,7 +38,7 @@ KINDS: dict[int, type[IdeogramError]] = {
 
 @pytest.mark.parametrize(("code", "kind"), KINDS.items())
 async def test_refusal(code: int, kind: type[IdeogramError]) -> None:
-    """A refusal has its own error, is not billed and not tried again."""
+    """Each refusal raises its own error, is not billed and not retried."""
     async with RawServer(refused(code, retry_after="0"), OK) as server:
         events = Events()
         async with connected(server.url, on_event=events) as client:
@@ -50,9 +50,9 @@ async def test_refusal(code: int, kind: type[IdeogramError]) -> None:
         assert (1, 1) == (server.posts, server.connections)
 
 
-async def test_a_cut_refusal_is_one() -> None:
+async def test_truncated_refusal() -> None:
     """The status is enough to know that nothing ran."""
-    async with RawServer((whole, answer(say(400, b"{", {"Content-Length": "10"}))), OK) as server:
+    async with RawServer((whole, answer(raw_response(400, b"{", {"Content-Length": "10"}))), OK) as server:
         async with connected(server.url) as client:
             with pytest.raises(BadRequestError) as caught:
                 await client.generate("a fox")
@@ -62,7 +62,7 @@ async def test_a_cut_refusal_is_one() -> None:
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
 async def test_redirect(code: int) -> None:
-    """A redirect of the API is never followed, so neither key nor prompt goes elsewhere."""
+    """A redirect of the API is never followed, so neither key nor prompt reaches another host."""
     async with RawServer(OK) as elsewhere:
         away = status(code, b"", {"Location": f"{elsewhere.url}/v1/ideogram-v3/generate"})
         async with RawServer(away, OK) as server, connected(server.url) as client:
@@ -74,7 +74,7 @@ async def test_redirect(code: int) -> None:
 
 
 async def test_redirect_of_a_free_call() -> None:
-    """Neither is that of a GET."""
+    """A redirect of a GET is not followed either."""
     async with RawServer(OK) as elsewhere, RawServer(status(302, b"", {"Location": elsewhere.url})) as server:
         async with connected(server.url) as client:
             with pytest.raises(APIStatusError):
@@ -85,7 +85,7 @@ async def test_redirect_of_a_free_call() -> None:
 
 
 async def test_no_key() -> None:
-    """Without a key nothing is sent, and the error says what to set."""
+    """Without a key nothing is sent, and the error names the setting."""
     async with RawServer(OK) as server:
         async with connected(server.url, api_key="") as client:
             with pytest.raises(AuthenticationError, match="IDEOGRAM_API_KEY") as caught:
@@ -95,7 +95,7 @@ async def test_no_key() -> None:
 
 
 async def test_early_hints() -> None:
-    """What comes before the answer is no answer."""
+    """An informational response before the final one is ignored."""
     hints = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
     async with RawServer((whole, answer(hints), *OK[1:])) as server:
         async with connected(server.url) as client:

@@ -1,4 +1,4 @@
-"""One resend of what may have run, if the caller has decided to buy again: one, and the doubt is told."""
+"""One resend of a call that may have run, if the caller allows it. The doubt is reported."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def test_lost_twice() -> None:
 
 
 async def test_lost_once() -> None:
-    """After a resend that worked, the answer says that an earlier attempt may have been paid for too."""
+    """After a successful resend, the answer says that an earlier attempt may have been billed too."""
     async with RawServer(LOST, OK) as server:
         async with connected(server.url, retry=ONCE_MORE) as client:
             images = await client.generate("a fox")
@@ -54,7 +54,7 @@ async def test_lost_once() -> None:
 
 @pytest.mark.parametrize("second", [page(502), refused(400), refused(401), refused(403), (whole, reset)])
 async def test_resend_fails(second: Script) -> None:
-    """Whatever comes of the resend, the first attempt stays in doubt."""
+    """If the resend fails, the first attempt stays in doubt."""
     async with RawServer(page(502), second, OK) as server:
         events = Events()
         async with connected(server.url, retry=ONCE_MORE, on_event=events) as client:
@@ -67,7 +67,7 @@ async def test_resend_fails(second: Script) -> None:
 
 
 async def test_resend_is_throttled() -> None:
-    """Nor does a refusal with 429 clear the doubt."""
+    """A refusal with 429 does not clear the doubt."""
     async with RawServer(page(502), refused(429)) as server:
         policy = Retry(base=0.0, ambiguous=True, throttle_wait=0.0)
         async with connected(server.url, retry=policy) as client:
@@ -78,7 +78,7 @@ async def test_resend_is_throttled() -> None:
 
 
 async def test_resend_cannot_be_sent() -> None:
-    """Nor does a resend that cannot be sent."""
+    """A resend that cannot be sent does not clear the doubt."""
     send = FakeSend(AMBIGUOUS, NOT_SENT)
     with pytest.raises(AmbiguousError, match="an earlier attempt may have run"):
         await retrying(send, ONCE_MORE, Emitter(None, Tasks))(call())
@@ -86,21 +86,21 @@ async def test_resend_cannot_be_sent() -> None:
     assert 1 + 4 == len(send.calls)
 
 
-def gone(image: Path, _: Any) -> None:
+def remove_image(image: Path, _: Any) -> None:
     image.unlink()
 
 
-def no_key(_: Path, keys: list[str]) -> None:
+def remove_key(_: Path, keys: list[str]) -> None:
     keys[0] = ""
 
 
-def bad_key(_: Path, keys: list[str]) -> None:
+def break_key(_: Path, keys: list[str]) -> None:
     keys[0] = "a\nb"
 
 
-@pytest.mark.parametrize("change", [gone, no_key, bad_key])
-async def test_resend_cannot_be_made(tmp_path: Path, change: Callable[[Path, Any], None]) -> None:
-    """Nor does one for which a file, or the key, is missing meanwhile."""
+@pytest.mark.parametrize("change", [remove_image, remove_key, break_key])
+async def test_resend_without_file_or_key(tmp_path: Path, change: Callable[[Path, Any], None]) -> None:
+    """A resend whose file or key is missing does not clear the doubt."""
     image, keys = tmp_path / "fox.png", [CANARY]
     image.write_bytes(b"\x89PNG\r\n\x1a\nfox")
 
@@ -122,7 +122,7 @@ async def test_resend_cannot_be_made(tmp_path: Path, change: Callable[[Path, Any
 @pytest.mark.parametrize("charged", [False, True])
 @pytest.mark.parametrize("status", [200, 204, 301, 400, 401, 402, 403, 408, 409, 422, 425, 429, 500, 503, 524, 599])
 def test_status_table(status: int, charged: bool) -> None:
-    """No status makes a charged call run twice by itself; 429 alone is tried again."""
+    """No status makes a charged call run twice; only 429 is retried."""
     pause = Retry(base=0.0).pause(call(charged=charged), reply(status), attempt=1, throttled_for=0.0)
     expected = status == 429 or (not charged and (status in (408, 425) or status >= 500))
 
@@ -133,7 +133,7 @@ def test_status_table(status: int, charged: bool) -> None:
 @pytest.mark.parametrize("in_doubt", [False, True])
 @pytest.mark.parametrize("outcome", [reply(200, cut="cut"), reply(302), reply(400), reply(500), AMBIGUOUS, NOT_SENT])
 def test_resend_table(outcome: Any, in_doubt: bool, ambiguous: bool) -> None:
-    """Only the switch buys again, only once, and never a success."""
+    """Only `ambiguous=True` allows a resend, only once, and never after a success."""
     order = call()
     order.state.in_doubt = in_doubt
     may = Retry(ambiguous=ambiguous).may_repeat(order, outcome)
@@ -145,8 +145,8 @@ def test_resend_table(outcome: Any, in_doubt: bool, ambiguous: bool) -> None:
 @pytest.mark.parametrize("charged", [False, True])
 @pytest.mark.parametrize("in_doubt", [False, True])
 @pytest.mark.parametrize("status", [302, 400, 401, 402, 403, 404, 418, 422, 429, 500, 503])
-def test_doubt_is_told(status: int, in_doubt: bool, charged: bool) -> None:
-    """A refused call that costs money says `NO` only if no attempt of it can have run."""
+def test_doubt_is_reported(status: int, in_doubt: bool, charged: bool) -> None:
+    """A refused call that costs money reports `NO` only if no attempt can have run."""
     order, last = call(charged=charged), reply(status)
     object.__setattr__(last, "in_doubt", in_doubt and charged)
     with pytest.raises(APIStatusError) as caught:
@@ -159,7 +159,7 @@ def test_doubt_is_told(status: int, in_doubt: bool, charged: bool) -> None:
 
 
 async def test_attempts_bound_the_resend() -> None:
-    """One attempt is one attempt."""
+    """With one attempt there is no resend."""
     async with RawServer(LOST, OK) as server:
         async with connected(server.url, retry=Retry(attempts=1, ambiguous=True)) as client:
             with pytest.raises(AmbiguousError):
@@ -169,7 +169,7 @@ async def test_attempts_bound_the_resend() -> None:
 
 
 class Failing:
-    """A limiter over a network that is down when the places are given back, and before when told so."""
+    """A limiter that fails after the call, as over a network that is down."""
 
     queued = 0.0
 
@@ -197,7 +197,7 @@ class Failing:
 
 @pytest.mark.parametrize("error", [ConnectionError(), NOT_SENT, KeyError()])
 async def test_limiter_fails_afterwards(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
-    """A limiter that fails when the answer has come neither loses it nor buys it again."""
+    """A limiter that fails after the response neither loses the answer nor causes a resend."""
     async with RawServer(OK, (whole, reset)) as server:
         async with connected(server.url, limiter=Failing(error)) as client:
             images = await client.generate("a fox")
@@ -208,7 +208,7 @@ async def test_limiter_fails_afterwards(error: Exception, caplog: pytest.LogCapt
         assert "the limiter failed" in caplog.text
 
 
-async def test_retryable_means_it() -> None:
-    """No error that calls itself retryable has cost anything."""
+async def test_retryable_errors_cost_nothing() -> None:
+    """No error with `retryable` has cost anything."""
     for kind in (AmbiguousError, ServerError, BadRequestError, RateLimitError):
         assert not (kind.retryable and kind.billed is not Billed.NO)

@@ -1,4 +1,4 @@
-"""429 costs nothing and uses no attempt: calls wait at one gate, and go on."""
+"""429: it costs nothing and uses no attempt, and calls wait at one back-off gate."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ INFLIGHT = status(429, b'{"error": "inflight_limit", "max_inflight_requests": 4}
 
 
 def layered(send: Send, policy: Retry, limiter: ImageLimiter, events: Events | None = None) -> Send:
-    """Put the layers above HTTP together."""
+    """Stack the layers above HTTP."""
     emit = Emitter(events, Tasks)
     return retrying(limited(send, limiter, emit), policy, emit)
 
@@ -44,7 +44,7 @@ async def test_five_times() -> None:
 
 
 async def test_wait_is_over() -> None:
-    """Once `throttle_wait` is over, the service's refusal is handed on: nothing was paid, and a repeat may help."""
+    """After `throttle_wait` the refusal is raised: nothing was billed, and a repeat may help."""
     async with RawServer(INFLIGHT) as server:
         async with connected(server.url, retry=Retry(base=0.0, throttle_wait=0.0)) as client:
             with pytest.raises(RateLimitError) as caught:
@@ -54,13 +54,13 @@ async def test_wait_is_over() -> None:
         assert (Billed.NO, True, 4) == (error.billed, error.retryable, error.max_in_flight)
 
 
-async def test_told_limit_holds() -> None:
-    """Once the service has told its limit, no more images are in progress than that."""
+async def test_reported_limit_holds() -> None:
+    """After the service has reported its limit, no more images are in progress."""
     async with RawServer(INFLIGHT, (whole, stall)) as server:
         limiter = impatient()
         async with connected(server.url, limiter=limiter) as client:
             calls = [asyncio.create_task(client.generate("a fox"))]
-            await server.arrived(2)
+            await server.wait_for_requests(2)
             calls += [asyncio.create_task(client.generate("a fox", num_images=2)) for _ in range(8)]
             await asyncio.sleep(0)
             limiter.note_accepted(1)
@@ -74,31 +74,31 @@ async def test_told_limit_holds() -> None:
 
 
 @virtual
-async def test_retry_after_holds_everybody() -> None:
-    """After `Retry-After: 7` nobody sends for 7 seconds, and nobody who is new."""
+async def test_retry_after_delays_all_calls() -> None:
+    """After `Retry-After: 7` no call is sent for 7 seconds, new calls included."""
     send = FakeSend(reply(429, headers=[("retry-after", "7")]), reply())
     together = layered(send, Retry(), ImageLimiter(10, rng=FixedRandom()))
     first = asyncio.create_task(together(call()))
     await asyncio.sleep(1)
     await asyncio.gather(first, *(together(call()) for _ in range(20)))
 
-    assert [0.0] == [at for at in send.sent_at if at < 7.0]
+    assert [0.0] == [moment for moment in send.sent_at if moment < 7.0]
     assert 22 == len(send.calls)
 
 
 @virtual
 async def test_longest_retry_after() -> None:
-    """Who asks for more than five minutes is obeyed for five minutes."""
+    """A Retry-After above five minutes counts as five minutes."""
     send = FakeSend(reply(429, headers=[("retry-after", "86400")]), reply())
     await layered(send, Retry(), ImageLimiter(10, rng=FixedRandom()))(call())
 
     assert [0.0, 300.0] == send.sent_at
 
 
-@pytest.mark.parametrize("given", ["soon", "-1", "nan", "inf", "1e999", "Mon, 99 Foo 2026", "\x00"])
-def test_nonsense_in_retry_after(given: str) -> None:
-    """A Retry-After that says nothing is none."""
-    outcome = reply(503, headers=[("retry-after", given)])
+@pytest.mark.parametrize("value", ["soon", "-1", "nan", "inf", "1e999", "Mon, 99 Foo 2026", "\x00"])
+def test_invalid_retry_after(value: str) -> None:
+    """An invalid Retry-After is ignored."""
+    outcome = reply(503, headers=[("retry-after", value)])
     pause = Retry(base=0.0).pause(call(charged=False), outcome, attempt=1, throttled_for=0.0)
 
     assert 0.0 == pause
@@ -115,8 +115,8 @@ async def test_wait_is_bounded() -> None:
 
 
 @virtual
-async def test_wait_begins_anew() -> None:
-    """Another outcome in between begins the wait anew, and only that uses an attempt."""
+async def test_wait_starts_again() -> None:
+    """Another outcome in between restarts the wait, and only that outcome uses an attempt."""
     throttled = [reply(429)] * 3
     send = FakeSend(*throttled, NOT_SENT, *throttled, NOT_SENT, *throttled, reply())
     outcome = await layered(send, Retry(base=0.0, attempts=3), ImageLimiter(10, rng=FixedRandom()))(call())
@@ -125,8 +125,8 @@ async def test_wait_begins_anew() -> None:
 
 
 @virtual
-async def test_free_call_waits_longer_and_longer() -> None:
-    """A call that takes no place passes no gate, so its own pauses grow: it does not hammer the service."""
+async def test_pauses_of_a_free_call_grow() -> None:
+    """A call without slots passes no gate, so its own pauses grow."""
     send = FakeSend(reply(429))
     free = call(charged=False, weight=0)
     await layered(send, Retry(base=0.0001, throttle_wait=1800.0), ImageLimiter(10))(free)
@@ -137,7 +137,7 @@ async def test_free_call_waits_longer_and_longer() -> None:
 
 @virtual
 async def test_gate_counts_against_the_deadline() -> None:
-    """Time at the gate is time of the call; time in the queue is not."""
+    """Time at the gate counts against the deadline; time in the queue does not."""
     limiter = ImageLimiter(1, rng=FixedRandom())
     send = FakeSend(reply(429, headers=[("retry-after", "100")]), reply())
     outcome = await layered(send, Retry(deadline=50.0), limiter)(call())
@@ -147,7 +147,7 @@ async def test_gate_counts_against_the_deadline() -> None:
 
 @virtual
 async def test_refusal_after_doubt() -> None:
-    """A resend that is refused with 429 did not run, so it does not use up the one resend; the doubt stays."""
+    """A resend that is refused with 429 did not run, so another resend is allowed; the doubt stays."""
     send = FakeSend(AMBIGUOUS, reply(429), reply(429), reply())
     order = call()
     await layered(send, Retry(base=0.0, ambiguous=True), ImageLimiter(10, rng=FixedRandom()))(order)
@@ -156,7 +156,7 @@ async def test_refusal_after_doubt() -> None:
 
 
 async def test_many_calls_through_one_policy() -> None:
-    """Fifty calls at once share one policy, and none gets another's attempts or errors."""
+    """Fifty calls share one policy, and none gets the attempts or errors of another."""
     scripts = [refused(400), OK]
     async with RawServer(*[script for _ in range(25) for script in scripts]) as server:
         events = Events()
@@ -170,7 +170,7 @@ async def test_many_calls_through_one_policy() -> None:
 
 @virtual
 async def test_attempts_are_counted_call_by_call() -> None:
-    """Each of fifty calls has its own five attempts, whatever the others do meanwhile."""
+    """Each of fifty calls has its own five attempts."""
     policy, limiter = Retry(base=1.0, attempts=5), ImageLimiter(10)
     sends = [FakeSend(*[NOT_SENT] * (n % 5), reply(200 + n)) for n in range(50)]
     replies = await asyncio.gather(*(layered(send, policy, limiter)(call()) for send in sends))
@@ -181,7 +181,7 @@ async def test_attempts_are_counted_call_by_call() -> None:
 
 @virtual
 async def test_queue_does_not_count_against_the_deadline() -> None:
-    """A call that stood in our own queue has all of its time afterwards."""
+    """A call that waited in the client's own queue has its whole deadline afterwards."""
     limiter = ImageLimiter(1)
     send = FakeSend(NOT_SENT, reply())
     async with limiter.acquire(1):

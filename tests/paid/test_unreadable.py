@@ -1,4 +1,4 @@
-"""A success that is cut or cannot be read was paid: it is never sent again, and what came is kept."""
+"""Successes that are truncated or cannot be read: they were billed, are never resent, and their bytes are kept."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.clients import Events, connected
-from support.rawserver import GOOD, OK, RawServer, Script, answer, drip, reset, say, stall, status, whole
+from support.rawserver import GOOD, OK, RawServer, Script, answer, drip, raw_response, reset, stall, status, whole
 
 from ideogram_async import Billed, DecodeError, Retry
 from ideogram_async.events import Failed, Sending
@@ -21,12 +21,12 @@ CHUNKED = {"Transfer-Encoding": "chunked"}
 
 CUT: dict[str, Script] = {
     "cut inside its length": status(200, HALF),
-    "shorter than announced": (whole, answer(say(200, HALF, {"Content-Length": str(len(GOOD))}))),
-    "a chunk is missing": (whole, answer(say(200, f"{len(HALF):x}\r\n".encode() + HALF + b"\r\n", CHUNKED))),
-    "no length, then closed": (whole, answer(say(200, b"").replace(b"Content-Length: 0\r\n", b"") + HALF)),
+    "shorter than announced": (whole, answer(raw_response(200, HALF, {"Content-Length": str(len(GOOD))}))),
+    "a chunk is missing": (whole, answer(raw_response(200, f"{len(HALF):x}\r\n".encode() + HALF + b"\r\n", CHUNKED))),
+    "no length, then closed": (whole, answer(raw_response(200, b"").replace(b"Content-Length: 0\r\n", b"") + HALF)),
     "no length, then reset": (
         whole,
-        answer(say(200, b"").replace(b"Content-Length: 0\r\n", b"") + HALF),
+        answer(raw_response(200, b"").replace(b"Content-Length: 0\r\n", b"") + HALF),
         reset,
     ),
 }
@@ -41,15 +41,15 @@ UNREADABLE: dict[str, Script] = {
     "a list": status(200, b"[]"),
     "too deep": status(200, b"[" * 200_000),
     "no UTF-8": status(200, b'{"created": "\xff"}'),
-    "drips": (whole, answer(say(200, b"", {"Content-Length": "1000"})), drip(HALF)),
-    "stops": (whole, answer(say(200, HALF, {"Content-Length": "1000"})), stall),
+    "drips": (whole, answer(raw_response(200, b"", {"Content-Length": "1000"})), drip(HALF)),
+    "stops": (whole, answer(raw_response(200, HALF, {"Content-Length": "1000"})), stall),
 }
 
 
 @pytest.mark.parametrize("ambiguous", [False, True])
 @pytest.mark.parametrize("script", UNREADABLE.values(), ids=UNREADABLE)
 async def test_unreadable(script: Script, ambiguous: bool) -> None:
-    """A success that cannot be read was paid, and no switch sends it again."""
+    """A success that cannot be read was billed, and no setting resends it."""
     async with RawServer(script, OK) as server:
         events = Events()
         policy = Retry(base=0.0, ambiguous=ambiguous)
@@ -63,8 +63,8 @@ async def test_unreadable(script: Script, ambiguous: bool) -> None:
 
 
 @pytest.mark.parametrize("script", CUT.values(), ids=CUT)
-async def test_what_came_is_kept(script: Script) -> None:
-    """The bytes that came and the links in them are in the error."""
+async def test_bytes_are_kept(script: Script) -> None:
+    """The error contains the received bytes and the links in them."""
     async with RawServer(script) as server:
         async with connected(server.url) as client:
             with pytest.raises(DecodeError) as caught:
@@ -75,7 +75,7 @@ async def test_what_came_is_kept(script: Script) -> None:
 
 @pytest.mark.parametrize("headers", [{}, {"Content-Encoding": "gzip"}])
 async def test_too_large(headers: dict[str, str]) -> None:
-    """A reply of more than 8 MiB is not read further, compressed or not; its head is kept."""
+    """A reply is read up to 8 MiB, compressed or not, and its beginning is kept."""
     body = b'{"u": "https://ideogram.ai/x", "pad": "' + b" " * (64 * 2**20)
     sent = gzip.compress(body, 1) if headers else body[: 9 * 2**20]
     async with RawServer(status(200, sent, headers), OK) as server:
@@ -89,7 +89,7 @@ async def test_too_large(headers: dict[str, str]) -> None:
 
 
 async def generated(change: dict[str, Any]) -> Any:
-    """Return the answer to a generation that is the usual one, changed."""
+    """Return the usual answer to a generation, with changes."""
     async with RawServer(status(200, json.dumps(json.loads(GOOD) | change).encode()), OK) as server:
         async with connected(server.url) as client:
             images = await client.generate("a fox", num_images=2)
@@ -98,8 +98,8 @@ async def generated(change: dict[str, Any]) -> Any:
         return images
 
 
-async def test_newer_than_we_are() -> None:
-    """Unknown keys and words are kept, and are no reason to fail."""
+async def test_additions() -> None:
+    """Unknown keys and values are kept, and raise no error."""
     image = json.loads(GOOD)["data"][0] | {"style_type": "BAROQUE", "mood": "calm"}
     images = await generated({"data": [image], "notice": "be kind"})
 
@@ -109,7 +109,7 @@ async def test_newer_than_we_are() -> None:
 
 @pytest.mark.parametrize("body", [b'{"created": "2026-01-02"}', b'{"created": "2026-01-02", "data": null}'])
 async def test_no_data(body: bytes) -> None:
-    """An answer without images has none, and its bytes are there to be looked at."""
+    """An answer without images is empty, and its bytes are kept."""
     async with RawServer(status(200, body), OK) as server:
         async with connected(server.url) as client:
             images = await client.generate("a fox")
@@ -119,7 +119,7 @@ async def test_no_data(body: bytes) -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 3])
 async def test_another_number_of_images(count: int) -> None:
-    """Fewer or more images than were asked for are what they are."""
+    """An answer may contain fewer or more images than requested."""
     images = await generated({"data": json.loads(GOOD)["data"] * count})
 
     assert count == len(list(images))
@@ -127,7 +127,7 @@ async def test_another_number_of_images(count: int) -> None:
 
 @pytest.mark.parametrize("withheld", [{"url": None}, {"url": ""}, {}])
 async def test_withheld(withheld: dict[str, Any]) -> None:
-    """Of a safe and a withheld image, one has a link, and that is no error."""
+    """A withheld image has no link, and that is not an error."""
     safe = json.loads(GOOD)["data"][0]
     other = {name: value for name, value in safe.items() if name != "url"} | withheld | {"is_image_safe": False}
     images = await generated({"data": [safe, other]})

@@ -16,7 +16,7 @@ from attrs import define, field, frozen
 from support.clients import Events, SlowNames, connected, impatient, resolving
 from support.leaks import files_below, other_tasks
 from support.paths import DATA
-from support.rawserver import GOOD, OK, RawServer, Script, answer, read, refused, reset, say, stall, whole
+from support.rawserver import GOOD, OK, RawServer, Script, answer, raw_response, read, refused, reset, stall, whole
 
 from ideogram_async import Billed, Ideogram, Retry
 from ideogram_async._limiter.limiter import ImageLimiter
@@ -66,7 +66,7 @@ async def no_key() -> str:
     return ""
 
 
-HEAD = say(200, GOOD[:20], {"Content-Length": str(len(GOOD))})
+HEAD = raw_response(200, GOOD[:20], {"Content-Length": str(len(GOOD))})
 STAGES = {
     "queued": Stage(((whole, stall),), Billed.NO, Phase.QUEUED, 1, "waiting", {"limiter": lambda: impatient(1)}),
     "at the gate": Stage((OK,), Billed.NO, Phase.QUEUED, 0, "gate", {"limiter": gated}),
@@ -127,14 +127,14 @@ async def scene(stage: Stage, tmp_path: Path) -> AsyncGenerator[Scene]:
             made = Scene(client, server, events, told.wait, lambda: client.remove_background(image))
             match stage.until:
                 case "arrived":
-                    made.reached = lambda: server.arrived(1)
+                    made.reached = lambda: server.wait_for_requests(1)
                 case "connected":
                     made.reached = lambda: server.until(lambda: server.connections == 1)
                 case "read":
                     made.reached = lambda: server.until(lambda: server.bytes > 0)
                 case "waiting":
                     made.helpers.append(asyncio.create_task(client.generate("first")))  # type: ignore[arg-type]
-                    await server.arrived(1)
+                    await server.wait_for_requests(1)
                     events.clear()
                     made.reached = lambda: _waits(client)
                 case "gate":
@@ -216,7 +216,7 @@ async def test_places_are_free_again() -> None:
         async with connected(server.url, limiter=limiter) as client:
             for count in range(1, 6):
                 tasks = [asyncio.create_task(client.generate("a fox")) for _ in range(8)]
-                await server.arrived(4 * count)
+                await server.wait_for_requests(4 * count)
                 for task in tasks:
                     task.cancel()
 
@@ -302,7 +302,7 @@ async def test_second_cancellation() -> None:
     """Two cancellations in a row are one; nothing hangs."""
     async with RawServer((whole, stall)) as server, connected(server.url) as client:
         task = asyncio.create_task(client.generate("a fox"))
-        await server.arrived(1)
+        await server.wait_for_requests(1)
         task.cancel()
         task.cancel()
         async with asyncio.timeout(AT_ONCE):
@@ -313,9 +313,9 @@ async def test_second_cancellation() -> None:
 
 async def test_siblings_go_on() -> None:
     """The end of one call does not touch the others."""
-    async with RawServer((whole, stall, answer(say(200, GOOD)))) as server, connected(server.url) as client:
+    async with RawServer((whole, stall, answer(raw_response(200, GOOD)))) as server, connected(server.url) as client:
         tasks = [asyncio.create_task(client.generate("a fox")) for _ in range(3)]
-        await server.arrived(3)
+        await server.wait_for_requests(3)
         tasks[1].cancel()
         await asyncio.wait([tasks[1]])
         server.released.set()
@@ -328,10 +328,10 @@ async def test_siblings_go_on() -> None:
 async def test_cancelled_download(tmp_path: Path) -> None:
     """A download that is cancelled leaves no file and no connection."""
     image = b"\x89PNG\r\n\x1a\n" + bytes(100)
-    server = RawServer((whole, answer(say(200, image, {"Content-Length": "1000"})), stall))
+    server = RawServer((whole, answer(raw_response(200, image, {"Content-Length": "1000"})), stall))
     async with server, connected(server.url) as client:
         task = asyncio.create_task(client.download(f"{server.url}/fox.png", tmp_path / "fox.png"))
-        await server.arrived(1)
+        await server.wait_for_requests(1)
         task.cancel()
         async with asyncio.timeout(AT_ONCE):
             await asyncio.wait([task])

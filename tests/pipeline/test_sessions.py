@@ -237,7 +237,7 @@ async def test_slow_listener_hears_the_end() -> None:
     async with RawServer((whole, stall)) as server:
         client = Ideogram("key", base_url=server.url, on_event=on_event)
         task = asyncio.create_task(client.generate("a fox"))
-        await server.arrived(1)
+        await server.wait_for_requests(1)
         await client.aclose()
         with pytest.raises(AmbiguousError):
             await task
@@ -303,7 +303,7 @@ async def test_views_share_the_client() -> None:
         view = client.with_options(on_event=theirs, timeout=1)
         await view.generate("a fox")
         task = asyncio.create_task(view.generate("a fox"))
-        await server.arrived(2)
+        await server.wait_for_requests(2)
         await client.aclose()
         with pytest.raises(AmbiguousError):
             await task

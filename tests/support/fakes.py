@@ -1,4 +1,4 @@
-"""What stands in for the layer below: a `Send` with a script."""
+"""Scripted replacement of the layer below: a `Send` with fixed outcomes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["AMBIGUOUS", "NOT_SENT", "FakeSend", "call", "reply"]
 
 
 class FakeSend:
-    """Gives one outcome after another; the last again and again. Each is what an attempt over HTTP could bring."""
+    """A layer with one outcome after another, the last one repeated. Each could come from an attempt over HTTP."""
 
     def __init__(self, *outcomes: Reply | Exception) -> None:
         self.outcomes = list(outcomes)
@@ -34,12 +34,12 @@ class FakeSend:
 
 
 def reply(status: int = 200, *, cut: str | None = None, headers: Iterable[tuple[str, str]] = ()) -> Reply:
-    """Make a reply."""
+    """Return a reply."""
     return Reply(status=status, raw=b"{}", cut=cut, headers=dict(headers))
 
 
 def call(*, charged: bool = True, weight: int = 1) -> Call:
-    """Make a call."""
+    """Return a call."""
     return Call(operation="POST /x", method="POST", path="/x", charged=charged, weight=weight)
 
 

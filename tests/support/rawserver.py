@@ -1,13 +1,13 @@
-"""A server on a bare socket that does what its scripts say: the i-th connection plays the i-th, later ones the last.
+"""A server on a bare socket that follows scripts: each connection plays the next one, and the last is repeated.
 
 A script is a tuple of steps:
 
-    async with RawServer((whole, reset), (whole, answer(say(200, b"{}")))) as server:
+    async with RawServer((whole, reset), (whole, answer(raw_response(200, b"{}")))) as server:
         ...
 
         assert 2 == server.connections
 
-At the end of its script a connection is closed in good order.
+At the end of its script a connection is closed cleanly.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ __all__ = [
     "answer",
     "drip",
     "page",
+    "raw_response",
     "read",
     "refused",
     "reset",
-    "say",
     "stall",
     "status",
     "whole",
@@ -49,7 +49,7 @@ Script: TypeAlias = "tuple[Step, ...]"
 
 @frozen
 class Request:
-    """A request that arrived whole."""
+    """A request that was received completely."""
 
     line: str
     headers: dict[str, str]
@@ -63,14 +63,14 @@ class Request:
 
 @define(eq=False)
 class Connection:
-    """One connection, and what it said."""
+    """A connection of the server."""
 
     server: RawServer
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
     async def request(self) -> Request:
-        """Read a whole request."""
+        """Read a complete request."""
         head = await self.reader.readuntil(b"\r\n\r\n")
         line, *lines = head.decode("latin-1").rstrip().split("\r\n")
         headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
@@ -89,10 +89,10 @@ class Connection:
 
 
 class RawServer:
-    """Listens on loopback and counts.
+    """A server on loopback that counts its connections and requests.
 
     Args:
-        scripts: What the connections do.
+        scripts: The steps of each connection.
         tls: The server's side of TLS.
         is_listening: Whether it listens at once; before `listen` connections are refused.
     """
@@ -100,11 +100,11 @@ class RawServer:
     def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None, is_listening: bool = True) -> None:
         self.connections = 0
         self.requests: list[Request] = []
-        """Those that arrived whole."""
+        """Those that wait_for_requests whole."""
         self.released = asyncio.Event()
         """Ends every `stall`."""
         self.bytes = 0
-        """What `read` steps have read."""
+        """Bytes that `read` steps have read."""
         self._scripts = scripts
         self._tls = tls
         self._is_listening = is_listening
@@ -121,7 +121,7 @@ class RawServer:
 
     @property
     def posts(self) -> int:
-        """Whole requests that are POSTs."""
+        """The number of complete POST requests."""
         return sum(request.method == "POST" for request in self.requests)
 
     async def __aenter__(self) -> Self:
@@ -142,21 +142,21 @@ class RawServer:
             await asyncio.wait(self._tasks)
 
     def listen(self) -> None:
-        """Begin to take connections."""
+        """Begin to accept connections."""
         self._socket.listen(16)
         self._starting = asyncio.ensure_future(self._server.start_serving())
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until the counts are as wanted."""
+        """Wait until a condition on the counts holds."""
         async with asyncio.timeout(10), self._changed:
             await self._changed.wait_for(condition)
 
-    async def arrived(self, count: int) -> None:
-        """Wait for so many whole requests."""
+    async def wait_for_requests(self, count: int) -> None:
+        """Wait for a number of complete requests."""
         await self.until(lambda: len(self.requests) >= count)
 
-    async def note(self) -> None:
-        """Tell those who wait."""
+    async def notify(self) -> None:
+        """Wake the tasks that wait for a change."""
         async with self._changed:
             self._changed.notify_all()
 
@@ -167,7 +167,7 @@ class RawServer:
         try:
             script = self._scripts[min(self.connections, len(self._scripts) - 1)]
             self.connections += 1
-            await self.note()
+            await self.notify()
             connection = Connection(self, reader, writer)
             for step in script:
                 await step(connection)
@@ -183,16 +183,16 @@ class RawServer:
 async def whole(connection: Connection) -> None:
     """Read a request to its end."""
     connection.server.requests.append(await connection.request())
-    await connection.server.note()
+    await connection.server.notify()
 
 
 def read(count: int) -> Step:
-    """Read so many bytes and no more."""
+    """Read a number of bytes, and no more."""
 
     async def step(connection: Connection) -> None:
         await connection.reader.readexactly(count)
         connection.server.bytes += count
-        await connection.server.note()
+        await connection.server.notify()
 
     return step
 
@@ -206,7 +206,7 @@ async def reset(connection: Connection) -> None:
 
 
 async def stall(connection: Connection) -> None:
-    """Do nothing until the server is told to go on."""
+    """Do nothing until the server is released."""
     await connection.server.released.wait()
 
 
@@ -221,7 +221,7 @@ def answer(data: bytes) -> Step:
 
 
 def drip(data: bytes, interval: float = 0.02) -> Step:
-    """Send these bytes one by one, with a pause of so many seconds after each."""
+    """Send these bytes one by one, with a pause in seconds after each."""
 
     async def step(connection: Connection) -> None:
         for byte in data:
@@ -231,8 +231,8 @@ def drip(data: bytes, interval: float = 0.02) -> Step:
     return step
 
 
-def say(status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> bytes:
-    """Return an answer as bytes; its length is announced unless the headers say how it ends."""
+def raw_response(status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> bytes:
+    """Return a response as bytes; it has a length unless the headers define its end."""
     lines = {"Content-Type": "application/json", "Connection": "close"} | dict(headers or {})
     if not {"Content-Length", "Transfer-Encoding"} & lines.keys():
         lines["Content-Length"] = str(len(body))
@@ -242,19 +242,22 @@ def say(status: int, body: bytes = b"", headers: Mapping[str, str] | None = None
 
 
 def page(code: int) -> Script:
-    """Read the request, and answer with a gateway's page."""
+    """Read the request, and respond with a gateway's page."""
     html = b"<html><head><title>Bad</title></head><body><h1>Bad</h1></body></html>"
-    return (whole, answer(say(code, html, {"Content-Type": "text/html"})))
+    return (whole, answer(raw_response(code, html, {"Content-Type": "text/html"})))
 
 
 def refused(code: int, **headers: str) -> Script:
-    """Read the request, and answer with this status."""
-    return (whole, answer(say(code, b'{"error": "no"}', {name.replace("_", "-"): v for name, v in headers.items()})))
+    """Read the request, and respond with this status."""
+    return (
+        whole,
+        answer(raw_response(code, b'{"error": "no"}', {name.replace("_", "-"): v for name, v in headers.items()})),
+    )
 
 
 def status(code: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Script:
-    """Read the request, and give this answer."""
-    return (whole, answer(say(code, body, headers)))
+    """Read the request, and respond with this status, body and headers."""
+    return (whole, answer(raw_response(code, body, headers)))
 
 
 GOOD = json.dumps(
@@ -274,5 +277,5 @@ GOOD = json.dumps(
 ).encode()
 """The answer of a generation with one image."""
 
-OK: Script = (whole, answer(say(200, GOOD)))
+OK: Script = (whole, answer(raw_response(200, GOOD)))
 """Read the request, and answer it."""

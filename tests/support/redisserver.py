@@ -1,4 +1,4 @@
-"""A real redis-server for one test: started on a socket file, stopped, frozen and flushed as the test likes."""
+"""A real redis-server for one test, on a socket file, that can be stopped, frozen and flushed."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from redis import Redis
 
 __all__ = ["REDIS_SERVER", "RedisServer", "Snapshot"]
 
-PATIENCE = 30
+TIMEOUT = 30
 REDIS_SERVER = shutil.which("redis-server")
 
 
 @define
 class Snapshot:
-    """What stands in Redis at one moment."""
+    """The contents of Redis at one moment."""
 
     holding: dict[str, list[int]] = field(factory=dict)
-    """Process -> the weights that it holds."""
+    """Weights of the calls that hold slots, by process."""
     waiting: dict[str, list[int]] = field(factory=dict)
-    """Process -> the weights that it waits with."""
+    """Weights of the queued calls, by process."""
     expires_at: dict[str, float] = field(factory=dict)
-    """Process -> when it counts as dead, by the clock of Redis."""
+    """End of the lease, by process and the clock of Redis."""
     congestion: dict[str, Any] | None = None
 
     @property
@@ -43,21 +43,21 @@ class Snapshot:
 
 
 class RedisServer:
-    """Keeps nothing on disk: stopped and started again, it has forgotten everything."""
+    """A server without persistence: after a restart it is empty."""
 
     def __init__(self, folder: Path) -> None:
         self._socket = folder / "redis.sock"
         self.url = f"unix://{self._socket}"
         self._process: subprocess.Popen[str] | None = None
-        # A test that asks a frozen one fails; it does not hang.
-        self._redis = Redis.from_url(self.url, socket_timeout=PATIENCE)
+        # With a frozen server a test fails instead of hanging.
+        self._redis = Redis.from_url(self.url, socket_timeout=TIMEOUT)
 
     def start(self) -> None:
-        """Start it, and wait until it listens; it has half a minute."""
-        words = [str(REDIS_SERVER), "--port", "0", "--unixsocket", str(self._socket), "--save", ""]
-        self._process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=self._socket.parent)
+        """Start it, and wait until it listens, for at most half a minute."""
+        command = [str(REDIS_SERVER), "--port", "0", "--unixsocket", str(self._socket), "--save", ""]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=self._socket.parent)
         assert self._process.stdout is not None
-        guard = threading.Timer(PATIENCE, self._process.kill)
+        guard = threading.Timer(TIMEOUT, self._process.kill)
         guard.start()
         try:
             for line in self._process.stdout:
@@ -66,7 +66,7 @@ class RedisServer:
         finally:
             guard.cancel()
 
-        raise RuntimeError("redis-server has ended, or said nothing")
+        raise RuntimeError("redis-server ended, or did not start in time")
 
     def stop(self) -> None:
         """Stop it, frozen or not."""
@@ -78,40 +78,40 @@ class RedisServer:
         self._redis.close()
 
     def freeze(self) -> None:
-        """Let it hold every connection, and answer nothing."""
+        """Suspend it: connections stay open without replies."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Resume it."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
-    def close_with(self, password: str) -> None:
-        """Let in nobody but who knows it."""
+    def require_password(self, password: str) -> None:
+        """Refuse connections without this password."""
         self._redis.config_set("requirepass", password)
 
     def flush(self) -> None:
-        """Let it forget everything."""
+        """Delete all data."""
         self._redis.flushall()
 
     @property
     def state(self) -> str:
-        """Say whether it runs."""
+        """Return whether it runs."""
         code = None if self._process is None else self._process.poll()
         return "stopped" if self._process is None else "runs" if code is None else f"has ended with {code}"
 
     @property
     def keys(self) -> list[str]:
-        """Name all keys."""
+        """Return all keys."""
         return sorted(key.decode() for key in self._redis.keys("*"))
 
     def connections(self) -> int:
-        """Count the connections, without the one that asks."""
+        """Return the number of connections, without this one."""
         return len(self._redis.client_list()) - 1
 
     def snapshot(self, account: str = "default") -> Snapshot:
-        """Look at what an account's processes have written down."""
+        """Return what the processes of an account have recorded."""
         slots, congestion = (f"ideogram:{{{account}}}:{name}" for name in ("slots", "congestion"))
         snapshot = Snapshot(congestion=json.loads(self._redis.get(congestion) or "null"))
         for name, record in self._redis.hgetall(slots).items():
@@ -127,23 +127,23 @@ class RedisServer:
         return self._redis.eval(script, len(keys), *keys, *args)
 
     def time(self) -> float:
-        """Ask for its clock, in seconds."""
+        """Return its clock, in seconds."""
         seconds, microseconds = self._redis.time()
         return float(seconds) + float(microseconds) / 1e6
 
     def expires_in(self, key: str) -> int:
-        """Return how many milliseconds a key has left."""
+        """Return the remaining milliseconds of a key."""
         return int(self._redis.pttl(key))
 
     def age(self, milliseconds: int) -> None:
-        """Take so much from the time that the keys have left."""
+        """Subtract milliseconds from the remaining time of all keys."""
         for key in self._redis.keys("*"):
             self._redis.pexpire(key, self._redis.pttl(key) - milliseconds)
 
-    async def until(self, fits: Callable[[Snapshot], bool], account: str = "default") -> Snapshot:
-        """Look at the table again and again until it fits; it has half a minute."""
-        async with asyncio.timeout(PATIENCE):
-            while not fits(snapshot := self.snapshot(account)):
+    async def until(self, condition: Callable[[Snapshot], bool], account: str = "default") -> Snapshot:
+        """Wait until a condition on the snapshot holds, for at most half a minute."""
+        async with asyncio.timeout(TIMEOUT):
+            while not condition(snapshot := self.snapshot(account)):
                 await asyncio.sleep(0.005)
 
         return snapshot

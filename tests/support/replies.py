@@ -1,4 +1,4 @@
-"""Bodies as the service sends them, and the way they are read."""
+"""Bodies in the service's format, and functions that decode them."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def images(**changes: Any) -> dict[str, Any]:
     return {"created": CREATED, "data": [IMAGE | changes]}
 
 
-def without(given: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: value for name, value in given.items() if name not in names}
+def without(value: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in value.items() if name not in names}
 
 
 def refused(value: Any, kind: type[Any] = ImageGenerationResponseV3, *, call: Call = PAID) -> DecodeError:

@@ -1,4 +1,4 @@
-"""The rules of the service that can be judged before sending: what breaks each, and what just keeps it."""
+"""Rules of the service that are checked before sending: values that break each, and values that just keep it."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ REFUSED: list[tuple[Any, str, str]] = [
         for code in ("0a1B2c3", "0a1B2c3D4", "0a1B2c3G", "", "0a1B2c3D\n")
     ],
     *[
-        (Generate("x", color_palette=["#000", (colour, 1.0)]), "color_palette", "[1] must be a color such as #RGB")
-        for colour in ("red", "#12", "#1234", "#1234567", "#ggg", "#123\n")
+        (Generate("x", color_palette=["#000", (color, 1.0)]), "color_palette", "[1] must be a color such as #RGB")
+        for color in ("red", "#12", "#1234", "#1234567", "#ggg", "#123\n")
     ],
     *[
         (Reframe(PNG, "1024x1024", color_palette=[("#000", weight)]), "color_palette", f"0.05 to 1.0, not {weight}")
@@ -91,9 +91,9 @@ REFUSED: list[tuple[Any, str, str]] = [
         (
             Generate("x", character_reference_images=images, character_reference_images_mask=masks),
             "character_reference_images_mask",
-            words,
+            message,
         )
-        for images, masks, words in (
+        for images, masks, message in (
             ([], [GREY], "one mask for each of 0 images, not 1"),
             ([PNG], [GREY, GREY], "one mask for each of 1 images, not 2"),
             ([PNG], [picture(mode="L", size=(8, 8))], "[0] must have the image's size, 64x48 pixels, not 8x8"),

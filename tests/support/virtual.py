@@ -1,6 +1,6 @@
-"""An event loop whose time is virtual: when nothing else is left to do, it jumps to the next timer.
+"""An event loop on virtual time: when nothing else is left to do, it jumps to the next timer.
 
-A test that spans hours takes milliseconds and always goes the same way:
+A test that spans hours takes milliseconds and always runs the same way:
 
     @virtual
     async def test_hours() -> None:
@@ -8,7 +8,7 @@ A test that spans hours takes milliseconds and always goes the same way:
 
         assert 7200.0 == asyncio.get_running_loop().time()
 
-Sockets and threads live in real time, so they do not belong in such a test.
+Sockets and threads use real time, so they cannot be used in such a test.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-# Without a timer only a thread could still wake the loop; so long, in real seconds, may it take.
-PATIENCE = 1.0
+TIMEOUT = 1.0
+"""Real seconds to wait without a timer, when only a thread can still wake the loop."""
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -37,17 +37,17 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class Jumper(selectors.SelectSelector):
-    """Moves the time on instead of waiting for it."""
+    """A selector that advances the time instead of waiting."""
 
     now = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Return what is ready; where nothing is, let the time pass.
+        """Return what is ready; if nothing is, advance the time.
 
         Raises:
-            RuntimeError: Nothing is ready, and nothing ever will be.
+            RuntimeError: If nothing is ready and no timer is set.
         """
-        ready = super().select(PATIENCE if timeout is None else 0.0)
+        ready = super().select(TIMEOUT if timeout is None else 0.0)
         if not ready and timeout is None:
             raise RuntimeError("every task waits, and no timer is set that could wake one")
 
@@ -58,13 +58,13 @@ class Jumper(selectors.SelectSelector):
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run the coroutine to its end in an event loop of its own, on virtual time."""
+    """Run a coroutine to its end in its own event loop, on virtual time."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(work)
 
 
 def virtual(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
-    """Make a test without arguments run on virtual time. What is still running at its end is cancelled."""
+    """Make a test without arguments run on virtual time. Tasks that are still running at its end are cancelled."""
 
     def wrapped() -> None:
         run(test())

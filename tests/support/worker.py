@@ -1,4 +1,4 @@
-"""A process that makes images. It is told its name, the sandbox, Redis, how many calls of how many images, a lease."""
+"""A process that makes images. Arguments: name, sandbox URL, Redis URL, number of calls, images per call, lease."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ async def test_a_finished_call_is_freed_at_once(outcomes: list[Outcome]):
     assert [None, None, None] == [reference() for reference in references]
 
 
-@pytest.mark.parametrize("moment", ["while it is sent", "during the pause"])
+@pytest.mark.parametrize("moment", ["during an attempt", "during the pause"])
 async def test_a_cancelled_call_is_not_sent_again(moment: str):
     """A cancellation ends the call, during an attempt as well as during a pause."""
     is_sent, calls = asyncio.Event(), list[Call]()
@@ -107,7 +107,7 @@ async def test_a_cancelled_call_is_not_sent_again(moment: str):
     async def send(sent: Call) -> Reply:
         calls.append(sent)
         is_sent.set()
-        if moment == "while it is sent":
+        if moment == "during an attempt":
             await asyncio.Event().wait()
 
         return reply(429)

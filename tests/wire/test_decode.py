@@ -1,4 +1,4 @@
-"""How a reply becomes an answer: lenient about what is new, strict about what is promised."""
+"""Decoding of replies: lenient about additions, strict about the contract."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from ideogram_async.models import (
 
 
 def test_known_fields() -> None:
-    """What the contract names becomes typed values."""
+    """Fields of the contract become typed values."""
     answer = read(images(style_type="DESIGN", upscaled_resolution="2048x2028"))
 
     assert datetime(2026, 1, 23, 4, 56, 7, tzinfo=UTC) == answer.created
@@ -52,7 +52,7 @@ def test_known_fields() -> None:
 
 
 def test_unknown_keys_are_kept() -> None:
-    """Keys beyond the contract are kept as they came, at every level, also those with names of ours."""
+    """Keys beyond the contract are kept at every level, also `meta` and `extra`."""
     body = images(object_type="image.generation", meta=1) | {"notice": {"a": [1]}, "extra": None}
     answer = read(body)
     deep = read(
@@ -65,15 +65,15 @@ def test_unknown_keys_are_kept() -> None:
 
 
 def test_extra_three_levels_down() -> None:
-    """An asset's collection is reachable inside a data set inside a list."""
+    """An unknown key is available inside a dataset inside a list."""
     cover = {"asset_type": "UPLOAD", "asset_id": "a", "collection_id": "c"}
     answer = read({"datasets": [DATASET | {"cover_asset_identifier": cover}]}, ListDatasetsResponse)
 
     assert {"collection_id": "c"} == answer.datasets[0].cover_asset_identifier.extra
 
 
-def test_unknown_words_stay_strings() -> None:
-    """An enum's value that this library does not know is the string that came."""
+def test_unknown_enum_values_stay_strings() -> None:
+    """An enum value that this library does not know stays a string."""
     image = read(images(style_type="STYLIZED", resolution="2048x2048")).data[0]
     model = read({"models": [MODEL | {"status": "PAUSED"}]}, ListModelsResponse).models[0]
 
@@ -83,7 +83,7 @@ def test_unknown_words_stay_strings() -> None:
 
 @pytest.mark.parametrize("url", [{"url": None}, {"url": ""}, {}], ids=["null", "empty", "absent"])
 def test_withheld_link(url: dict[str, Any]) -> None:
-    """A withheld image has no link, however the service says so."""
+    """A withheld image has no link, whether it is null, empty or absent."""
     image = without(IMAGE, "url") | {"is_image_safe": False} | url
     answer = read({"created": CREATED, "data": [image]})
     layers = read(
@@ -106,12 +106,12 @@ def test_withheld_link(url: dict[str, Any]) -> None:
     ],
 )
 def test_dates(text: str) -> None:
-    """Every form of a date is the same moment, with its zone; without one it is UTC."""
+    """Every date format gives the same moment with its time zone, UTC by default."""
     assert datetime(2000, 1, 23, 4, 56, 7, tzinfo=UTC) == read(images() | {"created": text}).created
 
 
 def test_date_without_seconds() -> None:
-    """A date without seconds has been seen, and is read."""
+    """A date without seconds, which the service has sent, is accepted."""
     created = read(images() | {"created": "2026-06-02T16:24Z"}).created
 
     assert (datetime(2026, 6, 2, 16, 24, tzinfo=UTC), timedelta(0)) == (created, created.utcoffset())
@@ -121,26 +121,26 @@ def test_date_without_seconds() -> None:
     "kind", [ImageGenerationResponseV3, V1EditImagesResponse, GenerateImageResponse, RemoveBackgroundResponse]
 )
 def test_data_may_be_absent(kind: type[Any]) -> None:
-    """An answer without its list of images has none."""
+    """An answer without its list of images is empty."""
     assert [] == [*read({"created": CREATED}, kind)]
 
 
 def test_descriptions_may_be_absent() -> None:
-    """So has a description without texts, and a text may be missing too."""
+    """An answer without descriptions is empty, and a text may be absent too."""
     assert [] == [*read({}, DescribeResponse)]
     assert [Description()] == [*read({"descriptions": [{}]}, DescribeResponse)]
 
 
 @pytest.mark.parametrize("name", ["custom_model_uri", "dataset_id", "last_update_time"])
 def test_nulls(name: str) -> None:
-    """Null where the contract allows it is `None`, and so is absence."""
+    """Null in an optional field is `None`, like an absent field."""
     expected = read({"models": [MODEL]}, ListModelsResponse)
 
     assert expected == read({"models": [MODEL | {name: None}]}, ListModelsResponse)
 
 
-def test_promised_null() -> None:
-    """A field that is promised may be null where the contract says so, but not be absent."""
+def test_required_null() -> None:
+    """A required field may be null where the contract says so, but not absent."""
     body = {"dataset": DATASET, "file_count": 1, "files": [{"file_name": None}], "custom_model_ids": []}
     error = refused(body | {"files": [{}]}, GetDatasetResponse)
 
@@ -177,12 +177,12 @@ def test_promised_null() -> None:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_nothing_is_coerced(body: Any, line: str) -> None:
-    """A value of another type than promised is an error that says where, and never made to fit."""
+    """A value of another type raises an error with its path, and is never converted."""
     assert (line,) == refused(body).problems
 
 
-def test_every_fault_is_told() -> None:
-    """All faults of a body are listed, each with its place; what is fine hides none of them."""
+def test_all_errors_are_listed() -> None:
+    """All errors of a body are listed with their paths."""
     broken = [IMAGE, without(IMAGE, "seed"), IMAGE | {"prompt": 3, "seed": "x"}]
     error = refused({"created": CREATED, "data": broken})
 
@@ -196,7 +196,7 @@ def test_every_fault_is_told() -> None:
 
 @pytest.mark.parametrize("name", ["model_id", "name", "status", "creation_time", "is_owned"])
 def test_missing(name: str) -> None:
-    """A promised field that is missing is named."""
+    """A required field that is missing is named."""
     assert (f"$.models[0].{name}: missing",) == refused({"models": [without(MODEL, name)]}, ListModelsResponse).problems
 
 
@@ -215,7 +215,7 @@ UNREADABLE = {
 @pytest.mark.parametrize(("call", "billed"), [(PAID, Billed.YES), (FREE, Billed.NO)], ids=["paid", "free"])
 @pytest.mark.parametrize("raw", UNREADABLE.values(), ids=UNREADABLE)
 def test_unreadable(raw: bytes, call: Call, billed: Billed) -> None:
-    """A success that cannot be read was paid for if it costs anything; its bytes are kept."""
+    """A success that cannot be read was billed if the call costs anything, and its bytes are kept."""
     error = refused(raw, call=call)
 
     assert (billed, billed is Billed.NO, raw) == (error.billed, error.retryable, error.raw)
@@ -223,15 +223,15 @@ def test_unreadable(raw: bytes, call: Call, billed: Billed) -> None:
 
 
 def test_links_are_found() -> None:
-    """Every link is found once and in order, whole JSON or not, escaped or not."""
+    """Every link is returned once and in order, from valid or invalid JSON, escaped or not."""
     raw = rb'[{"url":"https:\/\/ideogram.ai\/a.png?exp=1\u0026sig=2"},{"url":"https://h/b"},"https://h/b","http://c/\u003d1'
 
     assert ["https://ideogram.ai/a.png?exp=1&sig=2", "https://h/b", "http://c/=1"] == links_in(raw)
     assert ("https://ideogram.ai/sign-in",) == refused(HTML).links
 
 
-def test_cut_reply() -> None:
-    """A reply that was cut is not trusted, even where it happens to be whole JSON."""
+def test_truncated_reply() -> None:
+    """A truncated reply raises an error, even if it is complete JSON."""
     reply = Reply(status=200, raw=json.dumps(images()).encode(), cut="reset", headers={"x-request-id": "r"})
     with pytest.raises(DecodeError, match="POST /x: truncated response: reset") as caught:
         decode(PAID, reply, ImageGenerationResponseV3)
@@ -243,7 +243,7 @@ def test_cut_reply() -> None:
 
 
 def test_meta() -> None:
-    """An answer tells of the reply that it was read from."""
+    """An answer contains the reply that it was decoded from."""
     reply = Reply(status=201, raw=json.dumps(images()).encode(), headers={"cf-ray": "r"}, attempts=3, elapsed=1.5)
     meta = decode(PAID, reply, ImageGenerationResponseV3).meta
 
@@ -252,7 +252,7 @@ def test_meta() -> None:
 
 
 def test_equality() -> None:
-    """Extra keys and the reply take no part in equality and hash; what the contract names does."""
+    """Extra keys and the reply do not affect equality and hash."""
     one, other = read(images(new=1) | {"notice": "x"}), read(images())
 
     assert one == other
@@ -261,7 +261,7 @@ def test_equality() -> None:
 
 
 def test_answers_pickle() -> None:
-    """An answer pickles with its extra keys and its reply."""
+    """A pickled answer keeps its extra keys and its reply."""
     answer = read(images(new=1) | {"notice": "x"})
     again = pickle.loads(pickle.dumps(answer))
 

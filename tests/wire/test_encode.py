@@ -1,4 +1,4 @@
-"""How a request becomes a call: what is sent, what is not, and in which form."""
+"""Encoding of requests: what is sent, what is omitted, and in which form."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ from ideogram_async.requests import (
 PNG = picture()
 
 
-def told(call: Call) -> dict[str, Any]:
-    """Return a form's parts by name, those of one name as a list."""
+def fields_of(call: Call) -> dict[str, Any]:
+    """Return the parts of a form by name, and several of one name as a list."""
     parts: dict[str, list[Any]] = {}
     for part in call.form or ():
         parts.setdefault(part.name, []).append(part.body)
@@ -50,32 +50,32 @@ def told(call: Call) -> dict[str, Any]:
 
 
 def test_none_is_not_sent() -> None:
-    """What was not given, or given as `None`, does not travel."""
+    """`None`, also as a default, is not sent."""
     request = Generate("x", seed=None, style_type=None, color_palette=None, style_codes=None)
 
-    assert {"prompt": "x"} == told(encode(request))
+    assert {"prompt": "x"} == fields_of(encode(request))
 
 
 def test_empty_values_are_sent() -> None:
-    """Zero, an empty string and `False` say something, so they travel."""
-    form = told(encode(Generate("", seed=0, negative_prompt="")))
-    edit = told(encode(Edit("x", transparent_background=False)))
+    """Zero, an empty string and `False` are sent."""
+    form = fields_of(encode(Generate("", seed=0, negative_prompt="")))
+    edit = fields_of(encode(Edit("x", transparent_background=False)))
 
     assert {"prompt": "", "seed": "0", "negative_prompt": ""} == form
     assert {"prompt": "x", "transparent_background": "false"} == edit
 
 
 def test_empty_lists_are_not_sent() -> None:
-    """A list without items says nothing, in a form, in JSON and in a query."""
+    """An empty list is not sent, in a form, in JSON and in a query."""
     empty = Generate("x", style_codes=[], style_reference_images=iter(()), color_palette=[])
 
-    assert {"prompt": "x"} == told(encode(empty))
+    assert {"prompt": "x"} == fields_of(encode(empty))
     assert b'{"image_request":{"prompt":"x"}}' == encode(LegacyGenerate("x", color_palette=[])).json
     assert () == encode(ListModels(status=[])).params
 
 
 def test_texts() -> None:
-    """Numbers travel as decimal text, booleans in lower case, enums as their words, texts as they are."""
+    """Numbers are sent as decimal text, booleans in lower case, enums as their values, texts unchanged."""
     remix = Remix(PNG, "狐\r\n", image_weight=7, rendering_speed=RenderingSpeed.FLASH, style_type=Unchecked("CUSTOM"))
     edit = Edit("x", transparent_background=True)
 
@@ -85,14 +85,14 @@ def test_texts() -> None:
         "image_weight": "7",
         "rendering_speed": "FLASH",
         "style_type": "CUSTOM",
-    } == told(encode(remix))
-    assert "true" == told(encode(edit))["transparent_background"]
+    } == fields_of(encode(remix))
+    assert "true" == fields_of(encode(edit))["transparent_background"]
 
 
 def test_lists() -> None:
-    """A list becomes one part an item, all of the same bare name, in its order; any iterable will do."""
+    """A list, or any iterable, becomes one part per item with the same name, in order."""
     request = Generate("x", style_codes=iter(["0a1B2c3D", "ffffffff"]), style_reference_images=[PNG, ("a.png", PNG)])
-    form = told(encode(request))
+    form = fields_of(encode(request))
 
     assert ["0a1B2c3D", "ffffffff"] == form["style_codes"]
     assert [ImageFile(PNG), ImageFile(PNG, name="a.png")] == form["style_reference_images"]
@@ -114,7 +114,7 @@ def test_lists() -> None:
     ids=repr,
 )
 def test_palettes(palette: Any, expected: dict[str, Any]) -> None:
-    """A palette is a name or members; it travels as a JSON part, or inside the JSON of an envelope."""
+    """A palette is a name or members, sent as a JSON part or inside the JSON of an envelope."""
     form, old = encode(Generate("x", color_palette=palette)), encode(LegacyGenerate("x", color_palette=palette))
     part = next(part for part in form.form or () if part.name == "color_palette")
 
@@ -124,22 +124,22 @@ def test_palettes(palette: Any, expected: dict[str, Any]) -> None:
 
 
 def test_envelope() -> None:
-    """The fields of an envelope travel in one JSON part, in their own types, and the file beside it as `image_file`."""
+    """The fields of an envelope are sent in one JSON part with their types, and the file as `image_file`."""
     call = encode(LegacyRemix(PNG, '"Füchse"', seed=0, negative_prompt="", color_palette="EMBER"))
-    words, file = call.form or ()
+    part, file = call.form or ()
 
     assert Part("image_file", ImageFile(PNG)) == file
-    assert ("image_request", "application/json") == (words.name, words.content_type)
+    assert ("image_request", "application/json") == (part.name, part.content_type)
     assert {
         "prompt": '"Füchse"',
         "seed": 0,
         "negative_prompt": "",
         "color_palette": {"name": "EMBER"},
-    } == json.loads(str(words.body))
+    } == json.loads(str(part.body))
 
 
 def test_json() -> None:
-    """A JSON body is UTF-8, without escapes and without what was not given."""
+    """A JSON body is UTF-8, without escapes and without omitted fields."""
     created, trained = encode(CreateDataset("Füchse/狐")), encode(TrainModel("d", "red foxes"))
 
     assert '{"name":"Füchse/狐"}'.encode() == created.json
@@ -156,15 +156,15 @@ def test_query() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("value", "expected"),
     [("aB-_9", "aB-_9"), ("a/b?c#d %2F", "a%2Fb%3Fc%23d%20%252F"), ("ü", "%C3%BC"), ("...", "...")],
 )
-def test_paths(given: str, expected: str) -> None:
-    """An id is one step of the path, percent-encoded, and travels nowhere else."""
-    upload = encode(UploadDatasetAssets(given, [PNG]))
+def test_paths(value: str, expected: str) -> None:
+    """An id is one percent-encoded segment of the path, and is not sent again elsewhere."""
+    upload = encode(UploadDatasetAssets(value, [PNG]))
 
-    assert f"/datasets/{expected}" == encode(GetDataset(given)).path
-    assert f"/models/{expected}" == encode(GetModel(given)).path
+    assert f"/datasets/{expected}" == encode(GetDataset(value)).path
+    assert f"/models/{expected}" == encode(GetModel(value)).path
     assert f"/datasets/{expected}/upload_assets" == upload.path
     assert ["files"] == [part.name for part in upload.form or ()]
 
@@ -183,14 +183,14 @@ def test_paths(given: str, expected: str) -> None:
     ids=lambda value: type(value).__name__ if hasattr(value, "endpoint") else str(value),
 )
 def test_weight(request_: Any, weight: int, charged: bool) -> None:
-    """A call weighs its images; a look at the account weighs nothing and costs nothing."""
+    """The weight of a call is its number of images; a call that reads the account has none, and is free."""
     call = encode(request_)
 
     assert (weight, charged, str(request_.endpoint)) == (call.weight, call.charged, call.operation)
 
 
 def test_calls_are_values() -> None:
-    """The same request makes equal calls, each with a state of its own, and its files are not read."""
+    """The same request gives equal calls, each with its own state, without reading its files."""
     request = Inpaint(Path("/nowhere/a.png"), Path("/nowhere/b.png"), "x")
     first, second = encode(request), encode(request)
 
@@ -202,7 +202,7 @@ def test_calls_are_values() -> None:
 
 
 def test_raw_form() -> None:
-    """A raw form takes texts, numbers, objects, files and lists of these."""
+    """A raw form accepts texts, numbers, objects, files and lists of these."""
     call = encode_raw(
         "post",
         "/v9/new thing?x=ü",
@@ -223,7 +223,7 @@ def test_raw_form() -> None:
 
 
 def test_raw_query() -> None:
-    """A raw query repeats lists, and a look costs nothing whatever is said."""
+    """A raw query repeats lists, and a GET is free even if the caller says otherwise."""
     call = encode_raw("get", "/x", params={"a": [1, "b"], "c": False}, charged=True, weight=5)
 
     assert (("a", "1"), ("a", "b"), ("c", "false")) == call.params
@@ -231,7 +231,7 @@ def test_raw_query() -> None:
 
 
 def test_raw_json() -> None:
-    """A raw body is JSON, even where it is empty; its weight and its price are the caller's word."""
+    """A raw body is JSON, even if it is empty; weight and cost are the caller's."""
     call = encode_raw("DELETE", "/x", json={}, charged=False, weight=0)
 
     assert (b"{}", 0, False) == (call.json, call.weight, call.charged)
@@ -266,7 +266,7 @@ def test_raw_tuples() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "problem"),
+    ("value", "problem"),
     [
         ({"method": "PO ST"}, ("method", "must be an HTTP method such as POST, not 'PO ST'")),
         ({"weight": "2"}, ("weight", "must be a whole number of images, not '2'")),
@@ -278,22 +278,22 @@ def test_raw_tuples() -> None:
         ({"json": {"a": "\ud800"}}, ("json", "cannot be sent: 'utf-8' codec")),
     ],
 )
-def test_raw_refuses(given: dict[str, Any], problem: tuple[str, str]) -> None:
-    """What cannot travel is refused by name before anything is sent, as in a request."""
+def test_raw_refuses(value: dict[str, Any], problem: tuple[str, str]) -> None:
+    """A value that cannot be sent is refused by name before anything is sent."""
     with pytest.raises(InvalidRequestError) as caught:
-        encode_raw(**{"method": "POST", "path": "/x"} | given)
+        encode_raw(**{"method": "POST", "path": "/x"} | value)
 
-    ((field, words),) = caught.value.problems
+    ((field, message),) = caught.value.problems
     assert problem[0] == field
-    assert problem[1] in words
+    assert problem[1] in message
 
 
-def test_what_cannot_be_json() -> None:
-    """An object that JSON does not know is a TypeError that names it."""
+def test_type_without_json() -> None:
+    """A type that JSON does not have raises a `TypeError` with its name."""
     with pytest.raises(TypeError, match="cannot send a PosixPath"):
         encode_raw("POST", "/x", json={"a": Path("x")})
 
 
-def test_form_of_nothing() -> None:
+def test_form_of_one_image() -> None:
     """An image alone is a form of one part."""
-    assert {"image": ImageFile(PNG)} == told(encode(RemoveBackground(PNG)))
+    assert {"image": ImageFile(PNG)} == fields_of(encode(RemoveBackground(PNG)))

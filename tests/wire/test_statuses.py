@@ -1,4 +1,4 @@
-"""How a status that is no success becomes an error that tells what happened, and what it cost."""
+"""Errors of a status that is not 2xx: their class, their details and what the call cost."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def failed(
 
 @pytest.mark.parametrize(("status", "name"), CLASSES.items())
 def test_classes(status: int, name: str) -> None:
-    """Each status has its class; a refusal costs nothing, a failure of a paid call is in doubt."""
+    """Each status has its class; a refusal costs nothing, and a failure of a charged call is in doubt."""
     paid, free = failed(status), failed(status, call=FREE)
 
     assert [getattr(errors, name)] * 2 == [type(paid), type(free)]
@@ -65,13 +65,13 @@ def test_classes(status: int, name: str) -> None:
 
 @pytest.mark.parametrize("status", [200, 201, 204, 299])
 def test_success(status: int) -> None:
-    """Any 2xx is a success, for a raw call too."""
+    """Every 2xx is a success, for a raw call too."""
     check(PAID, Reply(status=status, raw=b""))
 
 
 @pytest.mark.parametrize("status", [400, 401, 422, 429, 500])
 def test_earlier_attempt_in_doubt(status: int) -> None:
-    """When an earlier attempt may have run, the refusal of a later one does not prove that nothing was paid."""
+    """If an earlier attempt may have run, the refusal of a later one does not prove that nothing was billed."""
     paid, free = failed(status, in_doubt=True), failed(status, in_doubt=True, call=FREE)
 
     assert (Billed.UNKNOWN, False, AmbiguousError.advice) == (paid.billed, paid.retryable, paid.advice)
@@ -79,7 +79,7 @@ def test_earlier_attempt_in_doubt(status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "words", "kept"),
+    ("body", "message", "kept"),
     [
         ({"error": "Prompt failed"}, "Prompt failed", {"error": "Prompt failed"}),
         ({"message": "no"}, "no", {"message": "no"}),
@@ -117,16 +117,16 @@ def test_earlier_attempt_in_doubt(status: int) -> None:
         "deep",
     ],
 )
-def test_bodies(body: Any, words: str, kept: Any) -> None:
-    """Whatever shape the body has, its words are found and it is kept, parsed where it is JSON."""
+def test_bodies(body: Any, message: str, kept: Any) -> None:
+    """The message is read from every known shape of body, and the body is kept, parsed if it is JSON."""
     error = failed(400, body)
 
-    assert f"POST /x: 400 {words}".rstrip() == str(error)
+    assert f"POST /x: 400 {message}".rstrip() == str(error)
     assert kept == error.body
 
 
-def test_facts() -> None:
-    """An error tells the reason, the request's id and the headers, names in lower case."""
+def test_details() -> None:
+    """An error contains the reason, the request id and the headers, with names in lower case."""
     error = failed(402, {"error": "x", "reject_reason": "insufficient_funds"}, x_request_id="r", server="s")
 
     assert ("insufficient_funds", "r", 402) == (error.reason, error.request_id, error.status)
@@ -135,12 +135,12 @@ def test_facts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "expected"),
+    ("value", "expected"),
     [(10, 10), (1, 1), (0, None), (-1, None), (True, None), ("10", None), (2.5, None), (None, None)],
 )
-def test_max_in_flight(told: Any, expected: int | None) -> None:
-    """The limit is read from a 429 where it is a whole number, and one that makes sense."""
-    error = failed(429, {"error": "x", "reject_reason": "inflight_limit", "max_inflight_requests": told})
+def test_max_in_flight(value: Any, expected: int | None) -> None:
+    """The limit is read from a 429 if it is a whole number of at least 1."""
+    error = failed(429, {"error": "x", "reject_reason": "inflight_limit", "max_inflight_requests": value})
 
     assert isinstance(error, RateLimitError)
     assert (expected, "inflight_limit") == (error.max_in_flight, error.reason)
@@ -148,7 +148,7 @@ def test_max_in_flight(told: Any, expected: int | None) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"<html>", [10], {"error": "x"}])
 def test_no_max_in_flight(body: Any) -> None:
-    """A 429 of another shape is one all the same, without the limit."""
+    """A 429 with another body has no limit."""
     error = failed(429, body)
 
     assert isinstance(error, RateLimitError)
@@ -180,19 +180,19 @@ NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
     ],
 )
 def test_retry_after(header: str, expected: float | None) -> None:
-    """Retry-After is read as seconds or as a date; the past is now, and nonsense is nothing."""
+    """Retry-After is seconds or a date; a past date gives 0, an invalid value `None`."""
     assert expected == retry_after_of({"retry-after": header}, NOW)
 
 
 def test_no_retry_after() -> None:
-    """Without the header nothing was asked for."""
+    """Without the header there is no Retry-After."""
     assert None is retry_after_of({})
     assert 3.0 == failed(429, retry_after="3").retry_after
 
 
 @given(st.text(max_size=60) | st.from_regex(r"[A-Z][a-z]{2}, \d{1,9} Jan \d{1,25} \d{1,3}:\d\d:\d\d [+-]\d{1,25}"))
 def test_any_retry_after(header: str) -> None:
-    """No header breaks the reading of it."""
+    """No header value breaks the parser."""
     seconds = retry_after_of({"retry-after": header}, NOW)
 
     assert seconds is None or 0.0 <= seconds < float("inf")
@@ -200,7 +200,7 @@ def test_any_retry_after(header: str) -> None:
 
 @given(st.integers(300, 599), st.binary(max_size=80) | st.recursive(st.none() | st.text(), st.lists).map(json.dumps))
 def test_any_body(status: int, body: bytes | str) -> None:
-    """No body breaks the error that it came with, and each such error pickles."""
+    """No body breaks its error, and each such error can be pickled."""
     error = failed(status, body if isinstance(body, bytes) else body.encode())
     again = pickle.loads(pickle.dumps(error))
 
@@ -209,7 +209,7 @@ def test_any_body(status: int, body: bytes | str) -> None:
 
 @pytest.mark.parametrize(("depth", "kind"), [(40, list), (60, str), (900, str)])
 def test_a_deep_body_stays_text(depth: int, kind: type) -> None:
-    """A refusal nested beyond all sense keeps its text, and its error can be pickled."""
+    """The body of a refusal that is nested too deeply stays text, and its error can be pickled."""
     reply = Reply(status=400, raw=b"[" * depth + b"]" * depth)
     error = status_error(PAID, reply)
 

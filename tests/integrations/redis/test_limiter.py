@@ -1,4 +1,4 @@
-"""What a call meets with a limiter in Redis: it waits, is let in, is cancelled, and leaves nothing behind."""
+"""Calls of a limiter in Redis: waiting, grants, cancellation and cleanup."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from ideogram_async.sandbox import Fault, Sandbox
 
 
 class Crowd(Calls):
-    """Calls of one process, as the table sees it."""
+    """Calls of one process, with waits for their effect in Redis."""
 
     def __init__(self, redis: RedisServer, limiter: RedisLimiter) -> None:
         super().__init__(limiter)
         self.redis = redis
 
-    async def asked(self, name: str, weight: int = 1) -> None:
-        """Ask, and wait until the call holds its places."""
+    async def ask_and_wait(self, name: str, weight: int = 1) -> None:
+        """Start a call, and wait until it holds its slots."""
         await self.ask(name, weight)
-        await self.got(name)
+        await self.wait_for(name)
 
-    async def got(self, name: str) -> None:
+    async def wait_for(self, name: str) -> None:
         async with asyncio.timeout(30):
             while name not in self.started:
                 await asyncio.sleep(0.001)
 
-    async def gone(self) -> None:
-        """Wait until nothing is left: neither in Redis, nor in the event loop."""
+    async def wait_until_empty(self) -> None:
+        """Wait until Redis holds no call and no task is left."""
         await self.redis.until(lambda snapshot: not snapshot.in_flight and not snapshot.queued)
         async with asyncio.timeout(30):
             while other_tasks():
@@ -55,66 +55,68 @@ def theirs(redis: RedisServer) -> Crowd:
     return Crowd(redis, RedisLimiter(redis.url))
 
 
-# ---- places
+# ---- slots
 
 
 async def test_a_call_waits_for_those_of_others(redis: RedisServer, ours: Crowd, theirs: Crowd):
-    """A call waits until another process leaves enough places, and is let in as soon as it does."""
-    await ours.asked("six", 6)
+    """A call waits until another process has released enough slots, and is granted them at once."""
+    await ours.ask_and_wait("six", 6)
     await theirs.ask("five", 5)
-    table = await redis.until(lambda snapshot: snapshot.queued == 1)
+    snapshot = await redis.until(lambda snapshot: snapshot.queued == 1)
 
-    assert (6, []) == (table.in_flight, theirs.started)
+    assert (6, []) == (snapshot.in_flight, theirs.started)
     assert (10.0, 0, 1, 0) == numbers(theirs.limiter)
     assert "<RedisLimiter: 6 of 10 slots in use, 0 waiting>" == repr(ours.limiter)
 
     await ours.end("six")
-    await theirs.got("five")
+    await theirs.wait_for("five")
 
     assert (10.0, 5, 0, 0) == numbers(theirs.limiter)
 
     await theirs.end("five")
-    await theirs.gone()
+    await theirs.wait_until_empty()
 
     assert [] == redis.keys
 
 
-async def test_whoever_waits_is_woken(redis: RedisServer, ours: Crowd, theirs: Crowd, monkeypatch: pytest.MonkeyPatch):
-    """A process is told that it was let in; it need not ask again and again."""
+async def test_a_waiting_process_is_woken(
+    redis: RedisServer, ours: Crowd, theirs: Crowd, monkeypatch: pytest.MonkeyPatch
+):
+    """A process receives a message about its grant, and does not need to poll."""
     monkeypatch.setattr("ideogram_async.integrations.redis.limiter.SYNC_INTERVAL", 3600.0)
-    await ours.asked("all", 10)
+    await ours.ask_and_wait("all", 10)
     await theirs.ask("one")
     await redis.until(lambda snapshot: snapshot.queued == 1)
-    # The one that waits listens: its second connection.
+    # The waiting process has a second connection for its subscription.
     while redis.connections() < 3:
         await asyncio.sleep(0.001)
 
     await ours.end("all")
-    await theirs.got("one")
+    await theirs.wait_for("one")
 
     assert ["one"] == theirs.started
 
     await theirs.end("one")
-    await theirs.gone()
+    await theirs.wait_until_empty()
 
 
-async def test_nobody_is_left_waiting_when_a_word_is_lost(redis: RedisServer, ours: Crowd, theirs: Crowd):
-    """Where nothing wakes it, a process that waits asks by itself."""
-    theirs.limiter._slots()._store = _Deaf(redis)  # type: ignore[attr-defined]
-    await ours.asked("all", 10)
+async def test_a_lost_message(redis: RedisServer, ours: Crowd, theirs: Crowd):
+    """Without a message, a waiting process still syncs by itself."""
+    theirs.limiter._slots()._store = _WithoutMessages(redis)  # type: ignore[attr-defined]
+    await ours.ask_and_wait("all", 10)
     await theirs.ask("one")
     await redis.until(lambda snapshot: snapshot.queued == 1)
     await ours.end("all")
-    await theirs.got("one")
+    await theirs.wait_for("one")
 
     assert ["one"] == theirs.started
 
     await theirs.end("one")
-    await theirs.gone()
+    await theirs.wait_until_empty()
 
 
 async def test_weight_0_needs_no_redis(redis: RedisServer):
-    """A call without images never waits, nor asks anybody."""
+    """A call without images never waits, and does not use Redis."""
     redis.stop()
     limiter = RedisLimiter(redis.url)
     async with limiter.acquire(0) as lease:
@@ -129,25 +131,25 @@ def test_impossible_weights_are_refused_at_once(weight: int):
         RedisLimiter("redis://localhost").acquire(weight)
 
 
-async def test_accounts_do_not_meet(redis: RedisServer, ours: Crowd):
-    """Each account has its own places."""
+async def test_accounts_are_separate(redis: RedisServer, ours: Crowd):
+    """Each account has its own slots."""
     other = Crowd(redis, RedisLimiter(redis.url, account="other"))
-    await ours.asked("all", 10)
-    await other.asked("all", 10)
+    await ours.ask_and_wait("all", 10)
+    await other.ask_and_wait("all", 10)
 
     assert 10 == redis.snapshot("other").in_flight
 
     await ours.end("all")
     await other.end("all")
-    await other.gone()
+    await other.wait_until_empty()
 
 
 # ---- cancellation
 
 
-async def test_cancelled_in_line(redis: RedisServer, ours: Crowd, theirs: Crowd):
-    """A call that is cancelled while it waits leaves the line."""
-    await ours.asked("all", 10)
+async def test_cancelled_in_the_queue(redis: RedisServer, ours: Crowd, theirs: Crowd):
+    """A call that is cancelled while it waits leaves the queue."""
+    await ours.ask_and_wait("all", 10)
     await theirs.ask("two", 2)
     await redis.until(lambda snapshot: snapshot.queued == 1)
     theirs.cancel("two")
@@ -156,34 +158,34 @@ async def test_cancelled_in_line(redis: RedisServer, ours: Crowd, theirs: Crowd)
     assert (10.0, 0, 0, 0) == numbers(theirs.limiter)
 
     await ours.end("all")
-    await ours.gone()
+    await ours.wait_until_empty()
 
     assert [] == redis.keys
 
 
-async def test_cancelled_before_it_hears_that_it_was_let_in(redis: RedisServer, ours: Crowd, theirs: Crowd):
-    """Places that were granted in the moment of a cancellation are given back."""
-    await ours.asked("all", 10)
+async def test_cancelled_before_its_grant_is_known(redis: RedisServer, ours: Crowd, theirs: Crowd):
+    """Slots that were granted at the moment of a cancellation are released."""
+    await ours.ask_and_wait("all", 10)
     await theirs.ask("ten", 10)
     await redis.until(lambda snapshot: snapshot.queued == 1)
     await ours.end("all")
-    # Granted in Redis; its own process, this one, has had no time to hear of it.
+    # Granted in Redis, but not yet synced by its own process, which is this one.
     while not redis.snapshot().in_flight == 10 == sum(map(len, redis.snapshot().waiting.values())) + 10:
         pass
 
     theirs.cancel("ten")
-    await ours.asked("next", 10)
+    await ours.ask_and_wait("next", 10)
 
     assert [] == theirs.started
 
     await ours.end("next")
-    await ours.gone()
+    await ours.wait_until_empty()
 
 
 async def test_everything_cancelled_at_once(redis: RedisServer):
     """When every task is cancelled, as at the end of a program, nothing is left in Redis."""
     crowd = Crowd(redis, RedisLimiter(redis.url))
-    await crowd.asked("all", 10)
+    await crowd.ask_and_wait("all", 10)
     await crowd.ask("one")
     await redis.until(lambda snapshot: snapshot.queued == 1)
     tasks = other_tasks()
@@ -194,31 +196,31 @@ async def test_everything_cancelled_at_once(redis: RedisServer):
     assert ([], set()) == (redis.keys, other_tasks())
 
 
-async def test_a_cancelled_clerk_is_replaced(redis: RedisServer, ours: Crowd):
-    """Somebody who cancels the limiter's own task keeps nobody waiting: the next call starts it again."""
-    await ours.asked("all", 10)
-    clerk = ours.limiter._slots()._sync_task  # type: ignore[attr-defined]
+async def test_a_cancelled_sync_task_is_replaced(redis: RedisServer, ours: Crowd):
+    """If the limiter's own task is cancelled, waiting calls continue, and the next call starts it again."""
+    await ours.ask_and_wait("all", 10)
+    sync_task = ours.limiter._slots()._sync_task  # type: ignore[attr-defined]
     await ours.ask("waiting")
-    clerk.cancel()
-    await asyncio.wait([clerk])
+    sync_task.cancel()
+    await asyncio.wait([sync_task])
     await ours.end("all")
-    await ours.got("waiting")
-    await ours.asked("next")
+    await ours.wait_for("waiting")
+    await ours.ask_and_wait("next")
 
     assert 2 == (await redis.until(lambda snapshot: snapshot.in_flight == 2)).in_flight
 
     await ours.end("waiting", "next")
-    await ours.gone()
+    await ours.wait_until_empty()
 
 
 # ---- 429
 
 
 async def test_a_429_reaches_all_processes(redis: RedisServer, ours: Crowd, theirs: Crowd):
-    """The limit that one process has learned holds for the others, and so does the gate."""
+    """The limit and the gate that one process has learned hold for the others."""
     ours.limiter._rng = FixedRandom(3600.0)
-    await ours.asked("refused", 4)
-    await theirs.asked("three", 3)
+    await ours.ask_and_wait("refused", 4)
+    await theirs.ask_and_wait("three", 3)
     await ours.reject("refused", limit=5)
     await redis.until(lambda snapshot: snapshot.congestion is not None)
     await theirs.ask("next")
@@ -232,10 +234,10 @@ async def test_a_429_reaches_all_processes(redis: RedisServer, ours: Crowd, thei
 
     theirs.cancel("next")
     await theirs.end("three")
-    await theirs.gone()
+    await theirs.wait_until_empty()
 
 
-async def test_the_service_is_obeyed(redis: RedisServer):
+async def test_the_limit_of_the_service(redis: RedisServer):
     """Against a service that allows 4 images at once, both processes learn it, and all images are made."""
     limiters = [RedisLimiter(redis.url), RedisLimiter(redis.url)]
     for limiter in limiters:
@@ -254,8 +256,8 @@ async def test_the_service_is_obeyed(redis: RedisServer):
         assert 4.0 >= max(limiter.statistics().limit for limiter in limiters)
 
 
-async def test_a_free_call_says_nothing_of_the_limit(redis: RedisServer):
-    """A GET that meets another limit changes nothing for the images."""
+async def test_a_free_call_does_not_change_the_limit(redis: RedisServer):
+    """A GET that is refused with 429 changes nothing for the images."""
     limiter = RedisLimiter(redis.url)
     async with Sandbox() as box, Ideogram("sandbox", base_url=box.url, limiter=limiter) as client:
         box.fail("GET /models", fault=Fault.status(429))
@@ -308,25 +310,25 @@ PROGRAMS = {
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_it_leaves_a_loop_quietly(redis: RedisServer, name: str):
+def test_event_loops_end_without_warnings(redis: RedisServer, name: str):
     """A program that uses it in its event loops ends without a warning, and leaves nothing in Redis."""
     program = textwrap.dedent(PRELUDE) + f"\nURL = {redis.url!r}\n" + textwrap.dedent(PROGRAMS[name])
-    words = [sys.executable, "-X", "dev", "-W", "error", "-c", program]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
-    # On a busy machine asyncio's debug mode tells of slow steps, which is none of our business.
+    command = [sys.executable, "-X", "dev", "-W", "error", "-c", program]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    # On a busy machine asyncio's debug mode reports slow steps.
     lines = [line for line in done.stderr.splitlines() if not line.startswith("Executing <")]
 
     assert (0, "", []) == (done.returncode, done.stdout, lines)
     assert ([], 0) == (redis.keys, redis.connections())
 
 
-async def test_a_client_of_yours_stays_yours(redis: RedisServer):
+async def test_a_client_of_the_caller_is_not_closed(redis: RedisServer):
     """A Redis client that was passed in is used, and not closed."""
     async with Redis.from_url(redis.url) as client:
         crowd = Crowd(redis, RedisLimiter(client))
-        await crowd.asked("one")
+        await crowd.ask_and_wait("one")
         await crowd.end("one")
-        await crowd.gone()
+        await crowd.wait_until_empty()
 
         assert await client.ping()
 
@@ -335,7 +337,7 @@ async def test_a_client_of_yours_stays_yours(redis: RedisServer):
 
 
 @pytest.mark.parametrize(
-    ("redis_url", "settings", "words"),
+    ("redis_url", "settings", "message"),
     [
         ("http://localhost", {}, "scheme"),
         ("redis://localhost", {"account": ""}, "account"),
@@ -343,34 +345,34 @@ async def test_a_client_of_yours_stays_yours(redis: RedisServer):
         ("redis://localhost", {"max_in_flight": 0}, "max_in_flight must be at least 1"),
     ],
 )
-def test_settings_that_make_no_sense(redis_url: str, settings: dict[str, Any], words: str):
-    """A wrong setting fails where it was written."""
-    with pytest.raises(ValueError, match=words):
+def test_invalid_settings(redis_url: str, settings: dict[str, Any], message: str):
+    """An invalid setting raises an error at construction."""
+    with pytest.raises(ValueError, match=message):
         RedisLimiter(redis_url, **settings)
 
 
 def test_a_password_is_not_shown():
-    """Neither the limiter nor its parts show the URL, which may hold a password."""
+    """Neither the limiter nor its parts show the URL, which may contain a password."""
     limiter = RedisLimiter("redis://user:canary-password@localhost")
 
     assert "canary" not in repr(limiter) + repr(limiter._store)
 
 
-class _Deaf:
-    """A table whose seats never listen."""
+class _WithoutMessages:
+    """A store whose members never subscribe."""
 
     lease = 90.0
 
     def __init__(self, redis: RedisServer) -> None:
         self._store = RedisLimiter(redis.url)._store
 
-    def join(self, *words: Any) -> Any:
+    def join(self, *args: Any) -> Any:
         from contextlib import asynccontextmanager
 
         @asynccontextmanager
-        async def deaf() -> Any:
-            async with self._store.join(*words) as member:
+        async def join() -> Any:
+            async with self._store.join(*args) as member:
                 member.subscribe = lambda: None  # type: ignore[method-assign]
                 yield member
 
-        return deaf()
+        return join()

@@ -1,4 +1,4 @@
-"""Processes of their own on one account: no 429, no place lost for long, nothing paid twice."""
+"""Several processes of one account: no 429, no slot lost for long, nothing billed twice."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from support.redisserver import REDIS_SERVER, RedisServer
 from ideogram_async.sandbox import Sandbox
 
 SCRIPT = SUPPORT / "worker.py"
-PATIENCE = 60
+TIMEOUT = 60
 EXAMPLE = ROOT / "examples" / "workers.py"
 
 
@@ -28,25 +28,25 @@ class Worker:
     async def start(
         cls, name: str, box: Sandbox, redis: RedisServer, *, calls: int, images: int = 0, lease: float = 90.0
     ) -> Worker:
-        words = [name, box.url, redis.url, str(calls), str(images), str(lease)]
-        command = [sys.executable, "-X", "dev", "-W", "error", str(SCRIPT), *words]
+        arguments = [name, box.url, redis.url, str(calls), str(images), str(lease)]
+        command = [sys.executable, "-X", "dev", "-W", "error", str(SCRIPT), *arguments]
         pipe = asyncio.subprocess.PIPE
         return cls(await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe, cwd=ROOT))
 
     async def end(self) -> int:
-        """Wait for its end, which must be a quiet one; return how many calls were refused."""
-        out, err = await self.said()
-        # On a busy machine asyncio's debug mode tells of slow steps, which is none of our business.
+        """Wait for its end, which must be without warnings; return how many calls were refused."""
+        out, err = await self.output()
+        # On a busy machine asyncio's debug mode reports slow steps.
         lines = [line for line in err.decode().splitlines() if not line.startswith("Executing <")]
 
         assert (0, []) == (self.process.returncode, lines)
 
         return int(json.loads(out)["rejected"])
 
-    async def said(self) -> tuple[bytes, bytes]:
-        """Wait for its end, a minute at most, and return what it has said."""
+    async def output(self) -> tuple[bytes, bytes]:
+        """Wait for its end, at most a minute, and return its output."""
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 return await self.process.communicate()
         except TimeoutError:
             await self.kill()
@@ -57,14 +57,14 @@ class Worker:
         await self.process.communicate()
 
 
-async def arrived(box: Sandbox, calls: int) -> None:
-    """Wait for so many calls, a minute at most."""
-    async with asyncio.timeout(PATIENCE):
+async def wait_for_requests(box: Sandbox, calls: int) -> None:
+    """Wait for requests at the sandbox, at most a minute."""
+    async with asyncio.timeout(TIMEOUT):
         await box.wait_for_requests(calls)
 
 
 async def test_three_processes_keep_to_one_limit(redis: RedisServer):
-    """Three processes with many calls meet no 429, and together never have more than ten images in progress."""
+    """Three processes with many calls get no 429, and never have more than ten images in progress."""
     async with Sandbox(latency=(0.01, 0.05)) as box:
         workers = [await Worker.start(name, box, redis, calls=20) for name in "abc"]
         refused = [await worker.end() for worker in workers]
@@ -76,22 +76,22 @@ async def test_three_processes_keep_to_one_limit(redis: RedisServer):
     assert ([], 0) == (redis.keys, redis.connections())
 
 
-async def test_the_places_of_a_killed_process_come_back(redis: RedisServer):
-    """After kill -9 a process's places are taken by another as soon as its lease is over, and not before."""
+async def test_the_slots_of_a_killed_process_are_released(redis: RedisServer):
+    """After kill -9 the slots of a process are released when its lease expires, and not before."""
     lease = 3.0
     async with Sandbox() as box:
         box.hold()
         killed = await Worker.start("killed", box, redis, calls=10, images=1, lease=lease)
-        await arrived(box, 10)
-        heir = await Worker.start("heir", box, redis, calls=1, images=1, lease=lease)
+        await wait_for_requests(box, 10)
+        successor = await Worker.start("successor", box, redis, calls=1, images=1, lease=lease)
         await redis.until(lambda snapshot: (snapshot.in_flight, snapshot.queued) == (10, 1))
         await killed.kill()
         killed_at = redis.time()
         expires_at = min(redis.snapshot().expires_at.values())
-        # The service ends what the dead had begun; until their lease is over nobody knows.
+        # The service finishes the calls of the killed process; its slots stay taken until its lease expires.
         box.release()
 
-        assert 0 == await heir.end()
+        assert 0 == await successor.end()
         assert expires_at <= redis.time()
         assert lease >= expires_at - killed_at
 
@@ -99,20 +99,20 @@ async def test_the_places_of_a_killed_process_come_back(redis: RedisServer):
 
 
 @pytest.mark.parametrize("fate", ["stopped and started", "flushed"])
-async def test_redis_goes_in_the_middle_of_a_run(redis: RedisServer, fate: str):
-    """Redis stopped and started, or emptied, in the middle of a run: all images are made, and none is paid twice."""
+async def test_redis_outage_during_a_run(redis: RedisServer, fate: str):
+    """After a restart or flush of Redis during a run, all images are made, and none is billed twice."""
     async with Sandbox(latency=(0.01, 0.05)) as box:
         workers = [await Worker.start(name, box, redis, calls=30) for name in "abc"]
-        await arrived(box, 15)
+        await wait_for_requests(box, 15)
         if fate == "flushed":
             redis.flush()
         else:
             redis.stop()
-            await arrived(box, 30)
+            await wait_for_requests(box, 30)
             redis.start()
 
         for worker in workers:
-            out, _ = await worker.said()
+            out, _ = await worker.output()
 
             assert (0, True) == (worker.process.returncode, "rejected" in json.loads(out))
 
@@ -121,7 +121,7 @@ async def test_redis_goes_in_the_middle_of_a_run(redis: RedisServer, fate: str):
 
 @pytest.mark.skipif(REDIS_SERVER is None, reason="redis-server is not installed")
 def test_the_example_runs():
-    """`python examples/workers.py` starts three workers, meets no 429, and says so."""
+    """`python examples/workers.py` starts three workers, gets no 429, and reports it."""
     run = _example("--calls", "3")
 
     assert "" == run.stderr
@@ -138,8 +138,8 @@ def test_the_example_runs_without_redis():
     assert [["3", "0"]] * 3 == [line.split()[1:3] for line in run.stdout.splitlines() if line.startswith("worker-")]
 
 
-def _example(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "error", str(EXAMPLE), *words]
+def _example(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", str(EXAMPLE), *arguments]
     run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
     assert 0 == run.returncode

@@ -1,4 +1,4 @@
-"""Redis away, back, frozen and emptied: work goes on, and nothing is paid twice."""
+"""Redis stopped, restarted, frozen and flushed: calls continue, and nothing is billed twice."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from ideogram_async import Ideogram
 from ideogram_async.integrations.redis import RedisLimiter
 from ideogram_async.sandbox import Sandbox
 
-AWAY = r"Redis is unavailable \({}.+\); until it is back, this process uses at most 1 of 10 slots"
-BACK = "Redis is available again; the limit is shared again"
+UNAVAILABLE = r"Redis is unavailable \({}.+\); until it is back, this process uses at most 1 of 10 slots"
+AVAILABLE = "Redis is available again; the limit is shared again"
 
 
 class Log(logging.Handler):
-    """Remembers what was said."""
+    """A handler that keeps the messages."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.said: list[str] = []
+        self.messages: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.said.append(record.getMessage())
+        self.messages.append(record.getMessage())
 
 
 @pytest.fixture
@@ -42,16 +42,16 @@ def log() -> Generator[Log]:
     logger.setLevel(logging.NOTSET)
 
 
-async def when(limiter: RedisLimiter, **wanted: float) -> None:
-    """Wait until the limiter's statistics are so."""
+async def wait_until(limiter: RedisLimiter, **wanted: float) -> None:
+    """Wait until the limiter's statistics have these values."""
     async with asyncio.timeout(30):
         while any(getattr(limiter.statistics(), name) != value for name, value in wanted.items()):
             await asyncio.sleep(0.001)
 
 
 @asynccontextmanager
-async def two_at_work(redis: RedisServer) -> AsyncGenerator[tuple[Sandbox, list[asyncio.Future[object]]]]:
-    """Let two clients, each with a limiter of its own, wait for the images of a held box; all are made in the end."""
+async def two_clients(redis: RedisServer) -> AsyncGenerator[tuple[Sandbox, list[asyncio.Future[object]]]]:
+    """Run 60 calls of two clients, each with its own limiter; the sandbox holds them until the block ends."""
     async with Sandbox() as box:
         limiters = [RedisLimiter(redis.url), RedisLimiter(redis.url)]
         clients = [Ideogram("sandbox", base_url=box.url, limiter=limiter) for limiter in limiters]
@@ -73,13 +73,13 @@ async def two_at_work(redis: RedisServer) -> AsyncGenerator[tuple[Sandbox, list[
         assert [(0, 0)] * 2 == [numbers(limiter)[1:3] for limiter in limiters]
 
 
-async def test_away_from_the_start(redis: RedisServer, log: Log):
-    """Without Redis a process that knows of no others takes one place at a time, and says so once."""
+async def test_unavailable_from_the_start(redis: RedisServer, log: Log):
+    """Without Redis a process uses one slot, because it does not know the others, and logs it once."""
     redis.stop()
     calls = Calls(limiter := RedisLimiter(redis.url))
     await calls.ask("one")
     await calls.ask("heavy", 8)
-    await when(limiter, in_flight=1, waiting=1)
+    await wait_until(limiter, in_flight=1, waiting=1)
 
     assert (1.0, 1, 1, 0) == numbers(limiter)
 
@@ -92,29 +92,29 @@ async def test_away_from_the_start(redis: RedisServer, log: Log):
         while other_tasks():
             await asyncio.sleep(0.001)
 
-    assert 1 == len(log.said)
-    assert re.fullmatch(AWAY.format("ConnectionError: Error "), log.said[0])
+    assert 1 == len(log.messages)
+    assert re.fullmatch(UNAVAILABLE.format("ConnectionError: Error "), log.messages[0])
 
 
-async def test_back_again(redis: RedisServer, log: Log):
-    """When Redis is back, what is in flight is written down, and the whole limit is there again."""
+async def test_available_again(redis: RedisServer, log: Log):
+    """When Redis is back, calls in flight are recorded again, and the whole limit is available."""
     redis.stop()
     calls = Calls(limiter := RedisLimiter(redis.url))
     await calls.ask("one", 3)
     await calls.ask("two", 3)
-    await when(limiter, in_flight=3, waiting=1)
+    await wait_until(limiter, in_flight=3, waiting=1)
     redis.start()
-    await when(limiter, in_flight=6, waiting=0)
+    await wait_until(limiter, in_flight=6, waiting=0)
 
     assert 6 == redis.snapshot().in_flight
-    assert ["Redis is unavailable", BACK] == [words.partition(" (")[0] for words in log.said]
+    assert ["Redis is unavailable", AVAILABLE] == [message.partition(" (")[0] for message in log.messages]
 
     await calls.end("one", "two")
     await redis.until(lambda snapshot: not snapshot.holding)
 
 
 async def test_a_share_for_each(redis: RedisServer):
-    """When Redis goes away, each process keeps to its part of the limit; what it has in flight counts."""
+    """While Redis is unavailable, each process is limited to its share, including what is in flight."""
     ours, theirs = (Calls(RedisLimiter(redis.url)) for _ in range(2))
     await ours.ask("six", 6)
     await theirs.ask("one", 1)
@@ -127,12 +127,12 @@ async def test_a_share_for_each(redis: RedisServer):
     for number in range(7):
         await theirs.ask(f"more-{number}")
 
-    await when(theirs.limiter, limit=5.0)
+    await wait_until(theirs.limiter, limit=5.0)
 
     assert (5.0, 5, 3, 0) == numbers(theirs.limiter)
 
     await ours.ask("more")
-    await when(ours.limiter, limit=5.0)
+    await wait_until(ours.limiter, limit=5.0)
 
     assert (5.0, 6, 1, 0) == numbers(ours.limiter)
 
@@ -140,7 +140,7 @@ async def test_a_share_for_each(redis: RedisServer):
         crowd.cancel_all()
 
 
-async def test_a_429_while_it_is_away(redis: RedisServer):
+async def test_429_while_unavailable(redis: RedisServer):
     """Without Redis each process learns from its own 429s."""
     calls = Calls(limiter := RedisLimiter(redis.url))
     await calls.ask("a", 4)
@@ -148,7 +148,7 @@ async def test_a_429_while_it_is_away(redis: RedisServer):
     await redis.until(lambda snapshot: snapshot.in_flight == 8)
     redis.stop()
     await calls.ask("c", 4)
-    await when(limiter, limit=10.0, waiting=1)
+    await wait_until(limiter, limit=10.0, waiting=1)
     await calls.reject("a", limit=2)
 
     assert 2.0 == limiter.statistics().limit
@@ -157,9 +157,9 @@ async def test_a_429_while_it_is_away(redis: RedisServer):
 
 
 @pytest.mark.parametrize("fate", ["stopped", "stopped and started", "frozen", "frozen and thawed", "flushed"])
-async def test_work_goes_on(redis: RedisServer, fate: str):
-    """Whatever happens to Redis in the middle of a run, all images are made, and none is paid for twice."""
-    async with two_at_work(redis):
+async def test_calls_continue(redis: RedisServer, fate: str):
+    """In every kind of outage all images are made, and none is billed twice."""
+    async with two_clients(redis):
         match fate.split():
             case ["stopped", *more]:
                 redis.stop()
@@ -173,24 +173,24 @@ async def test_work_goes_on(redis: RedisServer, fate: str):
                 redis.flush()
 
 
-async def test_frozen_redis_delays_no_answer(redis: RedisServer):
-    """A call gives its places back without waiting for Redis."""
+async def test_frozen_redis_delays_no_release(redis: RedisServer):
+    """A call releases its slots without waiting for Redis."""
     calls = Calls(limiter := RedisLimiter(redis.url))
     await calls.ask("one")
     await redis.until(lambda snapshot: snapshot.in_flight == 1)
-    await when(limiter, in_flight=1)
+    await wait_until(limiter, in_flight=1)
     redis.freeze()
     await calls.end("one")
 
     assert (10.0, 0, 0, 0) == numbers(limiter)
 
 
-async def test_a_frozen_process_gets_its_places_back(redis: RedisServer):
-    """A process that was silent for longer than its lease is counted again as soon as it speaks."""
+async def test_a_suspended_process_is_counted_again(redis: RedisServer):
+    """A process that was silent for longer than its lease is counted again at its next sync."""
     calls = Calls(limiter := RedisLimiter(redis.url, lease=0.3))
     await calls.ask("six", 6)
     await redis.until(lambda snapshot: snapshot.in_flight == 6)
-    # Its lease is over in Redis, where time goes on while this event loop stands still.
+    # Its lease expires in Redis, where time passes while this event loop is blocked.
     while redis.snapshot().holding:
         pass
 
@@ -202,28 +202,28 @@ async def test_a_frozen_process_gets_its_places_back(redis: RedisServer):
     await redis.until(lambda snapshot: not snapshot.holding)
 
 
-async def test_a_script_that_fails_is_as_good_as_no_redis(redis: RedisServer, log: Log):
-    """A Redis that answers with an error, a wrong type in a key say, is away as well."""
+async def test_a_failing_script(redis: RedisServer, log: Log):
+    """A Redis that returns an error, such as a wrong type in a key, counts as unavailable."""
     redis.run("redis.call('SET', KEYS[1], 'nonsense')", ["ideogram:{default}:slots"], [])
     calls = Calls(limiter := RedisLimiter(redis.url))
     await calls.ask("one")
-    await when(limiter, in_flight=1)
+    await wait_until(limiter, in_flight=1)
 
-    assert 1 == len(log.said)
-    assert re.fullmatch(AWAY.format("ResponseError: WRONGTYPE"), log.said[0])
+    assert 1 == len(log.messages)
+    assert re.fullmatch(UNAVAILABLE.format("ResponseError: WRONGTYPE"), log.messages[0])
 
     await calls.end("one")
 
 
-async def test_a_wrong_password_is_told_and_not_shown(redis: RedisServer, log: Log):
-    """A Redis that lets nobody in is away; the log says why, and has no password in it."""
-    redis.close_with("another")
+async def test_a_wrong_password_is_logged_without_it(redis: RedisServer, log: Log):
+    """A Redis that refuses the password counts as unavailable; the log has the reason, not the password."""
+    redis.require_password("another")
     calls = Calls(limiter := RedisLimiter(redis.url.replace("unix://", "unix://:canary@")))
     await calls.ask("one")
-    await when(limiter, in_flight=1)
+    await wait_until(limiter, in_flight=1)
 
-    assert 1 == len(log.said)
-    assert re.fullmatch(AWAY.format(".*password"), log.said[0])
-    assert "canary" not in log.said[0]
+    assert 1 == len(log.messages)
+    assert re.fullmatch(UNAVAILABLE.format(".*password"), log.messages[0])
+    assert "canary" not in log.messages[0]
 
     await calls.end("one")

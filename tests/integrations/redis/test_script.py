@@ -1,4 +1,4 @@
-"""What the script in Redis decides: who is next, what a 429 changes, and what becomes of the dead."""
+"""Decisions of the script in Redis: grants, the effects of a 429, and expired processes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HOUR = 3_600_000
 
 
 class Process:
-    """Says to the table what a test wants it to say."""
+    """A process whose updates a test writes."""
 
     def __init__(self, redis: RedisServer, name: str, *, configured: int = 10, lease: int = HOUR) -> None:
         self.redis = redis
@@ -35,8 +35,8 @@ class Process:
         self.holding: list[int] = []
         self.reply: dict[str, Any] = {}
 
-    def say(self, *outcomes: dict[str, Any]) -> list[int]:
-        """Say what there is, and return the numbers of the calls that hold places."""
+    def sync(self, *outcomes: dict[str, Any]) -> list[int]:
+        """Send an update, and return the numbers of the calls that hold slots."""
         facts = {
             **RULES,
             "lease": self.lease,
@@ -51,20 +51,20 @@ class Process:
         self.holding = [number for number, _, _ in self.reply["holding"]]
         return self.holding
 
-    def insist(self) -> None:
-        """Say it again and again until a call holds places; it has half a minute."""
+    def sync_until_granted(self) -> None:
+        """Sync until a call holds slots, for at most half a minute."""
         ends_at = self.redis.time() + 30
-        while not self.say():
+        while not self.sync():
             assert self.redis.time() < ends_at
 
     def ask(self, number: int, weight: int = 1) -> list[int]:
         self.calls[number] = weight
-        return self.say()
+        return self.sync()
 
     def end(self, number: int, *outcomes: dict[str, Any]) -> list[int]:
         del self.calls[number]
         self.holding = [n for n in self.holding if n != number]
-        return self.say(*outcomes)
+        return self.sync(*outcomes)
 
     def rejected(self, number: int = 0, *, epoch: int = 0, pause: float = 0.0, **facts: float) -> dict[str, Any]:
         return {"number": number, "epoch": epoch, "retry_after": 0, "pause": pause, **facts}
@@ -88,29 +88,29 @@ def theirs(redis: RedisServer) -> Process:
     return Process(redis, "theirs")
 
 
-# ---- places
+# ---- slots
 
 
-def test_all_processes_share_the_places(ours: Process, theirs: Process):
-    """A call waits while others hold the places, whosever they are, and is let in by whoever leaves."""
+def test_all_processes_share_the_slots(ours: Process, theirs: Process):
+    """A call waits while other processes hold the slots, and is granted them when they are released."""
     assert [1] == ours.ask(1, 6)
     assert [] == theirs.ask(1, 5)
     assert [] == ours.end(1)
-    assert [1] == theirs.say()
+    assert [1] == theirs.sync()
 
 
-def test_what_was_granted_meanwhile_stays_granted(ours: Process, theirs: Process):
-    """A call that was let in by another process holds its places, whenever its own hears of it."""
+def test_a_grant_by_another_process_holds(ours: Process, theirs: Process):
+    """A grant by another process holds until its own process syncs."""
     ours.ask(1, 10)
     theirs.ask(1, 10)
     ours.end(1)
 
     assert [] == ours.ask(2, 1)
-    assert [1] == theirs.say()
+    assert [1] == theirs.sync()
 
 
-def test_what_is_not_named_any_more_is_given_back(ours: Process, theirs: Process):
-    """A call that was let in, and has been cancelled before its process heard of it, leaves its places."""
+def test_calls_missing_from_an_update_are_released(ours: Process, theirs: Process):
+    """A call that is granted, but cancelled before its process syncs, releases its slots."""
     ours.ask(1, 10)
     theirs.ask(1, 10)
     ours.end(1)
@@ -119,17 +119,17 @@ def test_what_is_not_named_any_more_is_given_back(ours: Process, theirs: Process
     assert [2] == ours.ask(2, 10)
 
 
-def test_saying_it_twice_changes_nothing(ours: Process, theirs: Process):
-    """The same words again, a reply having been lost, hold the same places."""
+def test_a_repeated_update_changes_nothing(ours: Process, theirs: Process):
+    """The same update again, after a lost reply, holds the same slots."""
     ours.ask(1, 4)
 
-    assert [1] == ours.say()
+    assert [1] == ours.sync()
     assert [1] == theirs.ask(1, 6)
     assert [] == theirs.end(1)
 
 
-def test_nothing_is_left_in_the_end(redis: RedisServer, ours: Process, theirs: Process):
-    """When nobody holds or wants anything, Redis holds nothing."""
+def test_no_keys_without_calls(redis: RedisServer, ours: Process, theirs: Process):
+    """When no call holds or waits for slots, Redis has no keys."""
     ours.ask(1, 6)
     theirs.ask(1, 6)
     ours.end(1)
@@ -138,30 +138,30 @@ def test_nothing_is_left_in_the_end(redis: RedisServer, ours: Process, theirs: P
     assert [] == redis.keys
 
 
-def test_a_table_that_was_lost_is_known_again(redis: RedisServer, ours: Process, theirs: Process):
-    """After a flush, a process that names what it holds keeps it, and others wait for it."""
+def test_a_flushed_redis_is_restored(redis: RedisServer, ours: Process, theirs: Process):
+    """After a flush, a process keeps what it holds, and others wait for it."""
     ours.ask(1, 6)
     redis.flush()
 
-    assert [1] == ours.say()
+    assert [1] == ours.sync()
     assert [] == theirs.ask(1, 5)
 
 
-def test_the_dead_hold_nothing(redis: RedisServer, ours: Process):
-    """A process that says nothing until its lease is over has neither places nor a place in the line."""
-    dead = Process(redis, "dead", lease=1)
-    dead.ask(1, 10)
-    dead.ask(2, 10)
+def test_expired_processes_hold_nothing(redis: RedisServer, ours: Process):
+    """A process that does not sync before its lease expires loses its slots and its place in the queue."""
+    expired = Process(redis, "expired", lease=1)
+    expired.ask(1, 10)
+    expired.ask(2, 10)
     ours.calls[1] = 1
-    ours.insist()
+    ours.sync_until_granted()
 
     assert {"ours": [1]} == redis.snapshot().holding
     assert {"ours": []} == redis.snapshot().waiting
 
 
-def test_the_keys_die_with_the_last(redis: RedisServer):
-    """Where every process is dead, what they left expires by itself."""
-    Process(redis, "dead", lease=1).ask(1, 10)
+def test_the_keys_expire(redis: RedisServer):
+    """When no process is left, the keys expire by themselves."""
+    Process(redis, "expired", lease=1).ask(1, 10)
     while redis.keys:
         pass
 
@@ -178,23 +178,23 @@ def test_first_come_first_served(ours: Process, theirs: Process):
     ours.ask(2, 10)
     ours.end(1)
 
-    assert [1] == theirs.say()
-    assert [] == ours.say()
+    assert [1] == theirs.sync()
+    assert [] == ours.sync()
 
 
 def test_the_largest_that_fits_goes_next(ours: Process, theirs: Process):
-    """Among those that wait, the largest that fits goes next."""
+    """Among the queued calls, the largest that fits goes next."""
     ours.ask(1, 8)
     theirs.ask(1, 3)
     theirs.ask(2, 1)
 
     assert [2] == theirs.holding
     assert [] == ours.end(1)
-    assert [2, 1] == theirs.say()
+    assert [2, 1] == theirs.sync()
 
 
-def test_passed_often_enough_is_passed_no_more(ours: Process, theirs: Process):
-    """A call that was passed 16 times goes next, or nobody does."""
+def test_skips_are_bounded(ours: Process, theirs: Process):
+    """After 16 skips only the first queued call can go next."""
     ours.ask(1, 1)
     theirs.ask(1, 10)
     for number in range(2, 18):
@@ -206,12 +206,12 @@ def test_passed_often_enough_is_passed_no_more(ours: Process, theirs: Process):
 
     ours.end(1)
 
-    assert [1] == theirs.say()
+    assert [1] == theirs.sync()
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_it_decides_as_one_process_does(redis: RedisServer, seed: int):
-    """Whatever calls come, end, are accepted or refused: who is next and what the limit is, both limiters agree."""
+def test_it_decides_like_the_limiter_in_memory(redis: RedisServer, seed: int):
+    """For any sequence of calls and outcomes, both limiters grant the same calls and learn the same limit."""
     rng = random.Random(seed)
     queue, congestion = WaitQueue(), Congestion(10, FixedRandom(0.0))
     numbers, held = dict[Waiter, int](), dict[int, Waiter]()
@@ -237,17 +237,17 @@ def test_it_decides_as_one_process_does(redis: RedisServer, seed: int):
         else:
             new = 3 * number + processes.index(process)
             process.calls[new] = rng.randint(1, 8)
-            # Moments in Redis are milliseconds: within one, the number decides.
+            # Times in Redis are whole milliseconds: within one, the number decides.
             numbers[waiter := Waiter(process.calls[new])] = new
             queue.push(waiter)
 
-        process.say(*outcomes)
+        process.sync(*outcomes)
         while waiter := queue.pop_next(_room(congestion, held)):
             waiter.epoch = congestion.epoch
             held[numbers[waiter]] = waiter
 
         assert round(congestion.limit, 9) == round(process.limit, 9)
-        assert sorted(held) == sorted(n for one in processes for n in one.say())
+        assert sorted(held) == sorted(n for one in processes for n in one.sync())
 
 
 def _room(congestion: Congestion, held: dict[int, Waiter]) -> int:
@@ -259,7 +259,7 @@ def _room(congestion: Congestion, held: dict[int, Waiter]) -> int:
 
 
 def test_a_429_cuts_the_limit_of_all(ours: Process, theirs: Process):
-    """The limit becomes what was in flight beside the refused call, for every process; one cut for a wave of them."""
+    """The limit becomes what else was in flight, for every process; one cut per epoch."""
     ours.ask(1, 3)
     theirs.ask(1, 2)
     ours.ask(2, 4)
@@ -269,17 +269,17 @@ def test_a_429_cuts_the_limit_of_all(ours: Process, theirs: Process):
     assert (7.0, 7.0) == (theirs.limit, ours.limit)
 
 
-def test_the_call_itself_does_not_count_where_it_still_holds(ours: Process, theirs: Process):
-    """What was in flight beside a refused call is the same, whether it has left or not."""
+def test_the_refused_call_does_not_count(ours: Process, theirs: Process):
+    """The refused call itself is not counted, whether it has released its slots or not."""
     theirs.ask(1, 5)
     ours.ask(1, 3)
-    ours.say(ours.rejected(1))
+    ours.sync(ours.rejected(1))
 
     assert 5.0 == ours.limit
 
 
-def test_what_the_service_tells_is_the_ceiling(ours: Process):
-    """No success raises the limit above what the service has told."""
+def test_the_reported_limit_is_the_ceiling(ours: Process):
+    """No success raises the limit above what the service has reported."""
     ours.ask(1, 9)
     ours.end(1, ours.rejected(1, server_limit=4))
     for number in range(2, 40):
@@ -289,8 +289,8 @@ def test_what_the_service_tells_is_the_ceiling(ours: Process):
     assert 4.0 == ours.limit
 
 
-def test_a_gate_holds_everybody_back(ours: Process, theirs: Process):
-    """After a 429 nobody gets places until the pause is over, and Retry-After is a floor."""
+def test_a_gate_delays_all_processes(ours: Process, theirs: Process):
+    """After a 429 no slots are granted until the pause is over; Retry-After is a floor."""
     ours.ask(1)
     ours.end(1, ours.rejected(1, pause=1000.0, retry_after=200_000))
 
@@ -298,93 +298,93 @@ def test_a_gate_holds_everybody_back(ours: Process, theirs: Process):
     assert 190_000 < theirs.reply["closed_for"] <= 200_000
 
 
-@pytest.mark.parametrize(("in_vain", "seconds"), [(0, 2), (1, 4), (3, 16), (5, 30), (2000, 30)])
-def test_pauses_grow_with_each_gate_in_vain(ours: Process, in_vain: int, seconds: int):
-    """Each gate after which nothing was accepted is twice as long as the last, up to half a minute."""
-    ours.say(*(ours.rejected(epoch=epoch) for epoch in range(in_vain)))
-    ours.say(ours.rejected(epoch=in_vain, pause=2000.0))
+@pytest.mark.parametrize(("gates", "seconds"), [(0, 2), (1, 4), (3, 16), (5, 30), (2000, 30)])
+def test_pauses_grow_with_each_gate(ours: Process, gates: int, seconds: int):
+    """Each gate without an accepted call is twice as long as the last, up to half a minute."""
+    ours.sync(*(ours.rejected(epoch=epoch) for epoch in range(gates)))
+    ours.sync(ours.rejected(epoch=gates, pause=2000.0))
 
     assert seconds == round(ours.reply["closed_for"] / 1000)
 
 
-def test_one_call_tries_first(ours: Process, theirs: Process):
-    """When the gate opens one call goes; the rest of all processes follow when it was accepted."""
-    ours.say(ours.rejected(pause=1.0))
+def test_one_probe(ours: Process, theirs: Process):
+    """When the gate opens one call is sent; those of all processes follow when it is accepted."""
+    ours.sync(ours.rejected(pause=1.0))
     ours.calls[1] = 1
-    ours.insist()
+    ours.sync_until_granted()
 
     assert [] == theirs.ask(1)
 
-    ours.say(accepted(epoch=1))
+    ours.sync(accepted(epoch=1))
 
-    assert [1] == theirs.say()
+    assert [1] == theirs.sync()
 
 
-def test_a_probe_that_is_gone_makes_room_for_another(ours: Process, theirs: Process):
-    """A probe that ends without an answer, cancelled say, is followed by another."""
-    ours.say(ours.rejected(pause=1.0))
+def test_a_probe_without_a_response_is_replaced(ours: Process, theirs: Process):
+    """A probe that ends without a response, for example cancelled, is followed by another."""
+    ours.sync(ours.rejected(pause=1.0))
     ours.calls[1] = 1
-    ours.insist()
+    ours.sync_until_granted()
 
     theirs.ask(1)
     ours.end(1)
 
-    assert [1] == theirs.say()
+    assert [1] == theirs.sync()
     assert [] == ours.ask(2)
 
 
-def test_a_probe_that_is_not_refused_is_believed(ours: Process, theirs: Process):
-    """A refusal comes at once: a probe that is out for two seconds has been let in."""
+def test_a_probe_that_is_not_refused_counts_as_accepted(ours: Process, theirs: Process):
+    """A probe counts as accepted after two seconds without a refusal."""
     ours.ask(8, 5)
-    ours.say(ours.rejected(pause=1.0))
+    ours.sync(ours.rejected(pause=1.0))
     ours.end(8)
     ours.calls[1] = theirs.calls[1] = 1
-    # Moments in the table are whole milliseconds.
+    # Times in Redis are whole milliseconds.
     began_at = int(1000 * ours.redis.time())
-    ours.insist()
-    theirs.insist()
+    ours.sync_until_granted()
+    theirs.sync_until_granted()
 
     assert 2000 <= int(1000 * theirs.redis.time()) - began_at
 
 
-def test_more_than_the_learned_limit_goes_alone(ours: Process, theirs: Process):
-    """A call that weighs more than today's limit waits until nothing is in flight, and then goes."""
+def test_more_than_the_learned_limit_is_sent_alone(ours: Process, theirs: Process):
+    """A call above the present limit waits until nothing is in flight, and is then sent."""
     ours.ask(1, 1)
-    ours.say(ours.rejected(server_limit=2))
+    ours.sync(ours.rejected(server_limit=2))
 
     assert [] == theirs.ask(1, 8)
 
     ours.end(1)
 
-    assert [1] == theirs.say()
+    assert [1] == theirs.sync()
     assert [] == ours.ask(2, 1)
 
 
-def test_a_429_is_forgotten_some_time(redis: RedisServer, ours: Process):
-    """What a 429 has taught is kept for ten minutes after the last of them; successes do not prolong it."""
-    ours.say(ours.rejected(server_limit=4))
+def test_the_congestion_state_expires(redis: RedisServer, ours: Process):
+    """What a 429 has taught is kept for ten minutes after the last one; successes do not prolong it."""
+    ours.sync(ours.rejected(server_limit=4))
     redis.age(60_000)
-    ours.say(accepted(epoch=1))
+    ours.sync(accepted(epoch=1))
 
     assert 500_000 < redis.expires_in("ideogram:{default}:congestion") <= 540_000
 
 
-# ---- listening
+# ---- subscription
 
 
-class Deaf:
-    """A client of Redis that loses a cancellation, for a message has come in the same moment."""
+class LosesCancellation:
+    """A client of Redis that loses a cancellation, because a message arrives at the same moment."""
 
     def __init__(self) -> None:
         self.is_listening = asyncio.Event()
 
     def register_script(self, script: str) -> None:
-        """There is nothing to run."""
+        """Ignore the script."""
 
-    def pubsub(self) -> Deaf:
+    def pubsub(self) -> LosesCancellation:
         return self
 
-    async def __aenter__(self) -> Deaf:
+    async def __aenter__(self) -> LosesCancellation:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -401,9 +401,9 @@ class Deaf:
         return {"type": "message"}
 
 
-async def test_a_cancellation_that_is_lost_ends_the_listening():
-    """Whoever leaves the table need not wait for a listener whose cancellation outcomes a message."""
-    redis = Deaf()
+async def test_a_lost_cancellation_ends_the_subscription():
+    """`close` ends a subscription whose cancellation is lost to a message."""
+    redis = LosesCancellation()
     member = Member(redis, SlotStore(redis="redis://localhost", account="a", lease=1.0), "me", lambda: None)  # type: ignore[arg-type]
     member.subscribe()
     await redis.is_listening.wait()
