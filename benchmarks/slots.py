@@ -1,13 +1,15 @@
-"""Measures how full a batch keeps the places of an account, beside a bare client and a plain loop with a semaphore.
+"""Slot use of a batch, next to a bare client and a plain loop with a semaphore.
 
-A call makes 1 to 4, or 1 to 8 images in 50 to 150 ms, an image downloads in 50 ms, and 10 images may be in progress.
-Reported is the whole run against the lower bound, which is the sum of weight times time over the limit. What a call
-adds to its time is all that is in its way while it holds its places: the connection, the request, the reply, and a
-commit of the journal. The server stands in a process of its own and answers to some tenths of a millisecond (see
-`server.py`), for its own time would otherwise count as ours.
+Calls make 1 to 4 images, an image downloads in 50 ms, and 10 images may be in progress. The figure is the duration of
+the whole run as a multiple of its lower bound: the sum of weight times time, divided by the limit. Sizes do not always
+fit into 10 slots: `ideal` is the duration of calls that take exactly the drawn times in the limiter's order.
 
-Sizes do not always fit into 10 places: `ideal` is what calls of exactly the drawn times take in the limiter's order.
-The bare client shows what the connections alone add to that, without a journal and without downloads.
+In real time a call takes 1 to 3 s. The bare client sends the same calls in the same order, without a journal and
+without downloads, so the difference is the cost of recording a call: two commits while it holds its slots. The last
+calls of a run leave slots idle, and a change of their order shows in the figure: a run is long.
+
+On virtual time a call takes 5 to 15 s, as the service does, and passes through the layers of the client: retry,
+limiter, and a last layer that waits for the drawn time and the overhead that was measured in real time.
 
     python benchmarks/slots.py
 """
@@ -16,11 +18,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
+import sys
 from heapq import heappop, heappush
 from itertools import islice
 from pathlib import Path
-from statistics import fmean, median
+from statistics import fmean
 from tempfile import mkdtemp
 
 from harness import Figures, compare, contend, keep, machine, on_disk, serving_slowly
@@ -28,162 +30,195 @@ from harness import Figures, compare, contend, keep, machine, on_disk, serving_s
 Work = list[tuple[float, int]]
 PATH = "/v1/ideogram-v3/generate"
 LIMIT = 10
+MAX_IMAGES = 4
 DOWNLOAD_SECONDS = 0.05
-COUNT = 500
-WARM = 10
-BY_HAND = 60
+SECONDS = (1.0, 3.0)
+SERVICE_SECONDS = (5.0, 15.0)
+COUNT = 240
+VIRTUAL_COUNT = 2000
+BY_HAND = 20
 """Jobs of the plain loop, which is slow."""
 
 
-def drawn(count: int, most: int) -> Work:
-    """Draw how long each call takes and how many images it makes, the same for every contender."""
+def draw_work(count: int, seconds: tuple[float, float]) -> Work:
+    """Draw the time and the number of images of each call: the same for every contender."""
     rng = random.Random(1)
-    return [(rng.uniform(0.05, 0.15), rng.randint(1, most)) for _ in range(count)]
+    return [(rng.uniform(*seconds), rng.randint(1, MAX_IMAGES)) for _ in range(count)]
 
 
-def bound_of(work: Work) -> float:
-    """Return how many seconds it takes at least."""
+def lower_bound(work: Work) -> float:
+    """Return the shortest possible duration in seconds."""
     return sum(seconds * weight for seconds, weight in work) / LIMIT
 
 
-async def batch(url: str, *, count: int, most: int, folder: str) -> Figures:
-    """Run it as a batch; says how long its calls and its commits took."""
-    from unittest.mock import patch
-
+async def batch(url: str, *, count: int, folder: str) -> Figures:
+    """Run the calls as a batch."""
     from ideogram_async import Generate, Ideogram, Job
-    from ideogram_async._batch.journal.writer import Journal
     from ideogram_async.events import Answered, Event
 
-    work, elapsed, commits, commit = drawn(count, most), list[float](), list[float](), Journal._commit
+    work, elapsed = draw_work(count, SECONDS), list[float]()
 
-    def note(event: Event) -> None:
+    def on_event(event: Event) -> None:
         if isinstance(event, Answered):
             elapsed.append(event.elapsed)
 
-    def timed(*args: object) -> None:
-        began = time.perf_counter()
-        commit(*args)  # type: ignore[arg-type]
-        commits.append(time.perf_counter() - began)
-
     jobs = (Job(Generate(f"{seconds:.6f}", num_images=weight), id=str(n)) for n, (seconds, weight) in enumerate(work))
     async with Ideogram("key", base_url=url, max_in_flight=LIMIT) as client:
-        with patch.object(Journal, "_commit", timed):
-            report = await client.run_batch(jobs, mkdtemp(dir=folder), on_event=note)
+        report = await client.run_batch(jobs, mkdtemp(dir=folder), on_event=on_event)
 
     assert report.stopped is None, report
     assert sum(weight for _, weight in work) == report.images_stored, report
-    return {"bound": bound_of(work), "elapsed": fmean(elapsed), "commit": median(commits)}
+    return {"bound": lower_bound(work), "elapsed": fmean(elapsed)}
 
 
-async def bare(url: str, *, count: int, most: int, folder: str) -> Figures:  # noqa: ARG001
+async def bare(url: str, *, count: int, folder: str) -> Figures:  # noqa: ARG001
     """Send the calls in the same order over bare aiohttp, a connection each, and drop the answers."""
     from aiohttp import ClientSession, FormData, TCPConnector
-    from aiohttp.payload import BytesPayload
 
     from ideogram_async._batch.source import LOOK_AHEAD
     from ideogram_async._limiter.limiter import ImageLimiter
 
-    work, limiter, asking = drawn(count, most), ImageLimiter(LIMIT), asyncio.Semaphore(LIMIT + LOOK_AHEAD)
+    work, limiter, sending = draw_work(count, SECONDS), ImageLimiter(LIMIT), asyncio.Semaphore(LIMIT + LOOK_AHEAD)
 
-    async def one(session: ClientSession, seconds: float, weight: int) -> None:
-        form = FormData({"prompt": f"{seconds:.6f}", "num_images": str(weight)}, default_to_multipart=True)()
-        body = BytesPayload(await form.as_bytes(), content_type=form.content_type)
-        async with limiter.acquire(weight), session.post(url + PATH, data=body) as response:
+    async def call(session: ClientSession, seconds: float, weight: int) -> None:
+        form = FormData({"prompt": f"{seconds:.6f}", "num_images": str(weight)}, default_to_multipart=True)
+        async with limiter.acquire(weight), session.post(url + PATH, data=form) as response:
             await response.read()
 
-        asking.release()
+        sending.release()
 
     connector = TCPConnector(force_close=True, limit=0)
     async with ClientSession(connector=connector) as session, asyncio.TaskGroup() as group:
         for seconds, weight in work:
-            await asking.acquire()
-            group.create_task(one(session, seconds, weight))
+            await sending.acquire()
+            group.create_task(call(session, seconds, weight))
 
-    return {"bound": bound_of(work)}
+    return {"bound": lower_bound(work)}
 
 
-async def semaphore(url: str, *, count: int, most: int, folder: str) -> Figures:
-    """Run it as people write it by hand: so many calls at once that their images always fit."""
+async def semaphore(url: str, *, count: int, folder: str) -> Figures:
+    """Run the calls as people write it by hand: as many at once as always fit."""
     from aiohttp import ClientSession, FormData
 
-    work, places, images = drawn(count, most)[:BY_HAND], asyncio.Semaphore(LIMIT // most), Path(mkdtemp(dir=folder))
+    work, slots = draw_work(count, SECONDS)[:BY_HAND], asyncio.Semaphore(LIMIT // MAX_IMAGES)
+    images = Path(mkdtemp(dir=folder))
 
     async def save(session: ClientSession, url: str, path: Path) -> None:
         async with session.get(url) as response:
             path.write_bytes(await response.read())
 
-    async def one(session: ClientSession, number: int, seconds: float, weight: int) -> None:
+    async def job(session: ClientSession, number: int, seconds: float, weight: int) -> None:
         form = FormData({"prompt": f"{seconds:.6f}", "num_images": str(weight)}, default_to_multipart=True)
-        async with places, session.post(url + PATH, data=form) as response:
+        async with slots, session.post(url + PATH, data=form) as response:
             answer = await response.json()
 
         links = [image["url"] for image in answer["data"]]
         await asyncio.gather(*(save(session, link, images / f"{number}-{n}.png") for n, link in enumerate(links)))
 
     async with ClientSession() as session:
-        await asyncio.gather(*(one(session, number, *job) for number, job in enumerate(work)))
+        await asyncio.gather(*(job(session, number, *drawn) for number, drawn in enumerate(work)))
 
-    return {"bound": bound_of(work)}
+    return {"bound": lower_bound(work)}
 
 
 def ideal(work: Work) -> Figures:
-    """Return how long calls of exactly those times take in the limiter's order."""
+    """Return the duration of calls that take exactly the drawn times in the limiter's order."""
     from ideogram_async._batch.source import LOOK_AHEAD
     from ideogram_async._limiter.slots import Waiter, WaitQueue
 
-    line, coming, times = WaitQueue(), iter(work), dict[Waiter, float]()
-    flying: list[tuple[float, int, Waiter]] = []
-    now, room = 0.0, LIMIT
+    queue, remaining, times = WaitQueue(), iter(work), dict[Waiter, float]()
+    in_flight: list[tuple[float, int, Waiter]] = []
+    now, free = 0.0, LIMIT
 
-    def join(count: int) -> None:
-        for seconds, weight in islice(coming, count):
+    def push(count: int) -> None:
+        for seconds, weight in islice(remaining, count):
             waiter = Waiter(weight)
             times[waiter] = seconds
-            line.push(waiter)
+            queue.push(waiter)
 
-    join(LIMIT + LOOK_AHEAD)
+    push(LIMIT + LOOK_AHEAD)
     for number in range(len(work)):
-        while (waiter := line.pop_next(room)) is None:
-            now, _, done = heappop(flying)
-            room += done.weight
-            join(1)
+        while (waiter := queue.pop_next(free)) is None:
+            now, _, finished = heappop(in_flight)
+            free += finished.weight
+            push(1)
 
-        room -= waiter.weight
-        heappush(flying, (now + times[waiter], number, waiter))
+        free -= waiter.weight
+        heappush(in_flight, (now + times[waiter], number, waiter))
 
-    return {"wall": max(flying)[0], "bound": bound_of(work)}
+    return {"wall": max(in_flight)[0], "bound": lower_bound(work)}
+
+
+async def through_layers(work: Work, overhead: float) -> float:
+    """Send calls of the drawn times through retry and limiter, and return the seconds by the loop's clock."""
+    from ideogram_async import Generate, Reply, Retry
+    from ideogram_async._batch.source import LOOK_AHEAD
+    from ideogram_async._limiter.limiter import ImageLimiter
+    from ideogram_async._transport.emitter import Emitter
+    from ideogram_async._transport.limit import limited
+    from ideogram_async._transport.retry import retrying
+    from ideogram_async._transport.tasks import Tasks
+    from ideogram_async._wire.call import Call
+    from ideogram_async._wire.encode import encode
+
+    async def last(call: Call) -> Reply:
+        assert call.prompt is not None
+        await asyncio.sleep(float(call.prompt.reveal()) + overhead)
+        return Reply(status=200, raw=b"{}")
+
+    emit, sending = Emitter(None, Tasks), asyncio.Semaphore(LIMIT + LOOK_AHEAD)
+    send = retrying(limited(last, ImageLimiter(LIMIT), emit), Retry(), emit)
+
+    async def call(seconds: float, weight: int) -> None:
+        await send(encode(Generate(f"{seconds:.6f}", num_images=weight)))
+        sending.release()
+
+    async with asyncio.TaskGroup() as group:
+        for seconds, weight in work:
+            await sending.acquire()
+            group.create_task(call(seconds, weight))
+
+    return asyncio.get_running_loop().time()
+
+
+def on_virtual_time(overhead: float) -> dict[str, Figures]:
+    """Measure the layers of the client at the service's own times, in an event loop that never waits."""
+    sys.path.append(str(Path(__file__).parents[1] / "tests"))
+    from support.virtual import run
+
+    work = draw_work(VIRTUAL_COUNT, SERVICE_SECONDS)
+    wall = run(through_layers(work, overhead))
+    return {"ideal": ideal(work), "layers": {"wall": wall, "bound": lower_bound(work)}}
 
 
 CONTENDERS = {"batch": batch, "bare": bare, "semaphore": semaphore}
 
 
 def main(rounds: int) -> None:
-    """Print how full each keeps the places."""
+    """Print the duration of each contender as a multiple of the lower bound."""
     print(machine())
-    kept: dict[str, dict[str, Figures]] = {}
+    work = draw_work(COUNT, SECONDS)
     with on_disk() as folder, serving_slowly(image_seconds=DOWNLOAD_SECONDS) as url:
-        for most in (4, 8):
-            options = {"count": COUNT, "most": most, "folder": folder}
-            medians = compare(__file__, CONTENDERS, url, rounds=rounds, warm=WARM, **options)
-            kept[f"1 to {most}"] = told(most, {"ideal": ideal(drawn(COUNT, most)), **medians})
+        medians = compare(__file__, CONTENDERS, url, rounds=rounds, warm=2, count=COUNT, folder=folder)
 
-    keep("slots", kept)
+    overhead = medians["batch"]["elapsed"] - fmean(seconds for seconds, _ in work)
+    figures = {
+        "real": with_ratios(f"{COUNT} calls of 1 to 3 s, in real time", {"ideal": ideal(work), **medians}),
+        "virtual": with_ratios(f"{VIRTUAL_COUNT} calls of 5 to 15 s, on virtual time", on_virtual_time(overhead)),
+    }
+    print(f"a call of the batch took {1000 * overhead:.1f} ms longer than drawn, both commits included")
+    keep("slots", figures)
 
 
-def told(most: int, medians: dict[str, Figures]) -> dict[str, Figures]:
-    """Print how long each took against the lower bound."""
-    print(f"\n{COUNT} jobs of 1 to {most} images ({BY_HAND} by the plain loop)")
+def with_ratios(title: str, medians: dict[str, Figures]) -> dict[str, Figures]:
+    """Print and add the ratio of each duration to the lower bound."""
+    print(f"\n{title}")
     for name, figures in medians.items():
         figures["ratio"] = figures["wall"] / figures["bound"]
-        print(f"{name:10} {figures['wall']:6.2f} s   {figures['ratio']:.3f} of the bound")
+        print(f"{name:10} {figures['wall']:8.2f} s   {figures['ratio']:.4f} of the bound")
 
-    drawn_seconds, ours = fmean(seconds for seconds, _ in drawn(COUNT, most)), medians["batch"]
-    print(
-        f"a call of the batch took {1000 * (ours['elapsed'] - drawn_seconds):.1f} ms more than was drawn, SENDING"
-        f" included; a commit took {1000 * ours['commit']:.2f} ms (median)"
-    )
     return medians
 
 
 if __name__ == "__main__":
-    contend(CONTENDERS, main, rounds=3)
+    contend(CONTENDERS, main, rounds=1)

@@ -91,7 +91,7 @@ async def share(limiter: ImageLimiter, *, seconds: float = 3600.0, seed: int = 0
 def main() -> None:
     """Print the mean of several hours."""
     sys.path.append(str(Path(__file__).parents[1] / "tests"))
-    from virtual import run
+    from support.virtual import run
 
     hours = [run(share(ImageLimiter(rng=random.Random(seed)), seed=seed)) for seed in SEEDS]
     figures = {
