@@ -22,7 +22,7 @@ import aiohttp
 import anyio
 import pytest
 from anyio import to_thread
-from support.clients import CANARY, NoNames
+from support.clients import CANARY, FailingResolver
 from support.rawserver import GOOD, OK, RawServer, Script, answer, raw_response, refused, reset, stall, status, whole
 from tenacity import (
     AsyncRetrying,
@@ -119,7 +119,7 @@ async def test_no_trace_event_without_a_connection() -> None:
     async with RawServer(OK, is_listening=False) as server:
         refusal = await post_outcome(server.url, forever)
 
-    lookup = await post_outcome("http://api.test", forever, connector=aiohttp.TCPConnector(resolver=NoNames()))
+    lookup = await post_outcome("http://api.test", forever, connector=aiohttp.TCPConnector(resolver=FailingResolver()))
 
     assert (aiohttp.ClientConnectorError, False) == refusal
     assert (aiohttp.ClientConnectorDNSError, False) == lookup

@@ -16,7 +16,7 @@ from typing import Any
 import anyio
 import pytest
 from attrs import define, field
-from support.clients import impatient
+from support.clients import fast_limiter
 from support.leaks import descriptors, other_tasks
 from support.pictures import picture
 
@@ -123,7 +123,7 @@ def foreign(error: BaseException) -> bool:
 async def chaos(seed: int, folder: Path, *, limit: int, ambiguous: bool) -> None:
     rng = random.Random(seed)
     async with Sandbox(max_in_flight=limit, latency=(0.0, 0.01), seed=seed) as box:
-        run, limiter = Run(rng, box, folder), impatient(limit)
+        run, limiter = Run(rng, box, folder), fast_limiter(limit)
         for _ in range(CALLS // 3):
             box.fail(fault=rng.choice(FAULTS), times=rng.randrange(1, 4), after=rng.randrange(CALLS))
             box.fail("images", fault=rng.choice(IMAGE_FAULTS), after=rng.randrange(CALLS))

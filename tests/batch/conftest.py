@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.clients import AT_ONCE, CANARY, impatient
+from support.clients import AT_ONCE, CANARY, fast_limiter
 from support.pictures import picture
 
 from ideogram_async import Ideogram
@@ -28,7 +28,7 @@ async def box(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Sandbox]:
 
 @pytest.fixture
 async def client(box: Sandbox) -> AsyncGenerator[Ideogram]:
-    async with Ideogram(CANARY, base_url=box.url, retry=AT_ONCE, limiter=impatient()) as client:
+    async with Ideogram(CANARY, base_url=box.url, retry=AT_ONCE, limiter=fast_limiter()) as client:
         yield client
         statistics = client.limiter.statistics()
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.clients import Events, connected, impatient
+from support.clients import Events, connected, fast_limiter
 from support.pictures import picture
 
 from ideogram_async import (
@@ -431,7 +431,7 @@ async def test_what_is_in_doubt_is_listed_whatever_is_asked(client: Ideogram, bo
 async def test_a_journal_of_another_service_is_refused(box: Sandbox, client: Ideogram, tmp_path: Path):
     """A folder of the sandbox is none of the service, and nothing is sent."""
     await run(client, foxes(1), tmp_path)
-    async with Ideogram("key", limiter=impatient()) as other:
+    async with Ideogram("key", limiter=fast_limiter()) as other:
         with pytest.raises(JournalError, match="belongs to sandbox"):
             await run(other, foxes(1), tmp_path)
 

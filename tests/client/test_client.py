@@ -1,4 +1,4 @@
-"""The client's own methods: views, waiting for a model, what it says of itself."""
+"""The client: views, settings, and waiting for a model."""
 
 from __future__ import annotations
 
@@ -18,55 +18,55 @@ async def train(client: Ideogram) -> str:
 
 
 async def test_waiting_ends_when_the_model_is_trained() -> None:
-    """`models.wait` looks until the training has ended, and returns the model as it then is."""
+    """`models.wait` polls until the training has ended, and returns the model."""
     async with Sandbox() as box, Ideogram("key", base_url=box.url) as client:
         model_id = await train(client)
-        client_that_hurries = client.with_options(on_event=lambda _: box.advance(1800))
-        answer = await client_that_hurries.models.wait(model_id, poll=0)
+        view = client.with_options(on_event=lambda _: box.advance(1800))
+        answer = await view.models.wait(model_id, poll=0)
 
     assert "COMPLETED" == answer.model.status
 
 
-async def test_waiting_ends_in_time() -> None:
-    """`models.wait` gives up with `TimeoutError` when its time is over."""
+async def test_waiting_has_a_timeout() -> None:
+    """`models.wait` raises `TimeoutError` after its timeout."""
     async with Sandbox() as box, Ideogram("key", base_url=box.url) as client:
         model_id = await train(client)
         with pytest.raises(TimeoutError):
             await client.models.wait(model_id, poll=0, timeout=0.05)
 
 
-async def test_a_data_set_tells_its_files() -> None:
-    """Names are kept, captions find their images, and listing goes over the data sets."""
+async def test_a_dataset_lists_its_files() -> None:
+    """File names are kept, captions are assigned to their images, and listing returns all datasets."""
     async with Sandbox() as box, Ideogram("key", base_url=box.url) as client:
         dataset = await client.datasets.create("foxes")
         files = [("fox one.png", picture()), ("fox one.txt", b"a fox")]
         uploaded = await client.datasets.upload_assets(dataset.dataset_id, files)
-        seen = await client.datasets.get(dataset.dataset_id)
+        answer = await client.datasets.get(dataset.dataset_id)
 
         assert [dataset.dataset_id] == [item.dataset_id for item in await client.datasets.list()]
         assert 0 == uploaded.failure_count
-        assert "fox one.png" in [file.file_name for file in seen.files]
+        assert "fox one.png" in [file.file_name for file in answer.files]
 
 
 async def test_a_view_shares_the_limiter_and_changes_nothing_else() -> None:
-    """`with_options` returns another client with the same limiter and sessions; the first stays as it was."""
-    heard: list[Event] = []
+    """`with_options` returns another client with the same limiter and sessions; the first one is unchanged."""
+    events: list[Event] = []
     async with Sandbox() as box, Ideogram("key", base_url=box.url, extra_headers={"X-First": "1"}) as client:
         view = client.with_options(
-            timeout=400, retry=Retry(attempts=1), extra_headers={"X-View": "1"}, on_event=heard.append
+            timeout=400, retry=Retry(attempts=1), extra_headers={"X-View": "1"}, on_event=events.append
         )
         await view.generate("a fox")
-        told = len(heard)
+        count = len(events)
         await client.generate("a fox")
         headers = [arrival.headers for arrival in box.requests]
 
     assert client.limiter is view.limiter
-    assert told == len(heard) > 0
+    assert count == len(events) > 0
     assert [("1", None), (None, "1")] == [(h.get("X-View"), h.get("X-First")) for h in headers]
 
 
-async def test_a_view_may_skip_the_rules() -> None:
-    """`with_options(validate=False)` sends what the service alone then judges, but never a wrong type."""
+async def test_a_view_can_skip_validation() -> None:
+    """`with_options(validate=False)` leaves the rules to the service, but never sends a wrong type."""
     async with Sandbox() as box, Ideogram("key", base_url=box.url) as client:
         view = client.with_options(validate=False)
         with pytest.raises(InvalidRequestError):
@@ -79,7 +79,7 @@ async def test_a_view_may_skip_the_rules() -> None:
 
 
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Base URL and time-out are read from the environment where they are not given."""
+    """Base URL and timeout are read from the environment if they are not passed."""
     monkeypatch.setenv("IDEOGRAM_BASE_URL", "https://gateway.example/ideogram")
     monkeypatch.setenv("IDEOGRAM_TIMEOUT", "400")
     client = Ideogram("key")
@@ -100,7 +100,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         ({"prices": {"v9.TURBO": "1"}}, "prices"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(settings: dict[str, object], word: str) -> None:
-    """A setting that cannot work is a `ValueError` that names it, when the client is made."""
+def test_invalid_settings_are_refused(settings: dict[str, object], word: str) -> None:
+    """An invalid setting raises a `ValueError` that names it, when the client is constructed."""
     with pytest.raises(ValueError, match=word):
         Ideogram("key", **settings)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Closed in the middle of everything: what was sent is in doubt, what was not is not, and nobody hangs."""
+"""Closing a client while it is used: sent calls are ambiguous, unsent ones are not, and nothing hangs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.clients import Events, connected, impatient
+from support.clients import Events, connected, fast_limiter
 from support.pictures import picture
 from support.rawserver import OK, RawServer, Script, answer, page, raw_response, refused, stall, whole
 
@@ -42,7 +42,7 @@ CLOSED: dict[str, tuple[Any, dict[str, Any], Any, type[IdeogramError], Phase]] =
     ),
     "at the gate": (OK, {"limiter": at_the_gate}, queued, NotSentError, Phase.QUEUED),
     "after a 429": (refused(429, retry_after="100"), {"retry": LONG}, "Throttled", NotSentError, Phase.QUEUED),
-    "in back-off, in doubt": (
+    "in back-off, ambiguous": (
         page(500),
         {"retry": Retry(base=1000.0, cap=1000.0, ambiguous=True)},
         "Retrying",
@@ -53,15 +53,15 @@ CLOSED: dict[str, tuple[Any, dict[str, Any], Any, type[IdeogramError], Phase]] =
 
 
 @pytest.mark.parametrize("name", CLOSED)
-async def test_closed_meanwhile(name: str) -> None:
-    """What is on its way when the client is closed ends: in doubt if it was sent, else certainly unsent."""
+async def test_closed_during_a_call(name: str) -> None:
+    """Closing ends a call: ambiguous if it was sent, else not sent."""
     script, options, reached, kind, phase = CLOSED[name]
-    events, told = Events(), asyncio.Event()
+    events, emitted = Events(), asyncio.Event()
 
     def on_event(event: Event) -> None:
         events(event)
         if type(event).__name__ == reached:
-            told.set()
+            emitted.set()
 
     options = options | ({"limiter": options["limiter"]()} if "limiter" in options else {})
     async with RawServer(script, OK) as server:
@@ -70,7 +70,7 @@ async def test_closed_meanwhile(name: str) -> None:
             if callable(reached):
                 await reached(server, client)
             elif reached:
-                await told.wait()
+                await emitted.wait()
             else:
                 await server.wait_for_requests(1)
                 await asyncio.wait([task], timeout=0.1)
@@ -87,9 +87,9 @@ async def test_closed_meanwhile(name: str) -> None:
 
 
 async def test_closed_while_queued() -> None:
-    """Those that hold a place end in doubt, those that wait for one do not."""
+    """Calls that hold a slot are ambiguous, queued calls are not sent."""
     async with RawServer((whole, stall)) as server:
-        async with connected(server.url, limiter=impatient(2)) as client:
+        async with connected(server.url, limiter=fast_limiter(2)) as client:
             tasks = [asyncio.create_task(client.generate("a fox")) for _ in range(5)]
             await server.wait_for_requests(2)
             await client.aclose()
@@ -99,8 +99,8 @@ async def test_closed_while_queued() -> None:
         assert 2 == server.posts
 
 
-async def test_closed_while_free_calls_fly() -> None:
-    """A call that costs nothing has cost nothing."""
+async def test_closed_during_a_free_call() -> None:
+    """A free call was not billed, whether it was sent or not."""
     async with RawServer((whole, stall)) as server, connected(server.url) as client:
         task = asyncio.create_task(client.models.list())
         await server.wait_for_requests(1)
@@ -112,12 +112,12 @@ async def test_closed_while_free_calls_fly() -> None:
 
 
 def half_an_image() -> Script:
-    """Send half of an image, and stall."""
+    """Return a script that sends half of an image, then stalls."""
     return (whole, answer(raw_response(200, picture()[:100], {"Content-Length": "1000"})), stall)
 
 
 async def test_closed_while_downloading(tmp_path: Path) -> None:
-    """A download ends with an error of its own, and leaves no file."""
+    """A download raises `DownloadError`, and leaves no file."""
     async with RawServer(half_an_image()) as server, connected(server.url) as client:
         task = asyncio.create_task(client.download(f"{server.url}/fox.png", tmp_path / "fox.png"))
         await server.wait_for_requests(1)
@@ -129,7 +129,7 @@ async def test_closed_while_downloading(tmp_path: Path) -> None:
 
 
 async def test_closed_while_streaming() -> None:
-    """So does an open stream, at its next chunk."""
+    """An open stream raises `DownloadError` at its next chunk."""
     async with (
         RawServer(half_an_image()) as server,
         connected(server.url) as client,
@@ -141,8 +141,8 @@ async def test_closed_while_streaming() -> None:
             await anext(stream)
 
 
-async def test_closed_by_many() -> None:
-    """Several may close at once."""
+async def test_closed_by_several_tasks() -> None:
+    """Several tasks can close the client at the same time."""
     async with RawServer((whole, stall)) as server, connected(server.url) as client:
         task = asyncio.create_task(client.generate("a fox"))
         await server.wait_for_requests(1)
@@ -154,7 +154,7 @@ async def test_closed_by_many() -> None:
 
 
 async def test_closed_by_a_listener() -> None:
-    """An async listener may close the client, also several times, and while somebody else does."""
+    """An async listener can close the client, several times, and while another task closes it."""
     begun, ended = Events(), Events()
 
     async def on_event(event: Event) -> None:
@@ -175,8 +175,8 @@ async def test_closed_by_a_listener() -> None:
     assert "Failed" in ended.names
 
 
-async def test_closed_while_opening_again() -> None:
-    """A call that comes while the client is being closed opens it anew, and is not ended by it."""
+async def test_a_call_while_closing() -> None:
+    """A call that starts while the client closes opens it again, and is not ended."""
     gate = asyncio.Event()
 
     async def on_event(event: Event) -> None:
@@ -200,7 +200,7 @@ async def test_closed_while_opening_again() -> None:
 
 
 async def test_closed_with_a_listener_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A listener that hangs is given some seconds, then it is cancelled, and closing ends."""
+    """A listener that hangs is cancelled after a timeout, and closing ends."""
     monkeypatch.setattr(sessions, "SHUTDOWN_TIMEOUT", 0.01)
     ended = asyncio.Event()
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import anyio
 import pytest
-from support.clients import CANARY, Events, NoNames, connected, resolving
+from support.clients import CANARY, Events, FailingResolver, connected, session_factory_with
 from support.leaks import files_below
 from support.paths import DATA
 from support.rawserver import OK, RawServer, Script, answer, page, raw_response, refused, reset, stall, status, whole
@@ -70,7 +70,7 @@ async def watched(caplog: pytest.LogCaptureFixture) -> AsyncGenerator[None]:
 
 
 FAILURES: dict[str, tuple[Script, dict[str, Any]]] = {
-    "not sent": (OK, {"session_factory": resolving(NoNames)}),
+    "not sent": (OK, {"session_factory": session_factory_with(FailingResolver)}),
     "lost": ((whole, reset), {}),
     "cut head": ((whole, answer(b"HTTP/1.1 200 O")), {}),
     "no HTTP": ((whole, answer(b"no\r\n\r\n")), {}),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from aiohttp.abc import ResolveResult
-from support.clients import AT_ONCE, Events, NoNames, SlowNames, connected, resolving
+from support.clients import AT_ONCE, Events, FailingResolver, HangingResolver, connected, session_factory_with
 from support.paths import DATA
 from support.rawserver import OK, RawServer, stall
 
@@ -59,7 +59,7 @@ async def test_refused_always() -> None:
 async def test_no_name_until_the_deadline() -> None:
     """While DNS fails, attempts continue until the deadline. Nothing was sent."""
     events = Events()
-    factory = resolving(NoNames)
+    factory = session_factory_with(FailingResolver)
     async with connected("https://api.test", session_factory=factory, retry=PATIENT, on_event=events) as client:
         with pytest.raises(NotSentError) as caught:
             await client.generate("a fox")
@@ -88,7 +88,7 @@ async def test_slow_dns(timeout: Timeout) -> None:
     """A slow DNS lookup counts as not sent under both timeouts, and is retried."""
     events = Events()
     async with connected(
-        "https://api.test", session_factory=resolving(SlowNames), timeout=timeout, on_event=events
+        "https://api.test", session_factory=session_factory_with(HangingResolver), timeout=timeout, on_event=events
     ) as client:
         with pytest.raises(NotSentError) as caught:
             await client.generate("a fox")
@@ -173,14 +173,14 @@ async def test_proxy_refuses() -> None:
 async def test_unexpected_failure_before_the_first_byte() -> None:
     """An unexpected failure is not retried, but the error still says that nothing was sent."""
 
-    class Broken(NoNames):
+    class Broken(FailingResolver):
         async def resolve(
             self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
         ) -> list[ResolveResult]:
             raise KeyError(host)
 
     events = Events()
-    async with connected("https://api.test", session_factory=resolving(Broken), on_event=events) as client:
+    async with connected("https://api.test", session_factory=session_factory_with(Broken), on_event=events) as client:
         with pytest.raises(NotSentError, match="KeyError") as caught:
             await client.generate("a fox")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.clients import CANARY, Events, connected, impatient
+from support.clients import CANARY, Events, connected, fast_limiter
 from support.fakes import AMBIGUOUS, NOT_SENT, FakeSend, call, reply
 from support.rawserver import OK, RawServer, Script, page, refused, reset, whole
 
@@ -192,7 +192,7 @@ class Failing:
         raise self.error
 
     def statistics(self) -> Any:
-        return impatient().statistics()
+        return fast_limiter().statistics()
 
 
 @pytest.mark.parametrize("error", [ConnectionError(), NOT_SENT, KeyError()])

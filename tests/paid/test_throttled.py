@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from support.callers import FixedRandom
-from support.clients import Events, connected, impatient
+from support.clients import Events, connected, fast_limiter
 from support.fakes import AMBIGUOUS, NOT_SENT, FakeSend, call, reply
 from support.rawserver import OK, RawServer, refused, stall, status, whole
 from support.virtual import virtual
@@ -57,7 +57,7 @@ async def test_wait_is_over() -> None:
 async def test_reported_limit_holds() -> None:
     """After the service has reported its limit, no more images are in progress."""
     async with RawServer(INFLIGHT, (whole, stall)) as server:
-        limiter = impatient()
+        limiter = fast_limiter()
         async with connected(server.url, limiter=limiter) as client:
             calls = [asyncio.create_task(client.generate("a fox"))]
             await server.wait_for_requests(2)

@@ -1,4 +1,4 @@
-"""Cancelled anywhere, a call ends at once, gives its places back, is not sent again, and tells what it may cost."""
+"""Cancellation at any point of a call: it ends at once, releases its slots, is not retried, and reports its cost."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import aiohttp
 import anyio
 import pytest
 from attrs import define, field, frozen
-from support.clients import Events, SlowNames, connected, impatient, resolving
+from support.clients import Events, HangingResolver, connected, fast_limiter, session_factory_with
 from support.leaks import files_below, other_tasks
 from support.paths import DATA
 from support.rawserver import GOOD, OK, RawServer, Script, answer, raw_response, read, refused, reset, stall, whole
@@ -24,14 +24,14 @@ from ideogram_async.errors import Phase
 from ideogram_async.events import Event, Failed, Retrying, Throttled
 from ideogram_async.files import ImageFile
 
-AT_ONCE = 2.0
-"""Seconds within which a cancellation has to be through, with room for a busy machine."""
+PROMPTLY = 2.0
+"""Seconds within which a cancellation has to end, with room for a busy machine."""
 LONG = Retry(base=1000.0, cap=1000.0)
 
 
 @define
 class Scene:
-    """A call that has come to a certain point and stays there."""
+    """A call that is held at one stage."""
 
     client: Ideogram
     server: RawServer
@@ -43,7 +43,7 @@ class Scene:
 
 @frozen
 class Stage:
-    """How to get there, and what a cancellation there has to tell."""
+    """A point of a call: the script that leads to it, and what a cancellation there reports."""
 
     script: tuple[Script, ...]
     billed: Billed
@@ -54,25 +54,25 @@ class Stage:
 
 
 def gated() -> ImageLimiter:
-    """Make a limiter whose gate has just been closed."""
+    """Return a limiter whose back-off gate has just closed."""
     limiter = ImageLimiter(10)
     limiter.note_rejected(None, 100.0)
     return limiter
 
 
 async def no_key() -> str:
-    """Never find the key."""
+    """Never return a key."""
     await asyncio.Event().wait()
     return ""
 
 
 HEAD = raw_response(200, GOOD[:20], {"Content-Length": str(len(GOOD))})
 STAGES = {
-    "queued": Stage(((whole, stall),), Billed.NO, Phase.QUEUED, 1, "waiting", {"limiter": lambda: impatient(1)}),
+    "queued": Stage(((whole, stall),), Billed.NO, Phase.QUEUED, 1, "waiting", {"limiter": lambda: fast_limiter(1)}),
     "at the gate": Stage((OK,), Billed.NO, Phase.QUEUED, 0, "gate", {"limiter": gated}),
     "after a 429": Stage((refused(429, retry_after="100"),), Billed.NO, Phase.QUEUED, 1, "Throttled", {"retry": LONG}),
     "in back-off": Stage((OK,), Billed.NO, Phase.QUEUED, 0, "Retrying", {"retry": LONG, "is_refused": True}),
-    "in back-off, in doubt": Stage(
+    "in back-off, ambiguous": Stage(
         ((whole, reset),),
         Billed.UNKNOWN,
         Phase.QUEUED,
@@ -80,8 +80,10 @@ STAGES = {
         "Retrying",
         {"retry": Retry(base=1000.0, cap=1000.0, ambiguous=True)},
     ),
-    "connecting": Stage((OK,), Billed.NO, Phase.CONNECTING, 0, "Sending", {"session_factory": resolving(SlowNames)}),
-    "agreeing on TLS": Stage(((stall,),), Billed.NO, Phase.CONNECTING, 0, "connected", {"is_tls": True}),
+    "connecting": Stage(
+        (OK,), Billed.NO, Phase.CONNECTING, 0, "Sending", {"session_factory": session_factory_with(HangingResolver)}
+    ),
+    "TLS handshake": Stage(((stall,),), Billed.NO, Phase.CONNECTING, 0, "connected", {"is_tls": True}),
     "waiting for the key": Stage((OK,), Billed.NO, Phase.CONNECTING, 0, "Sending", {"api_key": no_key}),
     "sending": Stage(((read(100), stall),), Billed.UNKNOWN, Phase.SENT, 0, "read"),
     "waiting for the answer": Stage(((whole, stall),), Billed.UNKNOWN, Phase.SENT, 1),
@@ -92,24 +94,24 @@ STAGES = {
 
 
 @asynccontextmanager
-async def scene(stage: Stage, tmp_path: Path) -> AsyncGenerator[Scene]:
-    """Set the stage."""
-    options, events, told = dict(stage.options), Events(), asyncio.Event()
+async def hold_at(stage: Stage, tmp_path: Path) -> AsyncGenerator[Scene]:
+    """Hold a call at a stage."""
+    options, events, reached = dict(stage.options), Events(), asyncio.Event()
     is_refused, is_tls = options.pop("is_refused", False), options.pop("is_tls", False)
     is_traced = options.pop("is_traced", False)
 
     def on_event(event: Event) -> None:
         events(event)
         if type(event).__name__ == stage.until:
-            told.set()
+            reached.set()
 
-    async def head_came(*_: object) -> None:
-        told.set()
+    async def on_head(*_: object) -> None:
+        reached.set()
 
     def traced(purpose: str, **settings: Any) -> aiohttp.ClientSession:
         trace = aiohttp.TraceConfig()
-        trace.on_response_chunk_received.append(head_came)
-        trace.on_request_end.append(head_came)
+        trace.on_response_chunk_received.append(on_head)
+        trace.on_request_end.append(on_head)
         return aiohttp.ClientSession(**settings, trace_configs=[trace])
 
     if is_traced:
@@ -124,29 +126,29 @@ async def scene(stage: Stage, tmp_path: Path) -> AsyncGenerator[Scene]:
         url = server.url.replace("http:", "https:") if is_tls else server.url
         url = "https://api.test" if stage.until == "Sending" and "session_factory" in options else url
         async with connected(url, on_event=on_event, **options) as client:
-            made = Scene(client, server, events, told.wait, lambda: client.remove_background(image))
+            scene = Scene(client, server, events, reached.wait, lambda: client.remove_background(image))
             match stage.until:
                 case "arrived":
-                    made.reached = lambda: server.wait_for_requests(1)
+                    scene.reached = lambda: server.wait_for_requests(1)
                 case "connected":
-                    made.reached = lambda: server.until(lambda: server.connections == 1)
+                    scene.reached = lambda: server.until(lambda: server.connections == 1)
                 case "read":
-                    made.reached = lambda: server.until(lambda: server.bytes > 0)
+                    scene.reached = lambda: server.until(lambda: server.bytes > 0)
                 case "waiting":
-                    made.helpers.append(asyncio.create_task(client.generate("first")))  # type: ignore[arg-type]
+                    scene.helpers.append(asyncio.create_task(client.generate("first")))  # type: ignore[arg-type]
                     await server.wait_for_requests(1)
                     events.clear()
-                    made.reached = lambda: _waits(client)
+                    scene.reached = lambda: _waits(client)
                 case "gate":
-                    made.reached = lambda: _waits(client)
+                    scene.reached = lambda: _waits(client)
                 case _:
                     pass
 
-            yield made
-            for helper in made.helpers:
+            yield scene
+            for helper in scene.helpers:
                 helper.cancel()
 
-            await asyncio.gather(*made.helpers, return_exceptions=True)
+            await asyncio.gather(*scene.helpers, return_exceptions=True)
 
 
 async def _waits(client: Ideogram) -> None:
@@ -154,37 +156,37 @@ async def _waits(client: Ideogram) -> None:
         await asyncio.sleep(0)
 
 
-async def by_cancel(made: Scene) -> None:
-    task = asyncio.ensure_future(made.work())
-    await made.reached()
+async def by_cancel(scene: Scene) -> None:
+    task = asyncio.ensure_future(scene.work())
+    await scene.reached()
     task.cancel()
-    async with asyncio.timeout(AT_ONCE):
+    async with asyncio.timeout(PROMPTLY):
         await asyncio.wait([task])
 
     assert task.cancelled()
 
 
-async def by_timeout(made: Scene) -> None:
+async def by_timeout(scene: Scene) -> None:
     scope = asyncio.timeout(None)
 
     async def work() -> None:
         async with scope:
-            await made.work()
+            await scene.work()
 
     task = asyncio.create_task(work())
-    await made.reached()
+    await scene.reached()
     scope.reschedule(0)
-    async with asyncio.timeout(AT_ONCE):
+    async with asyncio.timeout(PROMPTLY):
         await asyncio.wait([task])
 
     assert TimeoutError is type(task.exception())
 
 
-async def by_scope(made: Scene) -> None:
-    with anyio.fail_after(AT_ONCE):
+async def by_scope(scene: Scene) -> None:
+    with anyio.fail_after(PROMPTLY):
         async with anyio.create_task_group() as group:
-            group.start_soon(made.work)
-            await made.reached()
+            group.start_soon(scene.work)
+            await scene.reached()
             group.cancel_scope.cancel()
 
     assert group.cancel_scope.cancelled_caught
@@ -193,24 +195,24 @@ async def by_scope(made: Scene) -> None:
 @pytest.mark.parametrize("way", [by_cancel, by_timeout, by_scope])
 @pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
 async def test_cancelled(stage: Stage, way: Callable[[Scene], Awaitable[None]], tmp_path: Path) -> None:
-    """Wherever and however it is cancelled, a call ends at once and tells truly what it may have cost."""
+    """Wherever and however it is cancelled, a call ends at once, and reports what it may have cost."""
     before = other_tasks()
-    async with scene(stage, tmp_path) as made:
-        await way(made)
-        held = 1 if made.helpers else 0
-        statistics = made.client.limiter.statistics()
-        failed = [(event.billed, event.phase) for event in made.events.of(Failed)]
+    async with hold_at(stage, tmp_path) as scene:
+        await way(scene)
+        held = 1 if scene.helpers else 0
+        statistics = scene.client.limiter.statistics()
+        failed = [(event.billed, event.phase) for event in scene.events.of(Failed)]
 
         assert [(stage.billed, stage.phase)] == failed
         assert (held, 0) == (statistics.in_flight, statistics.waiting)
         assert [] == files_below(tmp_path)
-        assert stage.posts == made.server.posts
+        assert stage.posts == scene.server.posts
 
     assert set() == other_tasks() - before
 
 
-async def test_places_are_free_again() -> None:
-    """After many cancellations the limiter is as it was, and the next call goes through."""
+async def test_slots_are_released() -> None:
+    """After many cancellations all slots are free, and the next call is sent."""
     async with RawServer(*[(whole, stall)] * 20, OK) as server:
         limiter = ImageLimiter(4)
         async with connected(server.url, limiter=limiter) as client:
@@ -228,7 +230,7 @@ async def test_places_are_free_again() -> None:
         assert 21 == server.posts
 
 
-async def test_file_that_opens_too_late(tmp_path: Path) -> None:
+async def test_a_file_that_opens_after_the_cancellation(tmp_path: Path) -> None:
     """A file that a thread opens after the call was cancelled is closed by that thread."""
     opening, gate, done = asyncio.Event(), threading.Event(), threading.Event()
     loop = asyncio.get_running_loop()
@@ -256,7 +258,7 @@ async def test_file_that_opens_too_late(tmp_path: Path) -> None:
 
 
 async def test_cancelled_while_copying(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A source that is being copied leaves no copy behind, and nothing was sent."""
+    """A cancellation while a source is copied leaves no copy, and nothing is sent."""
 
     class Slow:
         begun = asyncio.Event()
@@ -280,8 +282,8 @@ async def test_cancelled_while_copying(tmp_path: Path, monkeypatch: pytest.Monke
         assert ([], [], 0) == (list(tmp_path.iterdir()), files_below(tmp_path), server.connections)
 
 
-async def test_cancelled_while_the_copy_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor does it earlier, whenever that is."""
+async def test_cancelled_in_any_step_of_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No step of the copying leaves a file when it is cancelled."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     async with RawServer(OK) as server, connected(server.url, api_key=no_key) as client:
         for steps in range(40):
@@ -299,29 +301,29 @@ async def test_cancelled_while_the_copy_is_made(tmp_path: Path, monkeypatch: pyt
 
 
 async def test_second_cancellation() -> None:
-    """Two cancellations in a row are one; nothing hangs."""
+    """A second cancellation has no effect; nothing hangs."""
     async with RawServer((whole, stall)) as server, connected(server.url) as client:
         task = asyncio.create_task(client.generate("a fox"))
         await server.wait_for_requests(1)
         task.cancel()
         task.cancel()
-        async with asyncio.timeout(AT_ONCE):
+        async with asyncio.timeout(PROMPTLY):
             await asyncio.wait([task])
 
         assert task.cancelled()
 
 
-async def test_siblings_go_on() -> None:
-    """The end of one call does not touch the others."""
+async def test_other_calls_continue() -> None:
+    """The cancellation of one call does not affect the others."""
     async with RawServer((whole, stall, answer(raw_response(200, GOOD)))) as server, connected(server.url) as client:
         tasks = [asyncio.create_task(client.generate("a fox")) for _ in range(3)]
         await server.wait_for_requests(3)
         tasks[1].cancel()
         await asyncio.wait([tasks[1]])
         server.released.set()
-        done = await asyncio.gather(tasks[0], tasks[2])
+        answers = await asyncio.gather(tasks[0], tasks[2])
 
-        assert [1, 1] == [len(images.data) for images in done]
+        assert [1, 1] == [len(images.data) for images in answers]
         assert 3 == server.posts
 
 
@@ -333,7 +335,7 @@ async def test_cancelled_download(tmp_path: Path) -> None:
         task = asyncio.create_task(client.download(f"{server.url}/fox.png", tmp_path / "fox.png"))
         await server.wait_for_requests(1)
         task.cancel()
-        async with asyncio.timeout(AT_ONCE):
+        async with asyncio.timeout(PROMPTLY):
             await asyncio.wait([task])
 
         assert task.cancelled()
@@ -343,7 +345,7 @@ async def test_cancelled_download(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", [Retrying, Throttled])
 async def test_cancelled_by_its_own_listener(kind: type[Event]) -> None:
-    """A listener may cancel the very call that it is told about."""
+    """A listener can cancel the call whose event it gets."""
     tasks: list[asyncio.Task[Any]] = []
 
     def on_event(event: Event) -> None:

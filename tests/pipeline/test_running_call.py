@@ -1,4 +1,4 @@
-"""A detached call goes on, whoever leaves: it is counted, waited for at the end, and its result is handed on."""
+"""Started calls: no cancellation ends them, they are bounded, closing waits for them, and `on_done` gets them."""
 
 from __future__ import annotations
 
@@ -39,24 +39,24 @@ async def box() -> AsyncGenerator[Sandbox]:
         yield box
 
 
-class Keeper(list[RunningCall[Any]]):
-    """Takes what it is handed, and can be waited for."""
+class Recorder(list[RunningCall[Any]]):
+    """An `on_done` that records calls, and can be waited for."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.taken = asyncio.Event()
+        self.called = asyncio.Event()
 
     def __call__(self, call: RunningCall[Any]) -> None:
         self.append(call)
-        self.taken.set()
+        self.called.set()
 
 
-async def test_whoever_waits_may_leave(box: Sandbox) -> None:
-    """Cancelling those who wait ends the waiting alone; the answer comes, is handed on once, and is kept."""
-    keeper, events = Keeper(), Events()
+async def test_a_cancelled_awaiter_does_not_cancel_the_call(box: Sandbox) -> None:
+    """Cancelling awaiters ends the wait alone; the call is answered, passed to `on_done` once, and kept."""
+    recorder, events = Recorder(), Events()
     async with connected(box.url, on_event=events) as client:
         box.hold()
-        call = await client.start(FOX, on_done=keeper)
+        call = await client.start(FOX, on_done=recorder)
         waiters = [asyncio.ensure_future(call) for _ in range(3)]
         await box.wait_for_requests(1)
         for waiter in waiters:
@@ -65,22 +65,22 @@ async def test_whoever_waits_may_leave(box: Sandbox) -> None:
         await asyncio.wait(waiters)
         was_done = call.is_done
         box.release()
-        await keeper.taken.wait()
+        await recorder.called.wait()
 
         assert [True] * 3 == [waiter.cancelled() for waiter in waiters]
         assert (False, True, None) == (was_done, call.is_done, call.error)
-        assert [call] == keeper
+        assert [call] == recorder
         assert call.result() is await call
         assert (1, 1) == (len(call.result().data), box.ledger.billed_images)
         assert [] == events.of(Failed)
 
 
-async def test_a_failure_is_raised_for_each_who_waits(box: Sandbox) -> None:
-    """Like an answer an error is kept: everybody who waits gets it, and so does `on_done`."""
-    keeper = Keeper()
+async def test_a_failure_is_raised_for_each_awaiter(box: Sandbox) -> None:
+    """An error is kept like an answer: every awaiter and `on_done` get it."""
+    recorder = Recorder()
     box.fail("generate", fault=Fault.status(422, '{"error": "unsafe"}'))
     async with connected(box.url) as client:
-        call = await client.start(FOX, on_done=keeper)
+        call = await client.start(FOX, on_done=recorder)
         for _ in range(2):
             with pytest.raises(SafetyError):
                 await call
@@ -88,39 +88,39 @@ async def test_a_failure_is_raised_for_each_who_waits(box: Sandbox) -> None:
         with pytest.raises(SafetyError):
             call.result()
 
-        await keeper.taken.wait()
+        await recorder.called.wait()
 
-    assert SafetyError is type(keeper[0].error)
+    assert SafetyError is type(recorder[0].error)
     assert "<RunningCall Generate: SafetyError>" == repr(call)
 
 
-async def test_before_its_end_there_is_no_result(box: Sandbox) -> None:
-    """Until it has ended a call says so."""
+async def test_a_call_in_flight_has_no_result(box: Sandbox) -> None:
+    """Until it has ended, a call raises `InvalidStateError`, and its repr shows that it is in flight."""
     box.hold()
     async with connected(box.url) as client:
         call = await client.start(FOX)
         with pytest.raises(asyncio.InvalidStateError):
             call.result()
 
-        seen = repr(call)
+        shown = repr(call)
         box.release()
         await call
 
-    assert ("<RunningCall Generate: in flight>", "<RunningCall Generate: answered>") == (seen, repr(call))
+    assert ("<RunningCall Generate: in flight>", "<RunningCall Generate: answered>") == (shown, repr(call))
 
 
-async def test_what_breaks_rules_is_refused_at_once(box: Sandbox) -> None:
-    """An invalid request is raised by `detached` itself: there is nothing to detach."""
-    keeper = Keeper()
+async def test_an_invalid_request_is_refused_at_once(box: Sandbox) -> None:
+    """An invalid request raises in `start` itself, and no call is started."""
+    recorder = Recorder()
     async with connected(box.url) as client:
         with pytest.raises(InvalidRequestError):
-            await client.start(Generate("a fox", num_images=9), on_done=keeper)
+            await client.start(Generate("a fox", num_images=9), on_done=recorder)
 
-    assert ([], []) == (keeper, box.requests)
+    assert ([], []) == (recorder, box.requests)
 
 
-async def test_files_are_read_before_it_returns(box: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What can be read only once is copied first, so that its owner may close it; the copy goes with the call."""
+async def test_files_are_copied_first(box: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A one-shot file is copied before `start` returns, so that its owner can close it; the copy ends with the call."""
     folder = tmp_path / "copies"
     folder.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(folder))
@@ -140,7 +140,7 @@ async def test_files_are_read_before_it_returns(box: Sandbox, tmp_path: Path, mo
 
 
 async def test_too_many_are_refused_unsent(box: Sandbox) -> None:
-    """Ten for each place may be on their way or in line; the next costs nothing, and may be sent later."""
+    """Ten calls for each slot may be in flight or queued; the next is not sent and costs nothing."""
     box.hold()
     async with Ideogram(CANARY, base_url=box.url, max_in_flight=2) as client:
         calls = [await client.start(FOX) for _ in range(20)]
@@ -156,38 +156,38 @@ async def test_too_many_are_refused_unsent(box: Sandbox) -> None:
 
 
 async def test_closing_waits_for_them(box: Sandbox) -> None:
-    """`aclose` lets detached calls end, those in line too, and waits until their results are taken."""
-    taken: list[RunningCall[Any]] = []
+    """`aclose` waits for started calls, including queued ones, and for their `on_done`."""
+    finished: list[RunningCall[Any]] = []
 
-    async def take(call: RunningCall[Any]) -> None:
+    async def download(call: RunningCall[Any]) -> None:
         await client.fetch(call.result().data[0])
-        taken.append(call)
+        finished.append(call)
 
     box.hold()
     client = Ideogram(CANARY, base_url=box.url, max_in_flight=1)
-    calls = [await client.start(FOX, on_done=take) for _ in range(3)]
+    calls = [await client.start(FOX, on_done=download) for _ in range(3)]
     await box.wait_for_requests(1)
     closing = asyncio.create_task(client.aclose())
     await asyncio.sleep(0)
     box.release()
     await closing
 
-    assert calls == taken
+    assert calls == finished
     assert (3, 0) == (box.ledger.billed_images, client.limiter.statistics().in_flight)
 
 
-async def test_after_the_grace_period_they_end_in_truth(box: Sandbox) -> None:
-    """What was sent by then may have been paid for, what was in line was not; both are handed on, and told."""
-    keeper, events = Keeper(), Events()
+async def test_after_the_grace_period_calls_end(box: Sandbox) -> None:
+    """A sent call is then ambiguous and a queued one not sent; both are passed to `on_done` and reported."""
+    recorder, events = Recorder(), Events()
     box.hold()
     client = Ideogram(CANARY, base_url=box.url, max_in_flight=1, on_event=events)
-    sent = await client.start(FOX, on_done=keeper)
+    sent = await client.start(FOX, on_done=recorder)
     await box.wait_for_requests(1)
-    queued = await client.start(FOX, on_done=keeper)
+    queued = await client.start(FOX, on_done=recorder)
     await client.aclose(grace=0)
 
     assert [AmbiguousError, NotSentError] == [type(sent.error), type(queued.error)]
-    assert {sent, queued} == set(keeper)
+    assert {sent, queued} == set(recorder)
     assert {Billed.UNKNOWN, Billed.NO} == {event.billed for event in events.of(Failed)}
     assert (1, 0) == (len(box.requests), client.limiter.statistics().in_flight)
     box.release()
@@ -196,12 +196,12 @@ async def test_after_the_grace_period_they_end_in_truth(box: Sandbox) -> None:
     assert 1 == box.ledger.billed_images
 
 
-async def test_closing_waits_for_what_follows(box: Sandbox) -> None:
-    """A call that `on_done` detaches in the grace period has the rest of that period."""
-    keeper = Keeper()
+async def test_closing_waits_for_calls_of_on_done(box: Sandbox) -> None:
+    """A call that `on_done` starts in the grace period has the rest of that period."""
+    recorder = Recorder()
 
     async def follow(call: RunningCall[Any]) -> None:
-        await client.start(Generate("another fox"), on_done=keeper)
+        await client.start(Generate("another fox"), on_done=recorder)
 
     box.hold()
     client = Ideogram(CANARY, base_url=box.url)
@@ -212,12 +212,12 @@ async def test_closing_waits_for_what_follows(box: Sandbox) -> None:
     box.release()
     await closing
 
-    assert [None] == [call.error for call in keeper]
+    assert [None] == [call.error for call in recorder]
     assert 2 == box.ledger.billed_images
 
 
-async def test_closing_that_is_cancelled_closes_all_the_same(box: Sandbox) -> None:
-    """Whoever is cancelled in the grace period leaves a closed client, and calls that have ended."""
+async def test_a_cancelled_aclose_closes_the_client(box: Sandbox) -> None:
+    """A cancellation of `aclose` in the grace period still closes the client and ends its calls."""
     box.hold()
     client = Ideogram(CANARY, base_url=box.url)
     call = await client.start(FOX)
@@ -232,28 +232,28 @@ async def test_closing_that_is_cancelled_closes_all_the_same(box: Sandbox) -> No
     assert AmbiguousError is type(call.error)
 
 
-async def test_closed_by_those_who_take_the_result(box: Sandbox) -> None:
-    """`on_done` may close the client: nobody waits for himself."""
+async def test_closed_by_on_done(box: Sandbox) -> None:
+    """`on_done` can close the client without waiting for itself."""
     closed = asyncio.Event()
 
-    async def take(call: RunningCall[Any]) -> None:
+    async def on_done(call: RunningCall[Any]) -> None:
         await client.aclose(grace=1000)
         closed.set()
 
     client = Ideogram(CANARY, base_url=box.url)
     async with asyncio.timeout(10):
-        await client.start(FOX, on_done=take)
+        await client.start(FOX, on_done=on_done)
         await closed.wait()
 
     assert 1 == box.ledger.billed_images
 
 
-async def test_a_taker_that_never_ends_is_left(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After the grace period `on_done` has some seconds, then it is cancelled, and closing ends."""
+async def test_on_done_that_never_ends_is_cancelled(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the grace period `on_done` has a timeout; then it is cancelled, and closing ends."""
     monkeypatch.setattr(sessions, "SHUTDOWN_TIMEOUT", 0.01)
     begun, ended = asyncio.Event(), asyncio.Event()
 
-    async def take(call: RunningCall[Any]) -> None:
+    async def on_done(call: RunningCall[Any]) -> None:
         begun.set()
         try:
             await asyncio.Event().wait()
@@ -262,7 +262,7 @@ async def test_a_taker_that_never_ends_is_left(box: Sandbox, monkeypatch: pytest
 
     client = Ideogram(CANARY, base_url=box.url)
     async with asyncio.timeout(10):
-        await client.start(FOX, on_done=take)
+        await client.start(FOX, on_done=on_done)
         await begun.wait()
         await client.aclose(grace=0.01)
         await ended.wait()
@@ -271,12 +271,12 @@ async def test_a_taker_that_never_ends_is_left(box: Sandbox, monkeypatch: pytest
 
 
 def broken(call: RunningCall[Any]) -> None:
-    raise KeyError("nowhere to keep it")
+    raise KeyError("full disk")
 
 
 async def broken_later(call: RunningCall[Any]) -> None:
     await asyncio.sleep(0)
-    raise KeyError("nowhere to keep it")
+    raise KeyError("full disk")
 
 
 async def cancelled(call: RunningCall[Any]) -> None:
@@ -286,8 +286,8 @@ async def cancelled(call: RunningCall[Any]) -> None:
 
 
 @pytest.mark.parametrize("on_done", [broken, broken_later, cancelled])
-async def test_a_taker_that_fails_is_logged(box: Sandbox, caplog: pytest.LogCaptureFixture, on_done: Any) -> None:
-    """The answer is kept all the same, and whoever waits gets it."""
+async def test_on_done_that_fails_is_logged(box: Sandbox, caplog: pytest.LogCaptureFixture, on_done: Any) -> None:
+    """The answer is kept, and awaiters get it."""
     before = other_tasks()
     async with connected(box.url) as client:
         call = await client.start(FOX, on_done=on_done)
@@ -300,8 +300,8 @@ async def test_a_taker_that_fails_is_logged(box: Sandbox, caplog: pytest.LogCapt
     assert set() == other_tasks() - before
 
 
-async def test_a_view_detaches_with_its_own_options(box: Sandbox) -> None:
-    """Calls of a view belong to the client, and tell the view's listener."""
+async def test_a_view_starts_calls_with_its_options(box: Sandbox) -> None:
+    """Calls of a view belong to the client, and are reported to the listener of the view."""
     events = Events()
     async with Ideogram(CANARY, base_url=box.url, retry=AT_ONCE) as client:
         await client.with_options(on_event=events).start(FOX)
@@ -310,7 +310,7 @@ async def test_a_view_detaches_with_its_own_options(box: Sandbox) -> None:
 
 
 async def test_cancelled_before_it_returns(box: Sandbox) -> None:
-    """While its files are copied a call is not detached yet: a cancellation leaves nothing, and costs nothing."""
+    """While its files are copied a call is not started yet: a cancellation leaves nothing, and costs nothing."""
 
     class Slow:
         begun = asyncio.Event()
@@ -320,41 +320,41 @@ async def test_cancelled_before_it_returns(box: Sandbox) -> None:
             await asyncio.Event().wait()
             return b""
 
-    keeper = Keeper()
+    recorder = Recorder()
     async with connected(box.url) as client:
-        task = asyncio.create_task(client.start(Remix(Slow(), "a fox"), on_done=keeper))
+        task = asyncio.create_task(client.start(Remix(Slow(), "a fox"), on_done=recorder))
         await Slow.begun.wait()
         task.cancel()
         await asyncio.wait([task])
 
     assert task.cancelled()
-    assert ([], []) == (keeper, box.requests)
+    assert ([], []) == (recorder, box.requests)
 
 
 @pytest.mark.parametrize("reuse", [False, True])
-async def test_cancelled_in_any_turn_of_the_loop(box: Sandbox, reuse: bool) -> None:
-    """Whenever it is cancelled, `detached` has either returned, or nothing is sent and nothing is paid."""
-    keeper, returned, turns = Keeper(), 0, 0
+async def test_cancelled_in_any_step_of_the_loop(box: Sandbox, reuse: bool) -> None:
+    """Whenever it is cancelled, `start` has either returned, or nothing is sent and nothing is billed."""
+    recorder, returned, steps = Recorder(), 0, 0
     async with Ideogram(CANARY, base_url=box.url, reuse_connections=reuse) as client:
-        # A connection is there, if it may be used again: a call could leave in its first step.
+        # Open a connection that can be reused: a call could be sent in its first step.
         await client.send(FOX)
         while returned < 3:
-            task = asyncio.create_task(client.start(FOX, on_done=keeper))
-            for _ in range(turns):
+            task = asyncio.create_task(client.start(FOX, on_done=recorder))
+            for _ in range(steps):
                 await asyncio.sleep(0)
 
             task.cancel()
             await asyncio.wait([task])
             returned += not task.cancelled()
-            turns += 1
+            steps += 1
 
-    assert turns > returned
+    assert steps > returned
     assert 1 + returned == box.ledger.billed_images == len(box.requests)
-    assert {type(None), NotSentError} >= {type(call.error) for call in keeper}
+    assert {type(None), NotSentError} >= {type(call.error) for call in recorder}
 
 
 async def test_on_done_must_be_a_function(box: Sandbox) -> None:
-    """What cannot be called is refused before anything is sent."""
+    """A value that is not callable is refused before anything is sent."""
     async with connected(box.url) as client:
         with pytest.raises(TypeError, match="on_done must be a function, not list"):
             await client.start(FOX, on_done=[])  # type: ignore[arg-type]
@@ -362,48 +362,48 @@ async def test_on_done_must_be_a_function(box: Sandbox) -> None:
     assert [] == box.requests
 
 
-def test_a_loop_that_ends_does_not_wait_for_ever() -> None:
-    """At the end of its loop `on_done` has some seconds, and whoever hangs in it is cancelled."""
+def test_the_end_of_a_loop_cancels_on_done() -> None:
+    """At the end of its loop `on_done` has a timeout, and is then cancelled."""
     run_quietly("""
         from ideogram_async import Generate
         from ideogram_async._pipeline import running_call
 
         async def hang(call):
-            told.append(call.error.billed)
+            outcomes.append(call.error.billed)
             await asyncio.Event().wait()
 
         async def work():
             await client.start(Generate("a fox"), on_done=hang)
             await box.wait_for_requests(1)
 
-        told = []
+        outcomes = []
         running_call.SHUTDOWN_TIMEOUT = 0.01
         with running_in_thread(Sandbox()) as box:
             client = Ideogram("sandbox", base_url=box.url)
             box.hold()
             asyncio.run(work())
 
-        assert told == ["unknown"], told
+        assert outcomes == ["unknown"], outcomes
     """)
 
 
 @pytest.mark.parametrize("ending", ["pass", "await client.aclose(grace=0)"])
 def test_the_end_of_a_loop_is_the_end_of_its_calls(ending: str) -> None:
-    """In one loop after another, a call that the loop's end cuts off is in doubt, and says so; nothing is left over."""
+    """In one loop after another, the end of the loop makes sent calls ambiguous, and leaves nothing behind."""
     run_quietly(f"""
         from ideogram_async import AmbiguousError, Generate, NotSentError
 
-        async def take(call):
+        async def on_done(call):
             await asyncio.sleep(0)
-            told.append(type(call.error))
+            outcomes.append(type(call.error))
 
         async def work():
             for _ in range(3):
-                await client.start(Generate("a fox"), on_done=take)
+                await client.start(Generate("a fox"), on_done=on_done)
             await box.wait_for_requests(1)
             {ending}
 
-        told = []
+        outcomes = []
         with running_in_thread(Sandbox()) as box:
             client = Ideogram("sandbox", base_url=box.url, max_in_flight=1)
             for _ in range(3):
@@ -413,13 +413,13 @@ def test_the_end_of_a_loop_is_the_end_of_its_calls(ending: str) -> None:
 
             gc.collect()
 
-        assert told.count(AmbiguousError) == 3, told
-        assert told.count(NotSentError) == 6, told
+        assert outcomes.count(AmbiguousError) == 3, outcomes
+        assert outcomes.count(NotSentError) == 6, outcomes
     """)
 
 
-async def test_the_error_of_a_loops_end_is_ours(box: Sandbox) -> None:
-    """A cancelled task of the client's own is an error of ours, never a `CancelledError` for whoever waits."""
+async def test_a_cancelled_task_raises_an_error_of_the_library(box: Sandbox) -> None:
+    """If its task is cancelled, a call raises an `IdeogramError`, never `CancelledError`, for its awaiters."""
     box.hold()
     async with connected(box.url) as client:
         before = other_tasks()

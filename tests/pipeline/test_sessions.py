@@ -1,4 +1,4 @@
-"""One client in one event loop after another: quietly, and nothing is left."""
+"""One client in one event loop after another: no warnings, and no leaks."""
 
 from __future__ import annotations
 
@@ -108,22 +108,22 @@ PROGRAMS = {
     "an async listener": """
         async def on_event(event):
             await asyncio.sleep(0.01)
-            seen.append(event)
+            events.append(event)
 
         async def work():
             async with client:
                 await client.generate("a fox")
 
-        seen = []
+        events = []
         with running_in_thread(Sandbox()) as box:
             client = Ideogram("sandbox", base_url=box.url, on_event=on_event)
             for _ in range(3):
                 asyncio.run(work())
 
-        assert ["Waiting", "Sending", "Answered"] * 3 == [type(event).__name__ for event in seen]
+        assert ["Waiting", "Sending", "Answered"] * 3 == [type(event).__name__ for event in events]
     """,
-    "a start that fails": """
-        async def nobody(purpose, **settings):
+    "a factory that fails": """
+        async def coroutine(purpose, **settings):
             pass
 
         async def work():
@@ -141,7 +141,7 @@ PROGRAMS = {
             return aiohttp.ClientSession(**settings) if purpose == "api" else None
 
         import aiohttp
-        for factory in (nobody, lambda *_, **__: None, half):
+        for factory in (coroutine, lambda *_, **__: None, half):
             client = Ideogram("sandbox", base_url="http://127.0.0.1:9", session_factory=factory, on_event=on_event)
             for _ in range(3):
                 asyncio.run(work())
@@ -192,7 +192,7 @@ PROGRAMS = {
         asyncio.run(work())
         Ideogram()
     """,
-    "a loop that is closed without a word": """
+    "a loop that is closed without shutdown": """
         async def work():
             await client.generate("a fox")
 
@@ -209,8 +209,8 @@ PROGRAMS = {
 
 
 @pytest.mark.parametrize("program", [pytest.param(program, id=name) for name, program in PROGRAMS.items()])
-def test_quiet(program: str) -> None:
-    """However a client is used and left, no warning and no word comes of it."""
+def test_no_warnings(program: str) -> None:
+    """However a client is used and dropped, it prints nothing and warns of nothing."""
     run_quietly(program)
 
 
@@ -226,13 +226,13 @@ async def test_used_after_it_was_closed() -> None:
         assert 3 == server.posts
 
 
-async def test_slow_listener_hears_the_end() -> None:
-    """Closing waits for async listeners, the end of calls that it ended included."""
-    heard: list[str] = []
+async def test_a_slow_listener_gets_all_events() -> None:
+    """Closing waits for async listeners, including the events of the calls that it ends."""
+    names: list[str] = []
 
     async def on_event(event: Event) -> None:
         await asyncio.sleep(0)
-        heard.append(type(event).__name__)
+        names.append(type(event).__name__)
 
     async with RawServer((whole, stall)) as server:
         client = Ideogram("key", base_url=server.url, on_event=on_event)
@@ -242,7 +242,7 @@ async def test_slow_listener_hears_the_end() -> None:
         with pytest.raises(AmbiguousError):
             await task
 
-    assert ["Waiting", "Sending", "Failed"] == heard
+    assert ["Waiting", "Sending", "Failed"] == names
 
 
 def failing(event: Event) -> None:
@@ -256,7 +256,7 @@ async def failing_later(event: Event) -> None:
 
 @pytest.mark.parametrize("on_event", [failing, failing_later])
 async def test_failing_listener(on_event: Callable[[Event], Awaitable[None] | None], caplog: Any) -> None:
-    """A listener that fails harms nobody, and is logged once."""
+    """A listener that fails never affects a call, and is logged once."""
     async with RawServer(OK) as server, connected(server.url, on_event=on_event) as client:
         await client.generate("a fox")
         await client.generate("a fox")
@@ -265,8 +265,8 @@ async def test_failing_listener(on_event: Callable[[Event], Awaitable[None] | No
     assert ["on_event failed; its further failures are not reported"] == [each.message for each in errors]
 
 
-async def test_nothing_is_left(tmp_path: Path) -> None:
-    """After all kinds of ends, tasks, files and sockets are as before."""
+async def test_nothing_leaks(tmp_path: Path) -> None:
+    """After calls with all kinds of outcomes, tasks, files and sockets are as before."""
     scripts = [OK, (whole, reset), page(500), refused(400), (whole,), refused(429), OK]
     image = tmp_path / "fox.png"
     image.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(2**20))
@@ -286,8 +286,8 @@ async def test_nothing_is_left(tmp_path: Path) -> None:
         assert threading.active_count() <= threads + 16
 
 
-async def test_sandbox_is_a_server_like_any_other() -> None:
-    """The sandbox in the same loop: answered, paid once, and no key at its images."""
+async def test_a_sandbox_in_the_same_loop() -> None:
+    """A sandbox in the same loop answers, bills once, and its image host receives no key."""
     async with Sandbox() as box, connected(box.url) as client:
         images = await client.generate("a fox", num_images=2)
         for image in images:
@@ -297,7 +297,7 @@ async def test_sandbox_is_a_server_like_any_other() -> None:
 
 
 async def test_views_share_the_client() -> None:
-    """A view closes and opens what the client closes and opens, and tells its own listener."""
+    """A view shares the sessions of its client, and reports to its own listener."""
     ours, theirs = Events(), Events()
     async with RawServer(OK, (whole, stall)) as server, connected(server.url, on_event=ours) as client:
         view = client.with_options(on_event=theirs, timeout=1)
@@ -313,7 +313,7 @@ async def test_views_share_the_client() -> None:
 
 
 def test_statistics_without_a_loop() -> None:
-    """A client can be looked at from anywhere."""
+    """The statistics of a client can be read outside an event loop."""
     client = Ideogram("key")
 
     assert (10.0, 0) == (client.limiter.statistics().limit, client.limiter.statistics().in_flight)

@@ -1,4 +1,4 @@
-"""A client's settings: what is given wins over the environment, and what makes no sense fails at once."""
+"""Settings of a client: arguments win over the environment, and invalid ones raise at once."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ideogram_async.sandbox import Sandbox
 
 
 async def test_an_empty_key_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key that is given and empty is missing: the one of the environment is not spent in its place."""
-    monkeypatch.setenv("IDEOGRAM_API_KEY", "somebody else's")
+    """An empty key counts as missing: the key of the environment is not used in its place."""
+    monkeypatch.setenv("IDEOGRAM_API_KEY", "another-key")
     async with Sandbox() as box, Ideogram("", base_url=box.url) as client:
         with pytest.raises(AuthenticationError, match="no API key"):
             await client.generate("a fox")
@@ -21,7 +21,7 @@ async def test_an_empty_key_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(
-    ("setting", "kind", "words"),
+    ("setting", "kind", "message"),
     [
         ({"base_url": ""}, ValueError, "base_url must be https"),
         ({"max_in_flight": 0}, ValueError, "max_in_flight must be at least 1, not 0"),
@@ -37,26 +37,26 @@ async def test_an_empty_key_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> 
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
 )
-def test_a_wrong_setting_fails_at_once(setting: dict[str, Any], kind: type[Exception], words: str) -> None:
-    """A setting that makes no sense is refused by name on construction, and not at the first call."""
-    with pytest.raises(kind, match=words):
+def test_a_wrong_setting_fails_at_once(setting: dict[str, Any], kind: type[Exception], message: str) -> None:
+    """An invalid setting raises an error that names it on construction, not at the first call."""
+    with pytest.raises(kind, match=message):
         Ideogram("key", **setting)
 
 
 def test_a_wrong_option_fails_at_once() -> None:
-    """So is an option of a view."""
+    """An invalid option of a view raises at once, too."""
     with pytest.raises(TypeError, match="retry must be a Retry, not int"):
         Ideogram("key").with_options(retry=5)  # type: ignore[arg-type]
 
 
 def test_a_wrong_timeout_in_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A time-out that is no number names the variable it came from."""
+    """The error for a timeout that is not a number names the environment variable."""
     monkeypatch.setenv("IDEOGRAM_TIMEOUT", "soon")
     with pytest.raises(ValueError, match="IDEOGRAM_TIMEOUT must be a number of seconds, not 'soon'"):
         Ideogram("key")
 
 
-def test_a_group_says_whose_it_is() -> None:
+def test_a_namespace_shows_its_client() -> None:
     """`client.legacy`, `client.datasets` and `client.models` show their client."""
     client = Ideogram("key")
 

@@ -1,4 +1,4 @@
-"""A client of a scripted server, and the events that it told."""
+"""Clients of a scripted server, and listeners that record events."""
 
 from __future__ import annotations
 
@@ -16,17 +16,26 @@ from ideogram_async._limiter.limiter import ImageLimiter
 from ideogram_async._transport.policy import Retry
 from ideogram_async.events import Event
 
-__all__ = ["AT_ONCE", "CANARY", "Events", "NoNames", "SlowNames", "connected", "impatient", "resolving"]
+__all__ = [
+    "AT_ONCE",
+    "CANARY",
+    "Events",
+    "FailingResolver",
+    "HangingResolver",
+    "connected",
+    "fast_limiter",
+    "session_factory_with",
+]
 
 E = TypeVar("E", bound=Event)
 
 CANARY = "canary-5up3r53cr3t-key"
 AT_ONCE = Retry(base=0.0)
-"""Five attempts without pauses."""
+"""Five attempts without back-off."""
 
 
 class Events(list[Event]):
-    """Remembers what it was told."""
+    """A listener that records events."""
 
     def __call__(self, event: Event) -> None:
         self.append(event)
@@ -39,32 +48,32 @@ class Events(list[Event]):
         return [type(event).__name__ for event in self]
 
 
-class Instant:
-    """Draws next to nothing, so that a gate that was closed opens in a millisecond."""
+class ShortDelays:
+    """A random source that makes every back-off one millisecond."""
 
     def uniform(self, a: float, b: float, /) -> float:
         return 0.001
 
 
-def impatient(max_in_flight: int = 10) -> ImageLimiter:
-    """Make a limiter whose gate closes for milliseconds."""
-    return ImageLimiter(max_in_flight, rng=Instant())
+def fast_limiter(max_in_flight: int = 10) -> ImageLimiter:
+    """Return a limiter whose back-off gate closes for a millisecond."""
+    return ImageLimiter(max_in_flight, rng=ShortDelays())
 
 
-class NoNames(AbstractResolver):
-    """Finds no host."""
+class FailingResolver(AbstractResolver):
+    """A resolver that finds no host."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        raise OSError(None, "nobody knows that host")
+        raise OSError(None, "unknown host")
 
     async def close(self) -> None:
         pass
 
 
-class SlowNames(NoNames):
-    """Never finds out."""
+class HangingResolver(FailingResolver):
+    """A resolver that never answers."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -73,8 +82,8 @@ class SlowNames(NoNames):
         return []
 
 
-def resolving(resolver: type[AbstractResolver]) -> Callable[..., aiohttp.ClientSession]:
-    """Make sessions that look names up so."""
+def session_factory_with(resolver: type[AbstractResolver]) -> Callable[..., aiohttp.ClientSession]:
+    """Return a session factory that uses a resolver."""
 
     def factory(purpose: str, **settings: Any) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(**settings | {"connector": aiohttp.TCPConnector(resolver=resolver())})
@@ -84,9 +93,9 @@ def resolving(resolver: type[AbstractResolver]) -> Callable[..., aiohttp.ClientS
 
 @asynccontextmanager
 async def connected(url: str, **options: Any) -> AsyncGenerator[Ideogram]:
-    """Give a client that tries again at once. Afterwards it is closed, and holds no place."""
-    given = {"retry": AT_ONCE, "limiter": options.pop("limiter", None) or impatient()} | options
-    async with Ideogram(given.pop("api_key", CANARY), base_url=url, **given) as client:
+    """Open a client that retries without back-off; after the block it holds no slot."""
+    settings = {"retry": AT_ONCE, "limiter": options.pop("limiter", None) or fast_limiter()} | options
+    async with Ideogram(settings.pop("api_key", CANARY), base_url=url, **settings) as client:
         yield client
         statistics = client.limiter.statistics()
 

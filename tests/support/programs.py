@@ -1,4 +1,4 @@
-"""Programs that run in a process of their own."""
+"""Programs that run in another process."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ PRELUDE = """
 
 
 def run_quietly(program: str) -> None:
-    """Run a program with every warning an error; it must say nothing."""
-    done = subprocess.run(
+    """Run a program with warnings as errors, and check that it prints nothing."""
+    process = subprocess.run(
         [sys.executable, "-X", "dev", "-W", "error", "-c", textwrap.dedent(PRELUDE) + textwrap.dedent(program)],
         capture_output=True,
         text=True,
@@ -26,7 +26,7 @@ def run_quietly(program: str) -> None:
         check=False,
     )
 
-    # On a busy machine asyncio's debug mode tells of slow steps, which is none of our business.
-    lines = [line for line in done.stderr.splitlines() if not line.startswith("Executing <")]
+    # On a busy machine asyncio's debug mode reports slow steps.
+    lines = [line for line in process.stderr.splitlines() if not line.startswith("Executing <")]
 
-    assert (0, "", []) == (done.returncode, done.stdout, lines)
+    assert (0, "", []) == (process.returncode, process.stdout, lines)

@@ -1,4 +1,4 @@
-"""What users write, for type checkers alone: nothing here runs."""
+"""Code of users, for type checkers only: nothing here runs."""
 
 from __future__ import annotations
 
@@ -13,31 +13,38 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ideogram_async import (
+    Batch,
+    Billed,
     ColorPaletteMember,
     DescribeResponse,
     Generate,
     GenerateImageResponse,
     GetModelResponse,
     Ideogram,
+    IdeogramError,
     ImageFile,
     ImageGenerationObjectV3,
     ImageGenerationResponseV3,
+    Limiter,
     ListModelsResponse,
+    Plan,
     Price,
     RemoveBackgroundResponse,
     RenderingSpeed,
     Reply,
+    Report,
     Retry,
     RunningCall,
     Timeout,
     Unchecked,
     Upscale,
 )
+from ideogram_async._namespaces import Legacy
 from ideogram_async.events import Event
 from ideogram_async.integrations.fastapi import get_client, image_response, install_error_handlers, lifespan
 
 
-async def ask() -> str:
+async def read_key() -> str:
     return "key"
 
 
@@ -66,7 +73,7 @@ async def answers_are_inferred(client: Ideogram) -> None:
     assert_type(answer.meta.request_id, str | None)
 
 
-async def files_come_in_many_forms(client: Ideogram) -> None:
+async def files_have_many_forms(client: Ideogram) -> None:
     with open("fox.png", "rb") as handle:  # noqa: PTH123
         await client.remix(handle, "a blue fox")
 
@@ -83,7 +90,7 @@ async def files_come_in_many_forms(client: Ideogram) -> None:
 
 
 async def settings_are_typed() -> None:
-    async with Ideogram(ask, timeout=Timeout(total=400), retry=Retry(attempts=3), on_event=listen) as client:
+    async with Ideogram(read_key, timeout=Timeout(total=400), retry=Retry(attempts=3), on_event=listen) as client:
         view = client.with_options(timeout=20, extra_headers={"X-Trace": "1"})
         assert_type(view, Ideogram)
         async with view.stream("https://ideogram.ai/x.png") as stream:
@@ -103,7 +110,29 @@ async def mistakes_are_refused(client: Ideogram) -> None:
     Generate("a fox", prompt="twice")  # type: ignore[misc]  # pyright: ignore[reportCallIssue]
 
 
-async def calls_are_detached(client: Ideogram) -> None:
+async def namespaces_are_typed(client: Ideogram) -> None:
+    assert_type(client.legacy, Legacy)
+    assert_type(Ideogram.legacy, type[Legacy])
+    assert_type(await Ideogram.generate(client, "a fox"), ImageGenerationResponseV3)
+    assert_type(client.limiter, Limiter)
+    assert_type(client.batch([Generate("a fox")], "out/", max_cost_usd="5.00"), Batch)
+    assert_type(await client.plan([Generate("a fox")]), Plan)
+    assert_type(await client.run_batch(None, "out/"), Report)
+
+
+def errors_are_typed(error: IdeogramError) -> None:
+    assert_type(error.billed, Billed)
+    assert_type(error.retryable, bool)
+    assert_type(error.advice, str)
+
+
+def misspelt_names_are_refused() -> None:
+    from ideogram_async import Ideogrom  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+
+    del Ideogrom
+
+
+async def calls_are_started(client: Ideogram) -> None:
     def keep(call: RunningCall[ImageGenerationResponseV3]) -> None:
         assert_type(call.result(), ImageGenerationResponseV3)
         assert_type(call.error, Exception | None)
@@ -119,14 +148,14 @@ async def calls_are_detached(client: Ideogram) -> None:
     await client.aclose(grace=10)
 
 
-def apps_are_made(client: Ideogram) -> None:
+def apps_are_configured(client: Ideogram) -> None:
     FastAPI(lifespan=lifespan)
     Starlette(lifespan=lifespan)
     app = FastAPI(lifespan=partial(lifespan, client=client, grace=10))
     install_error_handlers(app)
 
 
-async def browsers_are_answered(client: Ideogram, request: Request, upload: UploadFile) -> Response:
+async def requests_are_answered(client: Ideogram, request: Request, upload: UploadFile) -> Response:
     assert_type(await get_client(request), Ideogram)
     answer = await client.remix(upload, "a blue fox")
     return image_response(client, answer.data[0])

@@ -18,7 +18,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
-from support.clients import CANARY, Events, impatient
+from support.clients import CANARY, Events, fast_limiter
 from support.serving import serving
 
 from ideogram_async import AmbiguousError, Generate, Ideogram, RunningCall
@@ -241,7 +241,7 @@ async def _request_foxes(app: FastAPI, count: int, box: Sandbox) -> None:
 
 async def test_workers_with_too_large_shares(box: Sandbox) -> None:
     """Workers that each use the whole limit get 429s; all images are generated, and billed once."""
-    clients = [Ideogram(CANARY, base_url=box.url, limiter=impatient()) for _ in range(2)]
+    clients = [Ideogram(CANARY, base_url=box.url, limiter=fast_limiter()) for _ in range(2)]
     apps = [FastAPI(lifespan=partial(lifespan, client=client)) for client in clients]
     for app in apps:
         app.get("/fox")(fox)

@@ -14,7 +14,7 @@ from fastapi import Depends, FastAPI, WebSocket
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import Route
-from support.clients import CANARY, impatient
+from support.clients import CANARY, fast_limiter
 from support.serving import serving
 
 from ideogram_async import (
@@ -196,7 +196,7 @@ async def test_real_failures(name: str, box: Sandbox) -> None:
     prepare, expected, billed = REAL[name]
     prepare(box)
     retry = Retry(attempts=2, base=0.0, throttle_wait=0.0)
-    client = Ideogram(CANARY, base_url=box.url, retry=retry, limiter=impatient())
+    client = Ideogram(CANARY, base_url=box.url, retry=retry, limiter=fast_limiter())
     app = FastAPI(lifespan=partial(lifespan, client=client))
     install_error_handlers(app)
 
