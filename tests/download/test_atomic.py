@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from download.conftest import names
 
-from ideogram_async._batch.workspace import Office
+from ideogram_async._batch.workspace import Workspace
 from ideogram_async._download.atomic import PartFile, atomic_write, remove_stale_files
 from ideogram_async._download.disk import make_folder
 from ideogram_async.errors import FileConflictError
@@ -333,7 +333,7 @@ def test_full_sync_of_atomic_write(folder: Path, full_syncs: list[int]) -> None:
 
 def test_full_sync_of_workspace(folder: Path, full_syncs: list[int]) -> None:
     """A batch folder is probed, and a stored input written, with one full sync each."""
-    workspace = Office.open(folder / "out", origin="https://api.ideogram.ai")
+    workspace = Workspace.open(folder / "out", origin="https://api.ideogram.ai")
     workspace.inputs.keep(ImageFile(DATA))
     workspace.close()
 

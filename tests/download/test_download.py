@@ -314,7 +314,7 @@ async def test_deadline(context: DownloadContext, origin: Origin, folder: Path) 
     """The policy's deadline ends an attempt in progress."""
     origin.answers = [origin.held(ok(HALF, length=len(IMAGE)))]
     with pytest.raises(DownloadError, match="timed out"):
-        await context.downloads(retry=Retry(deadline=0.05, base=0.0)).download(origin.url(), folder)
+        await context.downloads(retry=Retry(deadline=0.5, base=0.0)).download(origin.url(), folder)
 
     assert 1 == len(origin.requests)
 

@@ -114,8 +114,8 @@ async def test_refused() -> None:
 async def test_deadline() -> None:
     """The deadline bounds all attempts together."""
     async with RawServer((whole, stall)) as server:
-        policy = Retry(base=0.0, attempts=1000, deadline=0.3)
-        async with connected(server.url, timeout=0.1, retry=policy) as client:
+        policy = Retry(base=0.0, attempts=1000, deadline=1.5)
+        async with connected(server.url, timeout=0.4, retry=policy) as client:
             with pytest.raises(TransportError) as caught:
                 await client.models.list()
 

@@ -171,7 +171,7 @@ async def test_deadline_bounds_the_answer() -> None:
     """The deadline of all attempts bounds each of them."""
     async with RawServer((whole, stall)) as server:
         events = Events()
-        async with connected(server.url, on_event=events, retry=Retry(base=0.0, deadline=0.1)) as client:
+        async with connected(server.url, on_event=events, retry=Retry(base=0.0, deadline=0.5)) as client:
             actual = await failure_of(client, events)
 
         assert AMBIGUOUS == actual
@@ -185,16 +185,16 @@ async def test_timeout_of_the_caller(scope: str) -> None:
     async def limited(client: Ideogram) -> None:
         match scope:
             case "fail_after":
-                with anyio.fail_after(0.1):
+                with anyio.fail_after(0.5):
                     await client.generate("a fox")
             case "nested":
-                with anyio.fail_after(0.1), anyio.move_on_after(10), anyio.CancelScope():
+                with anyio.fail_after(0.5), anyio.move_on_after(10), anyio.CancelScope():
                     await client.generate("a fox")
             case "timeout":
-                async with asyncio.timeout(0.1):
+                async with asyncio.timeout(0.5):
                     await client.generate("a fox")
             case _:
-                await asyncio.wait_for(client.generate("a fox"), 0.1)
+                await asyncio.wait_for(client.generate("a fox"), 0.5)
 
     async with RawServer((whole, stall)) as server:
         events = Events()
@@ -211,11 +211,11 @@ async def test_timeout_starts_with_the_slots() -> None:
     """Time in the client's own queue does not count against the timeout."""
     async with RawServer((whole, stall, answer(raw_response(500))), OK) as server:
         async with connected(server.url, max_in_flight=1, limiter=None, timeout=Timeout(total=5)) as client:
-            quick = client.with_options(timeout=0.2)
+            quick = client.with_options(timeout=0.8)
             first = asyncio.create_task(client.generate("a fox"))
             await server.wait_for_requests(1)
             second = asyncio.create_task(quick.generate("a hen"))
-            await asyncio.wait([second], timeout=0.4)
+            await asyncio.wait([second], timeout=1.2)
             server.released.set()
             with pytest.raises(ServerError):
                 await first

@@ -18,7 +18,7 @@ from ideogram_async.errors import Phase
 from ideogram_async.events import Event, Failed, Retrying, Sending
 
 PEM = DATA / "selfsigned.pem"
-PATIENT = Retry(base=0.0, attempts=1_000_000, deadline=0.2)
+PATIENT = Retry(base=0.0, attempts=1_000_000, deadline=0.5)
 
 
 def facts(error: NotSentError) -> tuple[Billed, bool, Phase]:
