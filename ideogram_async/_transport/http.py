@@ -180,25 +180,17 @@ def _describe(error: Exception) -> str:
 @cache
 def sent_trace() -> aiohttp.TraceConfig:
     """Return the trace that marks a call as sent, just before its first byte. Without the mark, nothing was sent."""
-
-    async def on_headers(session: aiohttp.ClientSession, context: object, _: object) -> None:
-        call = getattr(context, "trace_request_ctx", None)
-        if isinstance(call, Call):
-            if call.state.clearance is not None:
-                await call.state.clearance()
-
-            if session.closed:
-                raise aiohttp.ClientConnectionError("the client was closed")
-
-            _mark_sent(call)
-
     config = aiohttp.TraceConfig()
-    config.on_request_headers_sent.append(on_headers)
+    config.on_request_headers_sent.append(_mark_sent)
     config.freeze()
     return config
 
 
-def _mark_sent(call: Call) -> None:
+async def _mark_sent(_session: object, context: object, _params: object) -> None:
+    call = getattr(context, "trace_request_ctx", None)
+    if not isinstance(call, Call):
+        return
+
     if call.charged and call.state.phase is not Phase.CONNECTING:
         # When a connection breaks, aiohttp repeats all methods except POST and PATCH. This prevents it.
         raise aiohttp.ClientConnectionError("the connection broke, and the request must not be sent twice")

@@ -28,8 +28,6 @@ class CallState:
     """When the call ends, by the clock of the event loop. Extended by the time in this client's own queue."""
     in_doubt: bool = False
     """Whether an earlier attempt may have run without a response."""
-    clearance: Callable[[], Awaitable[None]] | None = None
-    """Awaited once the connection is open, before the first byte is sent."""
 
     @property
     def was_sent(self) -> bool:

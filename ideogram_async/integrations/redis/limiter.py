@@ -15,7 +15,7 @@ from ideogram_async._limiter.congestion import MAX_RETRY_AFTER, Congestion, Unif
 from ideogram_async._limiter.limiter import ImageLimiter
 from ideogram_async._limiter.slots import Slots, Waiter
 from ideogram_async._transport.emitter import logger
-from ideogram_async.integrations.redis.store import Member, SlotStore, State, Update
+from ideogram_async.integrations.redis.store import Member, SlotStore, State
 
 __all__ = ["RedisLimiter", "SharedSlots"]
 
@@ -143,7 +143,7 @@ class SharedSlots(Slots):
                 # Usually loop shutdown: waiters fall back to local slots, and ours in Redis are released.
                 self._fall_back()
                 with suppress(Exception):
-                    await member.sync(self._update([], [], []))
+                    await member.sync(self._congestion.configured)
 
                 raise
             finally:
@@ -154,10 +154,11 @@ class SharedSlots(Slots):
         holding = [(number, waiter.weight) for waiter, number in self._numbers.items() if waiter in self._holders]
         others = ((number, waiter.weight) for waiter, number in self._numbers.items() if waiter not in self._holders)
         # No more can be granted at once, and a process with few calls should not queue behind a crowd.
-        waiting = list(islice(others, self._congestion.configured))
+        configured = self._congestion.configured
+        waiting = list(islice(others, configured))
         outcomes, self._outcomes = self._outcomes, []
         try:
-            self._apply(await member.sync(self._update(holding, waiting, outcomes)))
+            self._apply(await member.sync(configured, holding=holding, waiting=waiting, outcomes=outcomes))
         except Exception as error:
             self._log_once(error)
             self._fall_back()
@@ -178,12 +179,6 @@ class SharedSlots(Slots):
                         return
 
                     self._changed.clear()
-
-    def _update(
-        self, holding: list[tuple[int, int]], waiting: list[tuple[int, int]], outcomes: list[dict[str, float]]
-    ) -> Update:
-        configured = self._congestion.configured
-        return {"configured": configured, "holding": holding, "waiting": waiting, "outcomes": outcomes}
 
     def _apply(self, state: State) -> None:
         now = asyncio.get_running_loop().time()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TypedDict
@@ -17,7 +17,7 @@ from redis.backoff import NoBackoff
 from ideogram_async._limiter.congestion import MAX_PAUSE, SERVER_LIMIT_LIFETIME
 from ideogram_async._limiter.slots import MAX_SKIPS, REFUSAL_SECONDS, WINDOW
 
-__all__ = ["Member", "SlotStore", "State", "Update"]
+__all__ = ["Member", "SlotStore", "State"]
 
 SCRIPT = Path(__file__).with_name("slots.lua").read_text()
 
@@ -35,15 +35,6 @@ RULES = {
     "congestion_lifetime": int(SERVER_LIMIT_LIFETIME * 1000),
 }
 """Rules that the script shares with the limiter in memory; times in milliseconds."""
-
-
-class Update(TypedDict):
-    """What a process sends to the script. A call is its number and its weight."""
-
-    configured: int
-    holding: list[tuple[int, int]]
-    waiting: list[tuple[int, int]]
-    outcomes: list[dict[str, float]]
 
 
 class State(TypedDict):
@@ -98,13 +89,21 @@ class Member:
         self._on_change = on_change
         self._subscription: asyncio.Task[None] | None = None
 
-    async def sync(self, update: Update) -> State:
-        """Send what the process holds, waits for and has learned; return the resulting state. See `slots.lua`.
+    async def sync(
+        self,
+        configured: int,
+        *,
+        holding: Sequence[tuple[int, int]] = (),
+        waiting: Sequence[tuple[int, int]] = (),
+        outcomes: Sequence[dict[str, float]] = (),
+    ) -> State:
+        """Send the calls that hold slots or wait, as number and weight, and their outcomes. See `slots.lua`.
 
         Raises:
             Exception: If Redis refuses the connection, does not reply in time, or fails in any other way.
         """
-        message = json.dumps({"lease": self._lease, **RULES, **update})
+        calls = {"configured": configured, "holding": holding, "waiting": waiting, "outcomes": outcomes}
+        message = json.dumps({"lease": self._lease, **RULES, **calls})
         async with asyncio.timeout(REDIS_TIMEOUT):
             reply = await self._script(keys=self._keys, args=[self._process, self._channels, message])
 
