@@ -8,9 +8,8 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from attrs import evolve, frozen
 
@@ -20,9 +19,7 @@ from ideogram_async.sandbox.ledger import Ledger, Slots
 from ideogram_async.sandbox.links import Links
 from ideogram_async.sandbox.recipe import Recipe
 from ideogram_async.sandbox.records import RecordedImageRequest, RecordedRequest
-
-if TYPE_CHECKING:
-    from ideogram_async.sandbox.training import StoredDataset, StoredModel
+from ideogram_async.sandbox.resources import StoredDataset, StoredModel, format_time
 
 Latency: TypeAlias = float | tuple[float, float] | Callable[[], float]
 
@@ -178,8 +175,3 @@ def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
         return asyncio.get_running_loop() is loop
     except RuntimeError:
         return False
-
-
-def format_time(seconds: float) -> str:
-    """Format a time, in Unix seconds, as the replies do."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

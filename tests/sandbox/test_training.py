@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from ideogram_async.sandbox.training import TRAINING_SECONDS
+from ideogram_async.sandbox.resources import TRAINING_SECONDS
 
 
 def archive(files: dict[str, bytes]) -> bytes:
