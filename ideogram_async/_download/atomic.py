@@ -29,8 +29,6 @@ PART_NAME = re.compile(r"\..*\.[0-9a-f]{16}\.part", re.DOTALL)
 # Codes for hard links that the file system lacks, forbids, or has used up.
 NO_LINKS = frozenset({errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
-CLOSED = "the part file is closed"
-
 
 @frozen
 class Stored:
@@ -55,73 +53,64 @@ def atomic_write(path: Path, *, mode: int = 0o666) -> Generator[BinaryIO, None, 
     Raises:
         OSError: If the folder cannot be written, or the path is a folder.
     """
+    part = PartFile(path.parent, path.name, mode)
     try:
-        folder_fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from None
+        try:
+            _, fd = part.open()
+        except OSError as error:
+            # Users know the path, not the temporary name.
+            raise OSError(error.errno, error.strerror, str(path)) from None
 
-    try:
-        with _temporary(folder_fd, path, mode) as (name, file):
+        with os.fdopen(fd, "wb", closefd=False) as file:
             yield file
-            file.flush()
-            sync(file.fileno())
-            os.rename(name, path.name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
 
-        sync_names(folder_fd)
+        part.replace(path.name)
     finally:
-        os.close(folder_fd)
+        part.discard()
 
 
 class PartFile:
-    """A temporary file `.<stem>.<random>.part` in the folder of its final path, for an image that arrives in blocks.
+    """A temporary file `.<stem>.<random>.part` in the folder of its final path.
 
     It is created by the first write. Methods block and may be called from several threads: a lock serializes them, so
     `discard` is safe during a write. Any later call raises `ValueError`.
     """
 
-    def __init__(self, folder: Path, stem: str) -> None:
+    def __init__(self, folder: Path, stem: str, mode: int = 0o666) -> None:
+        self.is_over = False
+        """Whether it was committed or discarded."""
+
         self._folder = folder
         self._stem = stem
         self._name = ""
+        self._mode = mode
         self._lock = RLock()
-        self._folder_fd: int | None = None
-        self._fd: int | None = None
-        self._mode = 0o600
-        self._is_over = False
+        self._fds: tuple[int, int] | None = None
         self._size = 0
         self._digest = hashlib.sha256()
 
-    @property
-    def is_over(self) -> bool:
-        """Whether it was committed or discarded."""
-        return self._is_over
-
-    def open(self) -> None:
-        """Create the file unless it exists.
+    def open(self) -> tuple[int, int]:
+        """Create the file unless it exists, and return the descriptors of its folder and of itself.
 
         Raises:
             OSError: If the folder is missing or cannot be written.
         """
         with self._lock:
-            if self._is_over:
-                raise ValueError(CLOSED)
+            if self.is_over:
+                raise ValueError("the part file is closed")
 
-            if self._fd is not None:
-                return
+            if self._fds is None:
+                self._name, self._fds = _create(self._folder, self._stem, self._mode)
+                # The only way to read the umask without changing it for all threads.
+                self._mode = stat.S_IMODE(os.fstat(self._fds[1]).st_mode)
+                os.fchmod(self._fds[1], 0o600)
 
-            self._folder_fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-            self._name, self._fd = _create(self._folder_fd, self._stem)
-            # The only way to read the umask without changing it for all threads.
-            self._mode = stat.S_IMODE(os.fstat(self._fd).st_mode)
-            os.fchmod(self._fd, 0o600)
+            return self._fds
 
     def restart(self) -> None:
         """Empty the file for the next attempt."""
         with self._lock:
-            if self._fd is None and not self._is_over:
-                return
-
-            _, fd = self._opened()
+            _, fd = self.open()
             os.ftruncate(fd, 0)
             os.lseek(fd, 0, os.SEEK_SET)
             self._size = 0
@@ -134,8 +123,7 @@ class PartFile:
             OSError: If the block cannot be written, for example because the disk is full.
         """
         with self._lock:
-            self.open()
-            _, fd = self._opened()
+            _, fd = self.open()
             content = b"".join(block)
             rest = memoryview(content)
             while rest:
@@ -154,36 +142,46 @@ class PartFile:
         """
         with self._lock:
             self.write(last)
-            folder_fd, fd = self._opened()
-            os.fchmod(fd, self._mode)
-            sync(fd)
-            already_present = not self._publish(folder_fd, name)
+            folder_fd = self._sync()
+            is_new = self._publish(folder_fd, name)
             sync_names(folder_fd)
             self._close()
-            return Stored(self._folder / name, self._size, self._digest.hexdigest(), already_present)
+            return Stored(self._folder / name, self._size, self._digest.hexdigest(), not is_new)
+
+    def replace(self, name: str) -> None:
+        """Make the file durable, and rename it to `name`. Overwrites a file.
+
+        Raises:
+            OSError: If the disk fails, or `name` is a folder.
+        """
+        with self._lock:
+            folder_fd = self._sync()
+            self._rename(folder_fd, name)
+            sync_names(folder_fd)
+            self._close()
 
     def discard(self) -> None:
         """Remove the file unless it was committed. Waits for a running step. Calling it twice is fine."""
         with self._lock:
             # A failed removal must not hide the error that caused it.
             with suppress(OSError):
-                if self._fd is not None:
-                    os.unlink(self._name, dir_fd=self._folder_fd)
+                if self._fds is not None:
+                    os.unlink(self._name, dir_fd=self._fds[0])
 
             self._close()
 
-    def _opened(self) -> tuple[int, int]:
-        if self._folder_fd is None or self._fd is None:
-            raise ValueError(CLOSED)
-
-        return self._folder_fd, self._fd
+    def _sync(self) -> int:
+        """Make the content durable, and return the folder's descriptor."""
+        folder_fd, fd = self.open()
+        os.fchmod(fd, self._mode)
+        sync(fd)
+        return folder_fd
 
     def _close(self) -> None:
-        self._is_over = True
-        fds, self._fd, self._folder_fd = (self._fd, self._folder_fd), None, None
+        self.is_over = True
+        fds, self._fds = self._fds or (), None
         for fd in fds:
-            if fd is not None:
-                os.close(fd)
+            os.close(fd)
 
     def _publish(self, folder_fd: int, name: str) -> bool:
         """Give the file its final name. `False` if that name exists with the same content."""
@@ -192,7 +190,7 @@ class PartFile:
             # The folder's lock keeps other processes from creating the name in between. Closing the folder releases it.
             fcntl.flock(folder_fd, fcntl.LOCK_EX)
             if not exists(folder_fd, name):
-                os.rename(self._name, name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
+                self._rename(folder_fd, name)
                 return True
 
         if not is_linked and not has_content(folder_fd, name, self._size, self._digest.digest()):
@@ -201,6 +199,9 @@ class PartFile:
 
         os.unlink(self._name, dir_fd=folder_fd)
         return bool(is_linked)
+
+    def _rename(self, folder_fd: int, name: str) -> None:
+        os.rename(self._name, name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
 
     def _link(self, folder_fd: int, name: str) -> bool | None:
         """Create a hard link. `False` if the name exists, `None` if hard links are not available."""
@@ -235,38 +236,24 @@ def _remove_unlocked(path: Path) -> None:
             os.close(fd)
 
 
-@contextmanager
-def _temporary(folder_fd: int, path: Path, mode: int) -> Generator[tuple[str, BinaryIO], None, None]:
-    """Create the temporary file of `path`, and remove it if the block fails."""
-    try:
-        name, fd = _create(folder_fd, path.name, mode)
-    except OSError as error:
-        # Users know the path, not the temporary name.
-        raise OSError(error.errno, error.strerror, str(path)) from None
-
-    try:
-        with os.fdopen(fd, "wb") as file:
-            yield name, file
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(name, dir_fd=folder_fd)
-
-        raise
-
-
-def _create(folder_fd: int, stem: str, mode: int = 0o666) -> tuple[str, int]:
-    """Create a temporary file and lock it. Return its name and its descriptor."""
+def _create(folder: Path, stem: str, mode: int) -> tuple[str, tuple[int, int]]:
+    """Create a temporary file and lock it. Return its name and the descriptors of the folder and the file."""
+    folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     # Shortened, so that the suffix fits after the longest name that a file may have.
     short = os.fsencode(stem)[:100].decode(errors="ignore")
-    while True:
-        name = f".{short}.{secrets.token_hex(8)}.part"
-        fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode, dir_fd=folder_fd)
-        # Without locks, `remove_stale_files` removes nothing.
-        with suppress(OSError):
-            fcntl.flock(fd, fcntl.LOCK_EX)
+    try:
+        while True:
+            name = f".{short}.{secrets.token_hex(8)}.part"
+            fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode, dir_fd=folder_fd)
+            # On a file system without locks, `remove_stale_files` removes nothing.
+            with suppress(OSError):
+                fcntl.flock(fd, fcntl.LOCK_EX)
 
-        if exists(folder_fd, name):
-            return name, fd
+            if exists(folder_fd, name):
+                return name, (folder_fd, fd)
 
-        # Another process removed it before it was locked.
-        os.close(fd)
+            # Another process removed it before it was locked.
+            os.close(fd)
+    except BaseException:
+        os.close(folder_fd)
+        raise

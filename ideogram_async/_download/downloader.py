@@ -1,6 +1,8 @@
-"""Download of images: retried, verified while they arrive, stored atomically. Sends only GET requests.
+"""Download of images: retried, verified while they arrive, stored atomically.
 
-link ─▶ check ─▶ part file ─▶ GET, redirect by redirect ─▶ verify ─▶ fsync ─▶ hard link ─▶ fsync of the folder
+    link ─▶ check ─▶ part file ─▶ GET, redirect by redirect ─▶ verify ─▶ fsync ─▶ hard link ─▶ fsync of the folder
+
+Sends only GET requests.
 """
 
 from __future__ import annotations
@@ -294,33 +296,13 @@ class DownloadAttempts:
         return None if self._deadline is None else self._deadline - self.clock()
 
     def may_retry(self, error: DownloadError) -> bool:
-        """Return whether to retry after this error, and set `pause`."""
-        pause = pause_after(
-            error,
-            attempt=self.attempt,
-            policy=self.policy,
-            is_past=is_expired(self.link),
-            retry_after=self.retry_after,
-        )
-        remaining = self.remaining_seconds()
-        if pause is None or (remaining is not None and pause >= remaining):
+        """Return whether to retry after this error, and set `pause` to the back-off, at least the Retry-After."""
+        if self.attempt >= max_attempts_for(error, attempts=self.policy.attempts, is_past=is_expired(self.link)):
             return False
 
-        self.pause = pause
-        return True
-
-
-def pause_after(
-    error: DownloadError, *, attempt: int, policy: Retry, is_past: bool, retry_after: float | None = None
-) -> float | None:
-    """Return the seconds to wait before the next attempt, or `None` to stop.
-
-    The policy's back-off applies; a Retry-After is its minimum.
-    """
-    if attempt >= max_attempts_for(error, attempts=policy.attempts, is_past=is_past):
-        return None
-
-    return max(policy.backoff(attempt), min(retry_after or 0.0, MAX_RETRY_AFTER))
+        self.pause = max(self.policy.backoff(self.attempt), min(self.retry_after or 0.0, MAX_RETRY_AFTER))
+        remaining = self.remaining_seconds()
+        return remaining is None or self.pause < remaining
 
 
 def max_attempts_for(error: DownloadError, *, attempts: int, is_past: bool) -> int:

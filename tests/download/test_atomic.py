@@ -334,7 +334,7 @@ def test_full_sync_of_atomic_write(folder: Path, full_syncs: list[int]) -> None:
 def test_full_sync_of_workspace(folder: Path, full_syncs: list[int]) -> None:
     """A batch folder is probed, and a stored input written, with one full sync each."""
     workspace = Workspace.open(folder / "out", origin="https://api.ideogram.ai")
-    workspace.inputs.keep(ImageFile(DATA))
+    workspace.inputs.describe(ImageFile(DATA))
     workspace.close()
 
     assert [51, 51] == full_syncs

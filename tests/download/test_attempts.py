@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ideogram_async._download.downloader import DownloadAttempts, max_attempts_for, pause_after
+from ideogram_async._download.downloader import DownloadAttempts, max_attempts_for
 from ideogram_async._transport.policy import Retry
 from ideogram_async.errors import (
     DownloadError,
@@ -53,27 +53,6 @@ def test_attempts_is_the_maximum(error: DownloadError) -> None:
     assert 1 == max_attempts_for(error, attempts=1, is_past=False)
 
 
-@pytest.mark.parametrize("attempt", [1, 2, 3, 4])
-def test_pause(attempt: int) -> None:
-    """The pause is random, below a bound that doubles up to the cap."""
-    policy = Retry(base=1.0, cap=3.0)
-    pauses = [pause_after(status(500), attempt=attempt, policy=policy, is_past=False) for _ in range(200)]
-
-    assert all(pause is not None and 0.0 <= pause <= min(3.0, 2.0 ** (attempt - 1)) for pause in pauses)
-    assert len(set(pauses)) > 100
-
-
-@pytest.mark.parametrize(("requested", "expected"), [(7.0, 7.0), (86400.0, 300.0), (None, 0.0)])
-def test_retry_after(requested: float | None, expected: float) -> None:
-    """A Retry-After is the minimum, up to five minutes."""
-    assert expected == pause_after(status(429), attempt=1, policy=Retry(base=0.0), is_past=False, retry_after=requested)
-
-
-def test_last_attempt() -> None:
-    """After the last attempt there is no pause."""
-    assert None is pause_after(status(500), attempt=5, policy=Retry(attempts=5), is_past=False)
-
-
 class Clock:
     """A manual clock."""
 
@@ -81,6 +60,31 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+@pytest.mark.parametrize("attempt", [1, 2, 3, 4])
+def test_pause(attempt: int) -> None:
+    """The pause is random, below a bound that doubles up to the cap."""
+    attempts = DownloadAttempts(LIVE, Retry(base=1.0, cap=3.0), Clock(), attempt=attempt)
+    pauses = [attempts.pause for _ in range(200) if attempts.may_retry(status(500))]
+
+    assert 200 == len(pauses)
+    assert all(0.0 <= pause <= min(3.0, 2.0 ** (attempt - 1)) for pause in pauses)
+    assert len(set(pauses)) > 100
+
+
+@pytest.mark.parametrize(("requested", "expected"), [(7.0, 7.0), (86400.0, 300.0), (None, 0.0)])
+def test_retry_after(requested: float | None, expected: float) -> None:
+    """A Retry-After is the minimum, up to five minutes."""
+    attempts = DownloadAttempts(LIVE, Retry(base=0.0), Clock(), attempt=1, retry_after=requested)
+
+    assert attempts.may_retry(status(429))
+    assert expected == attempts.pause
+
+
+def test_last_attempt() -> None:
+    """After the last attempt there is no retry."""
+    assert not DownloadAttempts(LIVE, Retry(attempts=5), Clock(), attempt=5).may_retry(status(500))
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
-"""What a browser is told when a call fails: a problem to_problem (RFC 9457).
+"""Problem documents (RFC 9457) for failed calls.
 
-The words are for whoever sits before the browser. They name neither the key, nor a header, nor a path of the server;
-what the operator has to know is in the log.
+Their text is for users of the site. It never contains the API key, headers or server paths; details are logged.
 """
 
 from __future__ import annotations
