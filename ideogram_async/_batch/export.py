@@ -1,4 +1,4 @@
-"""A folder's jobs as files for other programs: CSV for people with a spreadsheet, JSON lines for the rest."""
+"""Export of a folder: CSV for spreadsheets, JSON lines for programs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -33,24 +34,24 @@ COLUMNS = (
     "error",
 )
 
-# A spreadsheet takes these, also in their full width, for the beginning of a formula.
+# A spreadsheet reads these, also in their full width, as the beginning of a formula.
 FORMULA = re.compile(r"\s*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
-# JSON may keep these as they are, but some readers end a line at them.
-NOT_IN_A_LINE = re.compile(r"[\x7f-\x9f\u2028\u2029]")
+# JSON permits these unescaped, but some readers end a line at them.
+LINE_BREAK = re.compile(r"[\x7f-\x9f\u2028\u2029]")
 
 
 def export_csv(entries: Iterable[Entry], path: Path) -> Path:
-    """Write a row an image; the file appears whole. Blocks."""
+    """Write a row for each image, atomically. Blocks."""
     remove_stale_files(path.parent)
     with atomic_write(path) as file:
         text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="")
         table = csv.writer(text)
         table.writerow(COLUMNS)
         for entry in entries:
-            table.writerows([defused(cell) for cell in row] for row in _rows(entry))
+            table.writerows([escape_cell(cell) for cell in row] for row in _rows(entry))
 
         text.flush()
         text.detach()
@@ -59,44 +60,45 @@ def export_csv(entries: Iterable[Entry], path: Path) -> Path:
 
 
 def export_jsonl(entries: Iterable[Entry], path: Path) -> Path:
-    """Write a line a job; the file appears whole. Blocks."""
+    """Write a line for each job, atomically. Blocks."""
     remove_stale_files(path.parent)
     with atomic_write(path) as file:
         for entry in entries:
-            line = json.dumps(_told(entry), ensure_ascii=False)
-            safe = NOT_IN_A_LINE.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
-            file.write(safe.encode(errors="backslashreplace") + b"\n")
+            line = json.dumps(_job_fields(entry), ensure_ascii=False)
+            escaped = LINE_BREAK.sub(lambda match: f"\\u{ord(match[0]):04x}", line)
+            file.write(escaped.encode(errors="backslashreplace") + b"\n")
 
     return path
 
 
-def defused(cell: Any) -> Any:
-    """Return a cell that no spreadsheet runs, and no terminal obeys. Numbers stay numbers."""
+def escape_cell(cell: object) -> object:
+    """Return a cell that a spreadsheet does not run and that does not control a terminal. Numbers stay numbers."""
     if not isinstance(cell, str):
         return cell
 
-    shown = CONTROL.sub("\N{REPLACEMENT CHARACTER}", cell)
-    return f"'{shown}" if FORMULA.match(shown) else shown
+    text = CONTROL.sub("\N{REPLACEMENT CHARACTER}", cell)
+    return f"'{text}" if FORMULA.match(text) else text
 
 
-def _rows(entry: Entry) -> Iterator[tuple[Any, ...]]:
+def _rows(entry: Entry) -> Iterator[tuple[object, ...]]:
     job = entry.job
-    asked = _asked(job)
+    request = _request_fields(job)
     price = cost_of(job.state, job.usd, job.resends)
     images: Sequence[ImageRow | None] = entry.images or [None]
     for image in images:
         yield (
             job.id or job.key,
             job.key,
-            asked["operation"],
+            request["operation"],
             str(job.state),
-            *_cells(image, asked["fields"].get("prompt"), price),
-            _why(job),
+            *_image_cells(image, request["fields"].get("prompt"), price),
+            _error(job),
         )
+        # The price is in the first row only, so that the column adds up.
         price = None
 
 
-def _cells(image: ImageRow | None, prompt: str | None, price: Any) -> tuple[Any, ...]:
+def _image_cells(image: ImageRow | None, prompt: str | None, price: Decimal | None) -> tuple[object, ...]:
     if image is None:
         return (None, None, None, None, prompt, None, price, None, None)
 
@@ -108,12 +110,12 @@ def _cells(image: ImageRow | None, prompt: str | None, price: Any) -> tuple[Any,
         image.prompt or prompt,
         image.resolution,
         price,
-        _bare(image),
+        _unsigned_url(image),
         image.sha256,
     )
 
 
-def _told(entry: Entry) -> dict[str, Any]:
+def _job_fields(entry: Entry) -> dict[str, object]:
     job = entry.job
     price = cost_of(job.state, job.usd, job.resends)
     return {
@@ -122,18 +124,18 @@ def _told(entry: Entry) -> dict[str, Any]:
         "number": job.number,
         "state": str(job.state),
         "price_usd": None if price is None else str(price),
-        "error": _why(job),
-        "request": _asked(job),
-        "images": [_image(image) for image in entry.images],
+        "error": _error(job),
+        "request": _request_fields(job),
+        "images": [_image_fields(image) for image in entry.images],
     }
 
 
-def _image(image: ImageRow) -> dict[str, Any]:
+def _image_fields(image: ImageRow) -> dict[str, object]:
     return {
         "index": image.number,
         "state": str(image.state),
         "path": image.path,
-        "url": _bare(image),
+        "url": _unsigned_url(image),
         "seed": image.seed,
         "prompt": image.prompt,
         "resolution": image.resolution,
@@ -142,21 +144,21 @@ def _image(image: ImageRow) -> dict[str, Any]:
     }
 
 
-def _asked(job: JobRow) -> dict[str, Any]:
-    asked = json.loads(job.request)
-    if not isinstance(asked, dict) or not {"operation", "fields"} <= set(asked):
+def _request_fields(job: JobRow) -> dict[str, Any]:
+    request = json.loads(job.request)
+    if not isinstance(request, dict) or not {"operation", "fields"} <= set(request):
         raise JournalError(f"the request of job {job.key} cannot be read")
 
-    return asked
+    return request
 
 
-def _why(job: JobRow) -> str | None:
-    """Say what went wrong: in our words, or in those of the service."""
+def _error(job: JobRow) -> str | None:
+    """Return the error of a job, or the beginning of the service's response."""
     if job.error is not None or job.raw is None:
         return job.error
 
     return f"{job.status}: {job.raw[:300].decode(errors='replace')}"
 
 
-def _bare(image: ImageRow) -> str | None:
+def _unsigned_url(image: ImageRow) -> str | None:
     return None if image.url is None else scrub(image.url)

@@ -1,7 +1,7 @@
 "use strict";
 
-// The page is whole without this; here is the search, the filter, and moving about by keys.
-// The wish stands in the address, as `#q=fox&state=withheld`, so that a view can be kept.
+// The page is complete without this script, which adds search, filter and keyboard navigation.
+// The view is part of the address, as `#q=fox&state=withheld`, so that it can be bookmarked.
 const cards = Array.from(document.querySelectorAll(".card"));
 const tools = document.querySelector(".tools");
 const search = document.querySelector("#search");
@@ -9,35 +9,35 @@ const shown = document.querySelector("#shown");
 const buttons = new Map();
 let texts = null;
 
-function wish() {
-  const told = new URLSearchParams(location.hash.slice(1));
-  const state = told.get("state") || "";
-  return { q: told.get("q") || "", state: buttons.has(state) ? state : "" };
+function currentView() {
+  const params = new URLSearchParams(location.hash.slice(1));
+  const state = params.get("state") || "";
+  return { q: params.get("q") || "", state: buttons.has(state) ? state : "" };
 }
 
-function keep(q, state) {
-  const told = new URLSearchParams();
-  if (q) told.set("q", q);
-  if (state) told.set("state", state);
-  history.replaceState(null, "", "#" + told);
+function setView(q, state) {
+  const params = new URLSearchParams();
+  if (q) params.set("q", q);
+  if (state) params.set("state", state);
+  history.replaceState(null, "", "#" + params);
   show();
 }
 
 function show() {
-  const { q, state } = wish();
+  const { q, state } = currentView();
   const words = q.toLowerCase().split(/\s+/).filter(Boolean);
   if (words.length && !texts) texts = cards.map((card) => card.textContent.toLowerCase());
   let count = 0;
-  cards.forEach((card, at) => {
-    const fits = (!state || card.dataset.state === state) && words.every((word) => texts[at].includes(word));
-    if (card.hidden === fits) card.hidden = !fits;
-    count += fits;
+  cards.forEach((card, index) => {
+    const matches = (!state || card.dataset.state === state) && words.every((word) => texts[index].includes(word));
+    if (card.hidden === matches) card.hidden = !matches;
+    count += matches;
   });
   if (search.value !== q) search.value = q;
   buttons.forEach((button, name) => button.setAttribute("aria-pressed", name === state));
   const all = cards.length.toLocaleString("en");
   shown.value = count === cards.length ? all + " shown" : count.toLocaleString("en") + " of " + all;
-  document.querySelector(".nothing").hidden = count > 0 || !cards.length;
+  document.querySelector(".no-match").hidden = count > 0 || !cards.length;
 }
 
 function addButton(name, count) {
@@ -47,7 +47,7 @@ function addButton(name, count) {
   button.textContent = (name || "all").replaceAll("_", " ");
   small.textContent = count.toLocaleString("en");
   button.append(small);
-  button.addEventListener("click", () => keep(search.value, name));
+  button.addEventListener("click", () => setView(search.value, name));
   document.querySelector(".states").append(button);
   buttons.set(name, button);
 }
@@ -59,12 +59,12 @@ function addButtons() {
   Array.from(counts).sort((a, b) => b[1] - a[1]).forEach(([name, count]) => addButton(name, count));
 }
 
-function step(from, key) {
-  const seen = cards.filter((card) => !card.hidden);
-  const across = seen.findIndex((card) => card.offsetTop > seen[0].offsetTop);
-  const row = across < 0 ? seen.length : across;
-  const by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -row, ArrowDown: row }[key];
-  return seen[seen.indexOf(from) + by];
+function neighbor(card, key) {
+  const visible = cards.filter((card) => !card.hidden);
+  const secondRow = visible.findIndex((card) => card.offsetTop > visible[0].offsetTop);
+  const columns = secondRow < 0 ? visible.length : secondRow;
+  const offset = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[key];
+  return visible[visible.indexOf(card) + offset];
 }
 
 document.addEventListener("keydown", (event) => {
@@ -74,9 +74,9 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault();
     search.focus();
   } else if (event.key === "Escape") {
-    keep("", "");
+    setView("", "");
   } else if (event.key.startsWith("Arrow") && card) {
-    const next = step(card, event.key);
+    const next = neighbor(card, event.key);
     if (next) {
       event.preventDefault();
       next.querySelector("a, .picture").focus();
@@ -85,7 +85,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 tools.addEventListener("submit", (event) => event.preventDefault());
-search.addEventListener("input", () => keep(search.value, wish().state));
+search.addEventListener("input", () => setView(search.value, currentView().state));
 addEventListener("hashchange", show);
 document.querySelectorAll("p.picture").forEach((picture) => { picture.tabIndex = 0; });
 addButtons();

@@ -152,7 +152,7 @@ class JobTask:
             return
 
         if not await budget.reserve(price):
-            self._stopping.stop(f"the cap of {budget.cap} USD is reached")
+            self._stopping.stop(f"budget of {budget.cap} USD reached")
             return
 
         before, record = self.row, JobRecord(self._context.workspace.journal, self.row)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from importlib.util import find_spec
+from typing import NoReturn
 
 REQUIRED = ("cyclopts", "rich")
 
@@ -14,6 +16,18 @@ USAGE = 2
 BROKEN_PIPE = 1
 
 INTERRUPTED = 130
+
+
+def run_process() -> NoReturn:
+    """Run the command line and end the process."""
+    code = main()
+    others = (thread for thread in threading.enumerate() if thread is not threading.main_thread())
+    if code == INTERRUPTED and not all(thread.daemon for thread in others):
+        # A thread that is blocked by its input, such as a FIFO, would keep the process alive.
+        sys.stderr.flush()
+        os._exit(code)
+
+    sys.exit(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -12,7 +12,7 @@ import pytest
 from support.kept import image, job, journal, keep
 
 from ideogram_async import Generate, ImageState, JobState
-from ideogram_async._batch.export import COLUMNS, defused
+from ideogram_async._batch.export import COLUMNS, escape_cell
 from ideogram_async._batch.folder import Folder
 
 
@@ -67,20 +67,20 @@ def test_prompts_survive_the_table(folder: Folder, tmp_path: Path):
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", " =", "\uff1d", "\uff0b", "\uff0d", "\uff20"])
-def test_a_cell_that_looks_like_a_formula_is_defused(start: str):
+def test_a_cell_that_looks_like_a_formula_is_escape_cell(start: str):
     """Whatever a spreadsheet would run is made text."""
-    assert f"'{start}1+1" == defused(f"{start}1+1")
+    assert f"'{start}1+1" == escape_cell(f"{start}1+1")
 
 
 @pytest.mark.parametrize("cell", ["a fox", "'quoted'", "1=1", "", None, 0, Decimal("0.06")])
 def test_other_cells_are_left_alone(cell):
     """What is harmless is not touched."""
-    assert cell == defused(cell)
+    assert cell == escape_cell(cell)
 
 
 def test_a_cell_obeys_no_terminal(tmp_path: Path):
     """Control characters are shown as what they are: nothing."""
-    assert "a\ufffd[31m fox\ufffd\ufffd" == defused("a\x1b[31m fox\x00\x9b")
+    assert "a\ufffd[31m fox\ufffd\ufffd" == escape_cell("a\x1b[31m fox\x00\x9b")
 
 
 def test_a_job_is_a_line(folder: Folder, tmp_path: Path):

@@ -385,7 +385,7 @@ async def test_the_cap_holds_through_faults(client: Ideogram, box: Sandbox, tmp_
     spent = whole.spent_usd + whole.in_doubt_usd
 
     assert box.ledger.billed_usd <= spent <= cap
-    assert "the cap of 6.00 USD is reached" in [report.stopped for report in reports]
+    assert "budget of 6.00 USD reached" in [report.stopped for report in reports]
     assert [] == box.ledger.duplicates
 
 
@@ -400,7 +400,7 @@ async def test_a_second_purchase_needs_money_of_its_own(client: Ideogram, box: S
     box.fail(fault=Fault.close_after_body, times=1000)
     report = await run(client, foxes(1), tmp_path / "b", retry_ambiguous=True, max_cost_usd="0.06")
 
-    assert (1, "the cap of 0.06 USD is reached") == (len(box.requests), report.stopped)
+    assert (1, "budget of 0.06 USD reached") == (len(box.requests), report.stopped)
 
     again = await run(client, foxes(1), tmp_path / "a", retry_ambiguous=True)
 

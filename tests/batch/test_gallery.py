@@ -16,7 +16,7 @@ from support.kept import image, job, keep, with_pictures
 
 from ideogram_async import Generate, ImageState, JobState
 from ideogram_async._batch.folder import Folder
-from ideogram_async._batch.gallery import WORDS
+from ideogram_async._batch.gallery import STATE_TEXTS
 
 SCRIPT = "<script>alert(1)</script>"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -67,7 +67,7 @@ def test_every_image_and_every_job_without_one_has_a_card(folder: Folder):
 
     assert ["stored"] * 3 + ["withheld", "rejected", "ambiguous", "pending"] == page.all("li", "data-state")
     assert "6 jobs3 images stored1 withheld1 rejected1 ambiguous1 pending0.12 USD spent0.06 USD in doubt" in page.text
-    for words in ("a red fox, at dawn", "price not known", "0.06 USD for 2", "1024x1024", "fox 5", "It cost nothing."):
+    for words in ("a red fox, at dawn", "unknown price", "0.06 USD for 2", "1024x1024", "fox 5", "It cost nothing."):
         assert words in page.text
 
 
@@ -75,7 +75,7 @@ def test_every_state_has_its_words():
     """No card without a picture is left without a reason."""
     settled = {JobState.DONE, JobState.PARTIAL, ImageState.STORED}
 
-    assert {*JobState, *ImageState} - settled == set(WORDS)
+    assert {*JobState, *ImageState} - settled == set(STATE_TEXTS)
 
 
 @pytest.mark.parametrize("state", [JobState.PENDING, JobState.REJECTED])
@@ -83,7 +83,7 @@ def test_a_job_that_was_in_doubt_before_is_not_called_free(tmp_path: Path, state
     """What was sent again and then refused, or waits to be sent again, may have been paid for the first time."""
     page = Page(Folder(keep(tmp_path, [job(0, state, resends=1)])).gallery())
 
-    assert "An earlier attempt may have run, and may have been paid for." in page.text
+    assert "An earlier attempt may have run and may have been billed." in page.text
     assert "It cost nothing." not in page.text
     assert "0.06 USD in doubt" in page.text
 

@@ -6,12 +6,15 @@ import asyncio
 import json
 import os
 import signal
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ideogram_async.cli.batch_loop import Interrupts
+from ideogram_async.cli.console import run_async
 
 
 async def test_three_interrupts_at_once():
@@ -29,6 +32,22 @@ async def test_three_interrupts_at_once():
         await asyncio.sleep(0)
 
     assert (["first", "second"], []) == (called, complaints)
+
+
+def test_a_signal_in_another_thread_interrupts_the_loop():
+    """The system may deliver a signal to any thread: it interrupts an event loop that waits for nothing else."""
+
+    def interrupt(ident: int) -> None:
+        # Only once the loop waits; before, it would notice the signal anyway.
+        time.sleep(0.2)
+        signal.pthread_kill(ident, signal.SIGINT)
+
+    async def wait() -> None:
+        threading.Thread(target=lambda: interrupt(threading.get_ident())).start()
+        await asyncio.Event().wait()
+
+    with pytest.raises(KeyboardInterrupt):
+        run_async(wait())
 
 
 def test_130_an_interrupt_while_it_begins(invoke, monkeypatch: pytest.MonkeyPatch):

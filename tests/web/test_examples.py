@@ -204,5 +204,5 @@ async def test_a_bulk_run_keeps_its_budget(tmp_path: Path) -> None:
     code, output, errors = await bulk(tmp_path / "out", "--count", "30", "--budget", "0.25")
 
     assert (1, "") == (code, errors)
-    assert "stopped: the cap of 0.25 USD is reached" == output[-2]
+    assert "stopped: budget of 0.25 USD reached" == output[-2]
     assert "the sandbox billed 0.24 USD, 0 calls twice" == output[-1]
