@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import assert_type
+from typing import Any, assert_type
 
 from fastapi import FastAPI
 from starlette.applications import Starlette
@@ -61,6 +61,9 @@ async def answers_are_inferred(client: Ideogram) -> None:
         assert_type(await client.download(image, "foxes/"), Path)
         assert_type(await client.upscale(image), GenerateImageResponse)
 
+    assert_type(answer[0], ImageGenerationObjectV3)
+    assert_type(answer[:1], tuple[ImageGenerationObjectV3, ...])
+    assert_type(answer.to_dict(), dict[str, Any])
     assert_type(await client.send(Generate("a red fox")), ImageGenerationResponseV3)
     assert_type(await client.send(Upscale("fox.png")), GenerateImageResponse)
     assert_type(await client.describe(b"..."), DescribeResponse)
