@@ -8,33 +8,8 @@ from ideogram_async._lazy import lazy_exports
 
 if TYPE_CHECKING:
     from ideogram_async.models.base import LimiterStatistics, Price, Reply
-    from ideogram_async.models.images import (
-        DescribeResponse,
-        Description,
-        GenerateImageResponse,
-        ImageGenerationObjectV3,
-        ImageGenerationResponseV3,
-        ImageObject,
-        LayerizeTextResponse,
-        RemoveBackgroundImageObject,
-        RemoveBackgroundResponse,
-        V1EditImageObject,
-        V1EditImagesResponse,
-    )
-    from ideogram_async.models.training import (
-        AssetIdentifier,
-        CustomModel,
-        Dataset,
-        DatasetFile,
-        DatasetUploadFailedAsset,
-        DatasetUploadSucceededAsset,
-        GetDatasetResponse,
-        GetModelResponse,
-        ListDatasetsResponse,
-        ListModelsResponse,
-        TrainDatasetModelResponse,
-        UploadDatasetAssetsResponse,
-    )
+    from ideogram_async.models.images import *
+    from ideogram_async.models.training import *
 
 __all__ = [
     "AssetIdentifier",

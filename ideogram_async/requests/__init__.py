@@ -8,29 +8,9 @@ from ideogram_async._lazy import lazy_exports
 
 if TYPE_CHECKING:
     from ideogram_async.requests._palette import ColorPaletteMember
-    from ideogram_async.requests.images import (
-        Describe,
-        Edit,
-        Generate,
-        GenerateTransparent,
-        Inpaint,
-        LayerizeText,
-        Reframe,
-        Remix,
-        RemoveBackground,
-        ReplaceBackground,
-        Upscale,
-    )
-    from ideogram_async.requests.legacy import LegacyEdit, LegacyEditV3, LegacyGenerate, LegacyReframe, LegacyRemix
-    from ideogram_async.requests.training import (
-        CreateDataset,
-        GetDataset,
-        GetModel,
-        ListDatasets,
-        ListModels,
-        TrainModel,
-        UploadDatasetAssets,
-    )
+    from ideogram_async.requests.images import *
+    from ideogram_async.requests.legacy import *
+    from ideogram_async.requests.training import *
 
 __all__ = [
     "ColorPaletteMember",
