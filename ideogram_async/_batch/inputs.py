@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import attrs
 
 from ideogram_async._download.atomic import atomic_write
+from ideogram_async._download.disk import make_folder, sync_folder
 from ideogram_async.errors import InvalidRequestError
 from ideogram_async.files import ImageFile
 
@@ -102,9 +103,11 @@ class InputStore:
     def _copy(self, content: bytes) -> Path:
         target = self._folder / hashlib.sha256(content).hexdigest()
         if not target.exists():
-            self._folder.mkdir(mode=0o700, exist_ok=True)
+            make_folder(self._folder, mode=0o700)
             with atomic_write(target, mode=0o600) as copy:
                 copy.write(content)
+
+            sync_folder(self._folder)
 
         return target
 

@@ -36,7 +36,7 @@ class Workspace:
         """
         make_folder(folder)
         hidden = folder / HIDDEN
-        hidden.mkdir(mode=0o700, exist_ok=True)
+        make_folder(hidden, mode=0o700)
         lock = FolderLock(hidden / "lock").acquire()
         try:
             _write_probe(folder)

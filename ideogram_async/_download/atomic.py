@@ -44,7 +44,10 @@ class Stored:
 
 @contextmanager
 def atomic_write(path: Path, *, mode: int = 0o666) -> Generator[BinaryIO, None, None]:
-    """Write a temporary file, and replace `path` with it durably if the block ends without an error.
+    """Write a temporary file, and replace `path` with it if the block ends without an error.
+
+    A power failure leaves the old file or the new one, never a part. `sync_folder` makes the new name durable: it takes
+    longer than the write, which is too slow for thousands of thumbnails.
 
     Args:
         path: The file to create or replace.
@@ -149,15 +152,13 @@ class PartFile:
             return Stored(self._folder / name, self._size, self._digest.hexdigest(), not is_new)
 
     def replace(self, name: str) -> None:
-        """Make the file durable, and rename it to `name`. Overwrites a file.
+        """Make the content durable, and rename the file to `name`. Overwrites a file.
 
         Raises:
             OSError: If the disk fails, or `name` is a folder.
         """
         with self._lock:
-            folder_fd = self._sync()
-            self._rename(folder_fd, name)
-            sync_names(folder_fd)
+            self._rename(self._sync(), name)
             self._close()
 
     def discard(self) -> None:

@@ -13,14 +13,18 @@ from pathlib import Path
 UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY})
 
 
-def make_folder(folder: Path) -> None:
+def make_folder(folder: Path, *, mode: int = 0o777) -> None:
     """Create a folder and its parents durably. Do nothing if it exists.
+
+    Args:
+        folder: The folder to create.
+        mode: Permissions of the folder, before the umask.
 
     Raises:
         OSError: If it cannot be created, or is a file.
     """
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=mode, parents=True, exist_ok=True)
     for path in reversed(missing):
         sync_folder(path.parent)
 

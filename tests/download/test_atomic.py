@@ -340,6 +340,17 @@ def test_full_sync_of_workspace(folder: Path, full_syncs: list[int]) -> None:
     assert [51, 51] == full_syncs
 
 
+def test_synced_folders(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The names of a batch folder, its journal and a stored input are durable, with all folders above them."""
+    synced: set[str] = set()
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.add(Path(f"/proc/self/fd/{fd}").readlink().name))
+    workspace = Workspace.open(folder / "out", origin="https://api.ideogram.ai")
+    workspace.inputs.describe(ImageFile(DATA))
+    workspace.close()
+
+    assert {folder.name, "out", ".ideogram", "inputs"} <= synced
+
+
 @pytest.mark.parametrize(("code", "is_fatal"), [(errno.ENOTSUP, False), (errno.EIO, True)])
 def test_full_sync_unsupported(
     folder: Path, full_syncs: list[int], monkeypatch: pytest.MonkeyPatch, code: int, is_fatal: bool
