@@ -13,9 +13,9 @@ import re
 from collections.abc import Callable, Coroutine
 from enum import Enum
 from functools import cache
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast
+from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast
 
-from attrs import AttrsInstance, frozen
+from attrs import frozen
 
 from ideogram_async.files import ImageSource
 from ideogram_async.models.images import ImageAnswer
@@ -79,19 +79,18 @@ class Endpoint(Generic[R_co]):
         return f"{self.method} {self.path}"
 
 
-class Request(AttrsInstance, Protocol[R_co]):
+class Request(Generic[R_co]):
     """A value that `Ideogram.send` accepts."""
 
-    @property
-    def endpoint(self) -> Endpoint[R_co]:
-        """The operation that it is sent to."""
-        ...
+    __attrs_attrs__: ClassVar[Any]
+    endpoint: ClassVar[Endpoint[Any]]
+    """The operation that it is sent to."""
 
     def problems(
-        self, *, max_upload_bytes: int = ..., loopback: bool = ..., validate: bool = ...
+        self, *, max_upload_bytes: int = 10 * 2**20, loopback: bool = False, validate: bool = True
     ) -> list[tuple[str, str]]:
-        """List every broken rule as `(field, rule)`; an empty list means that the request may be sent."""
-        ...
+        """Return every problem as `(field, rule)`; an empty list means that the request can be sent."""
+        raise NotImplementedError
 
 
 class Sender(Protocol):

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
-from ideogram_async._operations import Body, Endpoint
+from ideogram_async._operations import Body, Endpoint, Request
 from ideogram_async.enums import (
     AspectRatioV3,
     DescribeModelVersion,
@@ -84,7 +84,15 @@ def _host(link: str) -> str:
 
 
 @frozen(slots=False, eq=False, repr=False)
-class Generate(CharacterFields, SizeFields, NegativePromptField, MagicPromptField, RenderingSpeedField, NumImagesField):
+class Generate(
+    CharacterFields,
+    SizeFields,
+    NegativePromptField,
+    MagicPromptField,
+    RenderingSpeedField,
+    NumImagesField,
+    Request[ImageGenerationResponseV3],
+):
     """Draw images from a prompt.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/generate-v3
@@ -123,7 +131,9 @@ class Generate(CharacterFields, SizeFields, NegativePromptField, MagicPromptFiel
 
 
 @frozen(slots=False, eq=False, repr=False)
-class GenerateTransparent(NegativePromptField, MagicPromptField, RenderingSpeedField, NumImagesField):
+class GenerateTransparent(
+    NegativePromptField, MagicPromptField, RenderingSpeedField, NumImagesField, Request[ImageGenerationResponseV3]
+):
     """Draw images on a transparent background, at the largest size for the aspect ratio.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/generate-transparent-v3
@@ -162,7 +172,14 @@ class GenerateTransparent(NegativePromptField, MagicPromptField, RenderingSpeedF
 
 
 @frozen(slots=False, eq=False, repr=False)
-class Inpaint(CharacterFields, MagicPromptField, RenderingSpeedField, NumImagesField, MaskFields):
+class Inpaint(
+    CharacterFields,
+    MagicPromptField,
+    RenderingSpeedField,
+    NumImagesField,
+    MaskFields,
+    Request[ImageGenerationResponseV3],
+):
     """Redraw the masked part of an image.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/inpaint-v3
@@ -197,7 +214,15 @@ class Inpaint(CharacterFields, MagicPromptField, RenderingSpeedField, NumImagesF
 
 
 @frozen(slots=False, eq=False, repr=False)
-class Remix(CharacterFields, SizeFields, NegativePromptField, MagicPromptField, RenderingSpeedField, NumImagesField):
+class Remix(
+    CharacterFields,
+    SizeFields,
+    NegativePromptField,
+    MagicPromptField,
+    RenderingSpeedField,
+    NumImagesField,
+    Request[ImageGenerationResponseV3],
+):
     """Draw images from an image and a prompt. The image is first cropped to the aspect ratio.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/remix-v3
@@ -239,7 +264,7 @@ class Remix(CharacterFields, SizeFields, NegativePromptField, MagicPromptField, 
 
 
 @frozen(slots=False, eq=False, repr=False)
-class Reframe(StyleFields, RenderingSpeedField, NumImagesField):
+class Reframe(StyleFields, RenderingSpeedField, NumImagesField, Request[ImageGenerationResponseV3]):
     """Extend an image to another size. Works best with square images.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/reframe-v3
@@ -270,7 +295,9 @@ class Reframe(StyleFields, RenderingSpeedField, NumImagesField):
 
 
 @frozen(slots=False, eq=False, repr=False)
-class ReplaceBackground(StyleFields, MagicPromptField, RenderingSpeedField, NumImagesField):
+class ReplaceBackground(
+    StyleFields, MagicPromptField, RenderingSpeedField, NumImagesField, Request[ImageGenerationResponseV3]
+):
     """Keep the foreground of an image and redraw its background.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/replace-background-v3
@@ -302,7 +329,7 @@ class ReplaceBackground(StyleFields, MagicPromptField, RenderingSpeedField, NumI
 
 
 @frozen(slots=False, eq=False, repr=False)
-class LayerizeText(SeedField):
+class LayerizeText(SeedField, Request[LayerizeTextResponse]):
     """Detect the text in an image and remove it.
 
     The text blocks are in the answer's `extra["text_blocks"]`.
@@ -326,7 +353,7 @@ class LayerizeText(SeedField):
 
 
 @frozen(slots=False, eq=False, repr=False)
-class Edit(SizeFields, MagicPromptField, NumImagesField):
+class Edit(SizeFields, MagicPromptField, NumImagesField, Request[V1EditImagesResponse]):
     """Edit images by a prompt. Requires either `images` or `image_urls`.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/edit-with-prompt
@@ -369,7 +396,7 @@ class Edit(SizeFields, MagicPromptField, NumImagesField):
 
 
 @frozen(slots=False, eq=False, repr=False)
-class RemoveBackground(RequestBase):
+class RemoveBackground(RequestBase, Request[RemoveBackgroundResponse]):
     """Cut out the foreground of an image.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/remove-background
@@ -387,7 +414,7 @@ class RemoveBackground(RequestBase):
 
 
 @frozen(slots=False, eq=False, repr=False)
-class Upscale(NumImagesField):
+class Upscale(NumImagesField, Request[GenerateImageResponse]):
     """Enlarge an image and refine its details. Billed per call, regardless of the number of images.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/upscale
@@ -422,7 +449,7 @@ class Upscale(NumImagesField):
 
 
 @frozen(slots=False, eq=False, repr=False)
-class Describe(RequestBase):
+class Describe(RequestBase, Request[DescribeResponse]):
     """Describe an image in text.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/describe

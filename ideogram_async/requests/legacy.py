@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from attrs import field, frozen
 
-from ideogram_async._operations import Body, Endpoint
+from ideogram_async._operations import Body, Endpoint, Request
 from ideogram_async.enums import AspectRatio, MagicPromptOption, ModelEnum, Resolution, StyleType, Unchecked
 from ideogram_async.files import ImageSource, as_image
 from ideogram_async.models.images import GenerateImageResponse, ImageGenerationResponseV3
@@ -92,7 +92,7 @@ class ImageRequest(MagicPromptOptionField, StyleTypeField, NegativePromptField, 
 
 
 @frozen(slots=False, eq=False, repr=False)
-class LegacyGenerate(ImageRequest):
+class LegacyGenerate(ImageRequest, Request[GenerateImageResponse]):
     """Draw images from a prompt with a legacy model. `Generate` is its successor.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/generate
@@ -121,7 +121,7 @@ class LegacyGenerate(ImageRequest):
 
 
 @frozen(slots=False, eq=False, repr=False)
-class LegacyRemix(ImageRequest):
+class LegacyRemix(ImageRequest, Request[GenerateImageResponse]):
     """Draw images from an image and a prompt with a legacy model. `Remix` is its successor.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/remix
@@ -156,7 +156,7 @@ class LegacyRemix(ImageRequest):
 
 
 @frozen(slots=False, eq=False, repr=False)
-class LegacyReframe(StyleTypeField, NumImagesField):
+class LegacyReframe(StyleTypeField, NumImagesField, Request[GenerateImageResponse]):
     """Extend an image to another size with a legacy model. `Reframe` is its successor.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/reframe
@@ -187,7 +187,7 @@ class LegacyReframe(StyleTypeField, NumImagesField):
 
 
 @frozen(slots=False, eq=False, repr=False)
-class LegacyEdit(MagicPromptOptionField, StyleTypeField, NumImagesField, MaskFields):
+class LegacyEdit(MagicPromptOptionField, StyleTypeField, NumImagesField, MaskFields, Request[GenerateImageResponse]):
     """Redraw the masked part of an image with a legacy model. `Inpaint` is its successor.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/edit
@@ -220,7 +220,14 @@ class LegacyEdit(MagicPromptOptionField, StyleTypeField, NumImagesField, MaskFie
 
 
 @frozen(slots=False, eq=False, repr=False)
-class LegacyEditV3(CharacterFields, MagicPromptField, RenderingSpeedField, NumImagesField, MaskFields):
+class LegacyEditV3(
+    CharacterFields,
+    MagicPromptField,
+    RenderingSpeedField,
+    NumImagesField,
+    MaskFields,
+    Request[ImageGenerationResponseV3],
+):
     """Redraw the masked part of an image: the former name of `Inpaint`, deprecated by the service.
 
     Source: https://developer.ideogram.ai/api-reference/api-reference/edit-v3

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from attrs import field, frozen
 
-from ideogram_async._operations import Body, Endpoint
+from ideogram_async._operations import Body, Endpoint, Request
 from ideogram_async.enums import ModelsGetParametersScope, ModelStatus
 from ideogram_async.files import ImageSource, as_images
 from ideogram_async.models.training import (
@@ -35,7 +35,7 @@ MODEL_NAME = field_rule(
 
 
 @frozen(slots=False, eq=False, repr=False)
-class ListDatasets(RequestBase):
+class ListDatasets(RequestBase, Request[ListDatasetsResponse]):
     """List the account's datasets.
 
     Source: https://developer.ideogram.ai/api-reference/custom-model-training/list-datasets
@@ -45,7 +45,7 @@ class ListDatasets(RequestBase):
 
 
 @frozen(slots=False, eq=False, repr=False)
-class CreateDataset(RequestBase):
+class CreateDataset(RequestBase, Request[Dataset]):
     """Create an empty dataset. Each call creates one, even with the same name.
 
     Source: https://developer.ideogram.ai/api-reference/custom-model-training/create-dataset
@@ -61,7 +61,7 @@ class CreateDataset(RequestBase):
 
 
 @frozen(slots=False, eq=False, repr=False)
-class GetDataset(RequestBase):
+class GetDataset(RequestBase, Request[GetDatasetResponse]):
     """Return a dataset and the names of its files.
 
     Source: https://developer.ideogram.ai/api-reference/custom-model-training/get-dataset
@@ -79,7 +79,7 @@ class GetDataset(RequestBase):
 
 
 @frozen(slots=False, eq=False, repr=False)
-class UploadDatasetAssets(RequestBase):
+class UploadDatasetAssets(RequestBase, Request[UploadDatasetAssetsResponse]):
     """Add files to a dataset: images, captions, and archives of both.
 
     A caption is a `.txt` file with the same stem as its image; file names are kept. A dataset contains at most 100
@@ -103,7 +103,7 @@ class UploadDatasetAssets(RequestBase):
 
 
 @frozen(slots=False, eq=False, repr=False)
-class TrainModel(RequestBase):
+class TrainModel(RequestBase, Request[TrainDatasetModelResponse]):
     """Train a model on a dataset of 15 to 100 images. A run costs about 40 USD.
 
     The call returns immediately; `client.models.wait` waits until the training ends.
@@ -126,7 +126,7 @@ class TrainModel(RequestBase):
 
 
 @frozen(slots=False, eq=False, repr=False)
-class ListModels(RequestBase):
+class ListModels(RequestBase, Request[ListModelsResponse]):
     """List custom models: your own, and those shared with you.
 
     Source: https://developer.ideogram.ai/api-reference/custom-model-training/list-models
@@ -149,7 +149,7 @@ class ListModels(RequestBase):
 
 
 @frozen(slots=False, eq=False, repr=False)
-class GetModel(RequestBase):
+class GetModel(RequestBase, Request[GetModelResponse]):
     """Return one custom model.
 
     Source: https://developer.ideogram.ai/api-reference/custom-model-training/get-model
