@@ -5,9 +5,14 @@ from __future__ import annotations
 import ipaddress
 import os
 import sys
+from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
 from support.paths import TESTS
+
+from ideogram_async import Ideogram
+from ideogram_async.sandbox import Sandbox
 
 # Programs that the tests start import `support`, too.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))
@@ -36,3 +41,17 @@ def is_loopback(host: str | bytes | None) -> bool:
 
 
 sys.addaudithook(allow_loopback_only)
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    """Run a sandbox in the test's event loop."""
+    async with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+async def client(sandbox: Sandbox) -> AsyncIterator[Ideogram]:
+    """Open a client of the sandbox."""
+    async with Ideogram("key", base_url=sandbox.url) as client:
+        yield client

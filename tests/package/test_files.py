@@ -35,14 +35,8 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 
 @pytest.fixture
-async def box() -> AsyncGenerator[Sandbox]:
-    async with Sandbox() as box:
-        yield box
-
-
-@pytest.fixture
-async def client(box: Sandbox) -> AsyncGenerator[Ideogram]:
-    async with connected(box.url) as client:
+async def client(sandbox: Sandbox) -> AsyncGenerator[Ideogram]:
+    async with connected(sandbox.url) as client:
         yield client
 
 
@@ -51,7 +45,7 @@ async def client(box: Sandbox) -> AsyncGenerator[Ideogram]:
 
 @pytest.mark.parametrize(("make", "name", "body"), SOURCES.values(), ids=SOURCES)
 async def test_sources(
-    client: Ideogram, box: Sandbox, tmp_path: Path, make: Callable[[Path], Any], name: str, body: bytes
+    client: Ideogram, sandbox: Sandbox, tmp_path: Path, make: Callable[[Path], Any], name: str, body: bytes
 ) -> None:
     """Each kind of source is uploaded completely, with its name and with the content type of its bytes."""
     source = make(tmp_path)
@@ -60,7 +54,7 @@ async def test_sources(
     if hasattr(source, "close"):
         source.close()
 
-    assert (Part("image", name, kind, body),) == box.requests[-1].parts
+    assert (Part("image", name, kind, body),) == sandbox.requests[-1].parts
 
 
 async def test_caller_keeps_the_handle(client: Ideogram, tmp_path: Path) -> None:
@@ -72,25 +66,25 @@ async def test_caller_keeps_the_handle(client: Ideogram, tmp_path: Path) -> None
         assert (False, 4 + len(PNG)) == (file.closed, file.tell())
 
 
-async def test_image_of_an_answer(client: Ideogram, box: Sandbox) -> None:
+async def test_image_of_an_answer(client: Ideogram, sandbox: Sandbox) -> None:
     """An image of an earlier answer is downloaded without the key and uploaded; an answer stands for all its images."""
     answer = await client.generate("a fox", num_images=2)
     images = [await client.fetch(image) for image in answer]
     await client.edit("redder", images=answer)
-    sent = box.requests[-1].parts
+    sent = sandbox.requests[-1].parts
 
     assert images == [part.body for part in sent if part.name == "images"]
     assert {"image/png"} == {part.content_type for part in sent if part.name == "images"}
-    assert [] == box.leaked_keys
+    assert [] == sandbox.leaked_keys
 
 
-async def test_size_is_checked_after_copying(client: Ideogram, box: Sandbox) -> None:
+async def test_size_is_checked_after_copying(client: Ideogram, sandbox: Sandbox) -> None:
     """Rules that need the bytes are checked after the copy."""
     with pytest.raises(InvalidRequestError) as caught:
         await client.inpaint(BytesIO(PNG), BytesIO(picture(size=(8, 8))), "x")
 
     assert (("mask", "must have the image's size, 64x48 pixels, not 8x8"),) == caught.value.problems
-    assert [] == box.requests
+    assert [] == sandbox.requests
 
 
 # ---- unreadable sources
@@ -109,22 +103,22 @@ async def test_size_is_checked_after_copying(client: Ideogram, box: Sandbox) -> 
     ],
     ids=["text", "text mode", "closed", "broken", "empty", "gif", "async text"],
 )
-async def test_unreadable(client: Ideogram, box: Sandbox, source: Any, words: str) -> None:
+async def test_unreadable(client: Ideogram, sandbox: Sandbox, source: Any, words: str) -> None:
     """A source that cannot be read or is not an image makes the request invalid, and nothing is sent."""
     with pytest.raises(InvalidRequestError) as caught:
         await client.remove_background(source)
 
     assert (("image", words),) == caught.value.problems
-    assert [] == box.requests
+    assert [] == sandbox.requests
 
 
-async def test_withheld_image(client: Ideogram, box: Sandbox) -> None:
+async def test_withheld_image(client: Ideogram, sandbox: Sandbox) -> None:
     """An image without a link, or with an expired one, makes the request invalid."""
-    box.fail(fault=Fault.unsafe())
+    sandbox.fail(fault=Fault.unsafe())
     withheld = (await client.generate("a fox")).data[0]
     alive = (await client.generate("a fox")).data[0]
-    box.advance(90_000)
-    sent = len(box.requests)
+    sandbox.advance(90_000)
+    sent = len(sandbox.requests)
     problems = []
     for image in (withheld, alive):
         with pytest.raises(InvalidRequestError) as caught:
@@ -134,19 +128,19 @@ async def test_withheld_image(client: Ideogram, box: Sandbox) -> None:
 
     assert ("image", "is an image without a link: the service withheld it") == problems[0]
     assert problems[1][1].startswith("cannot be read: ")
-    assert sent == len(box.requests)
+    assert sent == len(sandbox.requests)
 
 
 @pytest.mark.parametrize("source", [BytesIO, Upload], ids=["open file", "async reader"])
-async def test_limit_while_copying(box: Sandbox, source: Callable[[bytes], Any]) -> None:
+async def test_limit_while_copying(sandbox: Sandbox, source: Callable[[bytes], Any]) -> None:
     """Copying stops at the size limit, so that an endless source does not fill the disk."""
     upload = source(picture(length=2**21))
-    async with connected(box.url, max_upload_bytes=2**20) as client:
+    async with connected(sandbox.url, max_upload_bytes=2**20) as client:
         with pytest.raises(InvalidRequestError) as caught:
             await client.remove_background(upload)
 
     assert (("image", "has more than 1048576 bytes (max_upload_bytes)"),) == caught.value.problems
-    assert [] == box.requests
+    assert [] == sandbox.requests
     assert not isinstance(upload, Upload) or 5 == upload.reads
 
 
@@ -155,57 +149,57 @@ async def test_limit_while_copying(box: Sandbox, source: Callable[[bytes], Any])
 
 @pytest.mark.parametrize("make", [BytesIO, Upload], ids=["open file", "async reader"])
 async def test_copy_serves_every_attempt(
-    box: Sandbox, client: Ideogram, temporary: Path, make: Callable[[bytes], Any]
+    sandbox: Sandbox, client: Ideogram, temporary: Path, make: Callable[[bytes], Any]
 ) -> None:
     """The copy of a one-shot source is sent in every attempt."""
-    box.fail(fault=Fault.status(429), times=2)
+    sandbox.fail(fault=Fault.status(429), times=2)
     await client.remove_background(make(PNG))
 
-    assert [429, 429, 200] == [request.status for request in box.requests]
-    assert {PNG} == {request.parts[0].body for request in box.requests}
+    assert [429, 429, 200] == [request.status for request in sandbox.requests]
+    assert {PNG} == {request.parts[0].body for request in sandbox.requests}
 
 
-async def test_copy_serves_after_refused_connection(box: Sandbox) -> None:
+async def test_copy_serves_after_refused_connection(sandbox: Sandbox) -> None:
     """The copy of a one-shot source is sent after a refused connection."""
 
     def listen(event: Event) -> None:
         if isinstance(event, Retrying):
-            box.release()
+            sandbox.release()
 
-    box.fail(fault=Fault.refuse)
-    async with connected(box.url, on_event=listen) as client:
+    sandbox.fail(fault=Fault.refuse)
+    async with connected(sandbox.url, on_event=listen) as client:
         await client.remove_background(BytesIO(PNG))
 
-    assert [(200, PNG)] == [(request.status, request.parts[0].body) for request in box.requests]
+    assert [(200, PNG)] == [(request.status, request.parts[0].body) for request in sandbox.requests]
 
 
-async def test_copies_live_as_long_as_the_call(box: Sandbox, client: Ideogram, temporary: Path) -> None:
+async def test_copies_live_as_long_as_the_call(sandbox: Sandbox, client: Ideogram, temporary: Path) -> None:
     """Copies exist while the call is in flight, only their owner can read them, and a cancellation deletes them."""
-    box.hold()
+    sandbox.hold()
     call = asyncio.create_task(client.inpaint(BytesIO(PNG), Upload(PNG), "x"))
-    await box.wait_for_requests(1)
+    await sandbox.wait_for_requests(1)
     copies = [path.stat() for path in temporary.iterdir()]
     call.cancel()
     await asyncio.wait([call])
-    box.release()
-    await box.wait_idle()
+    sandbox.release()
+    await sandbox.wait_idle()
 
     assert [(len(PNG), 0o600)] * 2 == [(copy.st_size, copy.st_mode & 0o777) for copy in copies]
     assert [] == list(temporary.iterdir())
 
 
-async def test_one_shot_sources_are_copied(box: Sandbox, client: Ideogram, temporary: Path, tmp_path: Path) -> None:
+async def test_one_shot_sources_are_copied(sandbox: Sandbox, client: Ideogram, temporary: Path, tmp_path: Path) -> None:
     """Paths and bytes are not copied. In a list, only the one-shot sources are."""
-    box.hold()
+    sandbox.hold()
     images = [written(tmp_path / "a.png"), ("b.png", BytesIO(JPEG)), PNG]
     call = asyncio.create_task(client.edit("x", images=images))
-    await box.wait_for_requests(1)
+    await sandbox.wait_for_requests(1)
     copied = [path.read_bytes() for path in temporary.iterdir()]
-    box.release()
+    sandbox.release()
     await call
 
     assert [JPEG] == copied
-    assert ["a.png", "b.png", "image.png"] == [p.filename for p in box.requests[0].parts if p.name == "images"]
+    assert ["a.png", "b.png", "image.png"] == [p.filename for p in sandbox.requests[0].parts if p.name == "images"]
 
 
 # ---- values

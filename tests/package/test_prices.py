@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -186,18 +185,6 @@ def test_unknown_rate(name: str) -> None:
 # ---- the sandbox bills the same
 
 
-@pytest.fixture
-async def box() -> AsyncGenerator[Sandbox]:
-    async with Sandbox() as box:
-        yield box
-
-
-@pytest.fixture
-async def client(box: Sandbox) -> AsyncGenerator[Ideogram]:
-    async with Ideogram("key", base_url=box.url) as client:
-        yield client
-
-
 def billable(request_: Any, usd: str | None) -> bool:
     """Return whether a request costs money and can be sent to a new sandbox."""
     is_known = usd not in (None, "0") and not request_.problems()
@@ -208,24 +195,24 @@ BILLABLE = [(request_, usd) for request_, usd in PRICES if billable(request_, us
 
 
 @pytest.mark.parametrize(("request_", "usd"), BILLABLE, ids=price_id)
-async def test_bill(client: Ideogram, box: Sandbox, request_: Any, usd: str) -> None:
+async def test_bill(client: Ideogram, sandbox: Sandbox, request_: Any, usd: str) -> None:
     """The sandbox bills the estimated price."""
     await client.send(request_)
 
-    assert Decimal(usd) == client.estimate(request_).usd == box.ledger.billed_usd
+    assert Decimal(usd) == client.estimate(request_).usd == sandbox.ledger.billed_usd
 
 
 @pytest.mark.parametrize("which", VARIANTS)
 @pytest.mark.parametrize("kind", REQUESTS.values(), ids=REQUESTS)
 async def test_bill_of_every_operation(
-    client: Ideogram, box: Sandbox, tmp_path: Path, kind: type[Any], which: str
+    client: Ideogram, sandbox: Sandbox, tmp_path: Path, kind: type[Any], which: str
 ) -> None:
     """The sandbox bills the estimated price of every operation with all its fields, and nothing if it is unknown."""
-    request, _ = variant(kind, which, await Stage.prepare(client, box, tmp_path))
-    before = box.ledger.billed_usd
+    request, _ = variant(kind, which, await Stage.prepare(client, sandbox, tmp_path))
+    before = sandbox.ledger.billed_usd
     await client.send(request)
     estimate = client.estimate(request).usd
     # A custom model with a character reference is billed like any character: no source lists its price.
     is_unpriced = estimate is None and getattr(request, "custom_model_uri", None)
 
-    assert is_unpriced or (estimate or Decimal(0)) == box.ledger.billed_usd - before
+    assert is_unpriced or (estimate or Decimal(0)) == sandbox.ledger.billed_usd - before

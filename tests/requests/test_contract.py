@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -105,27 +104,15 @@ def test_default_envelope() -> None:
 # ---- wire
 
 
-@pytest.fixture
-async def box() -> AsyncIterator[Sandbox]:
-    async with Sandbox() as box:
-        yield box
-
-
-@pytest.fixture
-async def client(box: Sandbox) -> AsyncIterator[Ideogram]:
-    async with Ideogram("key", base_url=box.url) as client:
-        yield client
-
-
 @pytest.mark.parametrize("which", VARIANTS)
 @every_request
-async def test_wire(kind: type[Any], which: str, client: Ideogram, box: Sandbox, tmp_path: Path) -> None:
+async def test_wire(kind: type[Any], which: str, client: Ideogram, sandbox: Sandbox, tmp_path: Path) -> None:
     """The server receives exactly the request of the contract and accepts it."""
-    stage = await Stage.prepare(client, box, tmp_path)
+    stage = await Stage.prepare(client, sandbox, tmp_path)
     request, expected = variant(kind, which, stage)
-    before = len(box.requests)
+    before = len(sandbox.requests)
     answer = await client.send(request)
-    arrived = box.requests[before:]
+    arrived = sandbox.requests[before:]
 
     assert [(str(kind.endpoint), expected.path, 200)] == [(a.operation, a.path, a.status) for a in arrived]
     assert comparable(expected.parts) == comparable(arrived[0].parts)

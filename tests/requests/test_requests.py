@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import inspect
 import pickle
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -177,18 +176,6 @@ def test_links_of_a_sandbox(link: str) -> None:
 # ---- nothing is sent
 
 
-@pytest.fixture
-async def box() -> AsyncIterator[Sandbox]:
-    async with Sandbox() as box:
-        yield box
-
-
-@pytest.fixture
-async def client(box: Sandbox) -> AsyncIterator[Ideogram]:
-    async with Ideogram("key", base_url=box.url) as client:
-        yield client
-
-
 async def refused(client: Ideogram, request: Request[Any]) -> InvalidRequestError:
     with pytest.raises(InvalidRequestError) as caught:
         await client.send(request)
@@ -223,16 +210,16 @@ async def refused(client: Ideogram, request: Request[Any]) -> InvalidRequestErro
     ],
     ids=lambda value: value.partition(":")[0] if isinstance(value, str) else type(value).__name__,
 )
-async def test_nothing_is_sent(client: Ideogram, box: Sandbox, request_: Request[Any], line: str) -> None:
+async def test_nothing_is_sent(client: Ideogram, sandbox: Sandbox, request_: Request[Any], line: str) -> None:
     """An invalid value raises an error with the name of the field, and nothing is sent or billed."""
     error = await refused(client, request_)
 
     assert f"invalid {type(request_).__name__}, nothing was sent:\n  {line}" == str(error)
     assert "no" == error.billed
-    assert [] == box.requests
+    assert [] == sandbox.requests
 
 
-async def test_all_problems_at_once(client: Ideogram, box: Sandbox) -> None:
+async def test_all_problems_at_once(client: Ideogram, sandbox: Sandbox) -> None:
     """One error lists all problems of a request in the order of its fields, conflicts last."""
     error = await refused(
         client,
@@ -259,10 +246,10 @@ async def test_all_problems_at_once(client: Ideogram, box: Sandbox) -> None:
     } == dict(error.problems)
     assert ("style_codes", "[0] must be 8 hexadecimal digits") in error.problems
     assert 8 == len(error.problems)
-    assert [] == box.requests
+    assert [] == sandbox.requests
 
 
-async def test_without_validation(client: Ideogram, box: Sandbox) -> None:
+async def test_without_validation(client: Ideogram, sandbox: Sandbox) -> None:
     """Without validation the service checks its rules, and the client still checks types."""
     view = client.with_options(validate=False)
     error = await refused(view, Generate("", num_images="9"))
@@ -270,24 +257,24 @@ async def test_without_validation(client: Ideogram, box: Sandbox) -> None:
         await view.send(Generate(""))
 
     assert [("num_images", "must be a whole number, not str")] == list(error.problems)
-    assert [400] == [received.status for received in box.requests]
+    assert [400] == [received.status for received in sandbox.requests]
 
 
-async def test_empty_list_of_files(client: Ideogram, box: Sandbox) -> None:
+async def test_empty_list_of_files(client: Ideogram, sandbox: Sandbox) -> None:
     """A required list must not be empty."""
     error = await refused(client, UploadDatasetAssets("d", []))
 
     assert [("files", "must not be empty")] == list(error.problems)
-    assert [] == box.requests
+    assert [] == sandbox.requests
 
 
 @pytest.mark.parametrize("dataset_id", ["", " ", ".", ".."])
-async def test_ids_stay_in_their_path(client: Ideogram, box: Sandbox, dataset_id: str) -> None:
+async def test_ids_stay_in_their_path(client: Ideogram, sandbox: Sandbox, dataset_id: str) -> None:
     """An id that would change the path to another operation is refused."""
     error = await refused(client, UploadDatasetAssets(dataset_id, [PNG]))
 
     assert ["dataset_id"] == [field for field, _ in error.problems]
-    assert [] == box.requests
+    assert [] == sandbox.requests
 
 
 def test_conflict_of_a_wrong_type() -> None:
@@ -297,9 +284,9 @@ def test_conflict_of_a_wrong_type() -> None:
     assert [("aspect_ratio", "must be a value of AspectRatioV3 or its string, not int")] == request.problems()
 
 
-async def test_dataset_name(client: Ideogram, box: Sandbox) -> None:
+async def test_dataset_name(client: Ideogram, sandbox: Sandbox) -> None:
     """A name that cannot be encoded is refused."""
     error = await refused(client, CreateDataset("\ud800"))
 
     assert [("name", "cannot be encoded in UTF-8: '\\ud800' at 0 is an unpaired surrogate")] == list(error.problems)
-    assert [] == box.requests
+    assert [] == sandbox.requests

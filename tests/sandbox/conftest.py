@@ -92,13 +92,6 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 @pytest.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    """Run a sandbox in the test's event loop."""
-    async with Sandbox() as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
 def api(sandbox: Sandbox, session: aiohttp.ClientSession) -> Api:
     """Return a client of the sandbox."""
     return Api(sandbox, session)

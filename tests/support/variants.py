@@ -44,12 +44,12 @@ class Stage:
     link: str
 
     @classmethod
-    async def prepare(cls, client: Ideogram, box: Sandbox, folder: Path) -> Stage:
+    async def prepare(cls, client: Ideogram, sandbox: Sandbox, folder: Path) -> Stage:
         """Create a dataset, train a model on it, and generate an image."""
         dataset = await client.datasets.create("foxes")
         await client.datasets.upload_assets(dataset.dataset_id, [(f"{n}.png", picture()) for n in range(15)])
         begun = await client.models.train(dataset.dataset_id, "red foxes")
-        box.advance(86400)
+        sandbox.advance(86400)
         trained = await client.models.get(begun.model_id)
         drawn = await client.generate("a fox")
         return cls(
