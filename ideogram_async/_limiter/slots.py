@@ -106,7 +106,7 @@ class Slots:
         """Record a 429 for the call that holds slots, or for an unknown one."""
         holder = waiter if waiter in self._holders else None
         if holder is not None and holder.weight == 0:
-            # A call without images has hit another limit, and says nothing about this one.
+            # A call without images has hit another limit, which does not affect this one.
             self._congestion.rejected += 1
             return
 
@@ -139,7 +139,7 @@ class Slots:
 
         now = loop.time()
         self._update_probe(now)
-        while not self._is_gated(now) and (waiter := self._queue.pop_next(self._free())) is not None:
+        while not self._is_gated(now) and (waiter := self._queue.pop_next(self._free_slots())) is not None:
             self._grant(waiter, now)
 
         self._set_timer(loop, self._next_admission(now))
@@ -159,7 +159,7 @@ class Slots:
         congestion, probe = self._congestion, self._probe
         return congestion.is_probing and probe is not None and probe.epoch == congestion.epoch
 
-    def _free(self) -> int:
+    def _free_slots(self) -> int:
         # A call that needs more than the present limit is sent alone.
         congestion = self._congestion
         return int(congestion.limit) - self._in_flight if self._in_flight else congestion.configured

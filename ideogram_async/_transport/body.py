@@ -37,38 +37,38 @@ async def open_body(call: Call) -> AsyncGenerator[aiohttp.FormData | BytesPayloa
         yield None
         return
 
-    with _Handles() as handles:
+    with _OpenFiles() as files:
         # Names are not percent-encoded, because the captions of a dataset match their images by name.
         form = aiohttp.FormData(quote_fields=False, default_to_multipart=True)
         for part in call.form:
-            await _add(form, part, handles)
+            await _add(form, part, files)
 
-        yield form if handles else await _in_one_piece(form)
+        yield form if files else await _serialize(form)
 
 
-async def _in_one_piece(form: aiohttp.FormData) -> BytesPayload:
+async def _serialize(form: aiohttp.FormData) -> BytesPayload:
     """Serialize a form without files: aiohttp would send each of its lines separately."""
     writer = form()
     return BytesPayload(await writer.as_bytes(), content_type=writer.content_type)
 
 
-async def _add(form: aiohttp.FormData, part: Part, handles: _Handles) -> None:
-    if isinstance(part.body, str):
-        form.add_field(_one_line(part.name), part.body, content_type=part.content_type)
+async def _add(form: aiohttp.FormData, part: Part, files: _OpenFiles) -> None:
+    field, file = _escape_line_breaks(part.name), part.body
+    if isinstance(file, str):
+        form.add_field(field, file, content_type=part.content_type)
         return
 
-    file = part.body
     try:
-        handle, head = await in_thread(partial(handles.open, file))
+        handle, head = await in_thread(partial(files.open, file))
     except OSError as error:
         raise InvalidRequestError([(part.name, f"cannot be read: {error.strerror or error}: {file.path}")]) from None
 
     name = file.file_name(head)
     content_type = file.content_type or _content_type_of(name, head)
-    form.add_field(_one_line(part.name), handle, filename=_one_line(name), content_type=content_type)
+    form.add_field(field, handle, filename=_escape_line_breaks(name), content_type=content_type)
 
 
-class _Handles:
+class _OpenFiles:
     """The open files of an attempt. A file that a thread opens after the attempt was cancelled is closed too."""
 
     def __init__(self) -> None:
@@ -91,19 +91,14 @@ class _Handles:
     def open(self, file: ImageFile) -> tuple[BinaryIO, bytes]:
         """Open a file, in a thread, and read its first bytes."""
         handle = file.open()
-        try:
-            head = handle.read(HEAD_BYTES)
-            handle.seek(0)
-        except OSError:
-            handle.close()
-            raise
-
         with self._lock:
             if self._opened is None:
                 handle.close()
             else:
                 self._opened.append(handle)
 
+        head = handle.read(HEAD_BYTES)
+        handle.seek(0)
         return handle, head
 
 
@@ -115,6 +110,6 @@ def _content_type_of(name: str, head: bytes) -> str:
     return next(by_suffix, "application/octet-stream")
 
 
-def _one_line(name: str) -> str:
+def _escape_line_breaks(name: str) -> str:
     # A line break would end the header and let a file name inject the next one.
     return name.replace("\r", "%0D").replace("\n", "%0A")

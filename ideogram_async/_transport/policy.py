@@ -45,7 +45,7 @@ def _positive(_: object, field: Attribute[Any], value: float | None) -> None:
 
 @frozen(kw_only=True)
 class Retry:
-    """When calls are retried. Immutable; all times in seconds.
+    """Retry policy. Immutable; all times in seconds.
 
     A call that costs money is retried only when it certainly did not run: it was never sent, or was refused with 429.
     The pause after attempt n is random between 0 and `min(cap, base * 2**(n-1))` (exponential back-off with jitter),
@@ -108,7 +108,7 @@ class Retry:
 
 @frozen
 class Timeout:
-    """How long one attempt may take, in seconds.
+    """Time limits of one attempt, in seconds.
 
     `Timeout()` waits 300 s for the response and 10 s for the connection. The service itself ends a request after 265 s
     with a 503. With a shorter `total`, the outcome of a slow call is unknown.

@@ -36,7 +36,7 @@ def retrying(send: Send, policy: Retry, emit: Emitter) -> Send:
             return outcome
 
         try:
-            raise _with_doubt(call, outcome)
+            raise _final_error(call, outcome)
         finally:
             del outcome
 
@@ -107,7 +107,7 @@ def _is_in_doubt(outcome: Reply | TransportError) -> bool:
     return isinstance(outcome, AmbiguousError) or (isinstance(outcome, Reply) and outcome.status >= 500)
 
 
-def _with_doubt(call: Call, error: BaseException) -> BaseException:
+def _final_error(call: Call, error: BaseException) -> BaseException:
     """Return the error to raise: an earlier attempt may have run, also if the last one failed without being sent."""
     is_in_doubt = call.state.in_doubt and getattr(error, "billed", Billed.NO) is Billed.NO
     if not is_in_doubt or not isinstance(error, Exception):

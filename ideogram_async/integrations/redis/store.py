@@ -38,7 +38,7 @@ RULES = {
 
 
 class State(TypedDict):
-    """What the script returns; times in milliseconds."""
+    """State of the account, as the script returns it; times in milliseconds."""
 
     holding: list[tuple[int, int, int]]
     """The calls that hold slots: number, weight and epoch."""
