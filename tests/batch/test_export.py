@@ -1,4 +1,4 @@
-"""What leaves the folder for other programs: whole, one record a row or line, and harmless where it is opened."""
+"""Export: complete, one record for each row or line, and harmless in other programs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ideogram_async._batch.folder import Folder
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
-    """Make a folder with two images, a withheld one, a refused job and one that was sent twice."""
+    """Return a folder with two images, a withheld one, a rejected job and one that was sent twice."""
     jobs = [
         job(0, request=Generate('two\nlines, \u2028 and "quotes"', num_images=2), usd=Decimal("0.12")),
         job(1, JobState.PARTIAL),
@@ -38,8 +38,8 @@ def read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_the_table_has_a_row_an_image(folder: Folder, tmp_path: Path):
-    """Each image has a row, and so has a job without images; the price stands once, so that the column adds up."""
+def test_the_table_has_a_row_for_each_image(folder: Folder, tmp_path: Path):
+    """Each image has a row, and so has a job without images; the price appears once, so that the column adds up."""
     table = read(folder.export_csv(tmp_path / "x.csv"))
 
     assert list(COLUMNS) == list(table[0])
@@ -51,7 +51,7 @@ def test_the_table_has_a_row_an_image(folder: Folder, tmp_path: Path):
 
 
 def test_no_link_keeps_its_signature(folder: Folder, tmp_path: Path):
-    """Neither file holds what opens a link."""
+    """Neither file contains the signature of a link."""
     files = [folder.export_csv(tmp_path / "x.csv"), folder.export_jsonl(tmp_path / "x.jsonl")]
 
     assert [False, False] == ["secret" in file.read_text() for file in files]
@@ -67,36 +67,36 @@ def test_prompts_survive_the_table(folder: Folder, tmp_path: Path):
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", " =", "\uff1d", "\uff0b", "\uff0d", "\uff20"])
-def test_a_cell_that_looks_like_a_formula_is_escape_cell(start: str):
-    """Whatever a spreadsheet would run is made text."""
+def test_a_cell_that_looks_like_a_formula_is_escaped(start: str):
+    """A formula becomes text."""
     assert f"'{start}1+1" == escape_cell(f"{start}1+1")
 
 
 @pytest.mark.parametrize("cell", ["a fox", "'quoted'", "1=1", "", None, 0, Decimal("0.06")])
-def test_other_cells_are_left_alone(cell):
-    """What is harmless is not touched."""
+def test_other_cells_are_unchanged(cell):
+    """Harmless cells are unchanged."""
     assert cell == escape_cell(cell)
 
 
-def test_a_cell_obeys_no_terminal(tmp_path: Path):
-    """Control characters are shown as what they are: nothing."""
+def test_control_characters_of_a_cell_are_replaced(tmp_path: Path):
+    """A cell cannot control a terminal."""
     assert "a\ufffd[31m fox\ufffd\ufffd" == escape_cell("a\x1b[31m fox\x00\x9b")
 
 
 def test_a_job_is_a_line(folder: Folder, tmp_path: Path):
-    """Each line is a job with its request and images, also where a prompt has characters that end lines."""
+    """Each line is a job with its request and images, even if a prompt contains line separators."""
     lines = folder.export_jsonl(tmp_path / "x.jsonl").read_text(encoding="utf-8").splitlines()
-    told = [json.loads(line) for line in lines]
+    jobs = [json.loads(line) for line in lines]
 
-    assert [2, 1, 0, 0] == [len(job["images"]) for job in told]
-    assert ["0.12", "0.06", "0", None] == [job["price_usd"] for job in told]
-    assert 'two\nlines, \u2028 and "quotes"' == told[0]["request"]["fields"]["prompt"]
-    assert ["done", "partial", "rejected", "ambiguous"] == [job["state"] for job in told]
+    assert [2, 1, 0, 0] == [len(job["images"]) for job in jobs]
+    assert ["0.12", "0.06", "0", None] == [job["price_usd"] for job in jobs]
+    assert 'two\nlines, \u2028 and "quotes"' == jobs[0]["request"]["fields"]["prompt"]
+    assert ["done", "partial", "rejected", "ambiguous"] == [job["state"] for job in jobs]
 
 
 @pytest.mark.parametrize("export", ["export_csv", "export_jsonl"])
-def test_an_export_that_fails_leaves_what_was_there(folder: Folder, tmp_path: Path, export: str):
-    """A journal that breaks half way leaves the older file whole, and no part of a new one."""
+def test_a_failed_export_keeps_the_older_file(folder: Folder, tmp_path: Path, export: str):
+    """A journal that is damaged half way leaves the older file complete, and no part of a new one."""
     path = tmp_path / "files" / "x"
     path.parent.mkdir()
     path.write_text("old")
@@ -109,7 +109,7 @@ def test_an_export_that_fails_leaves_what_was_there(folder: Folder, tmp_path: Pa
 
 @pytest.mark.parametrize("export", ["export_csv", "export_jsonl"])
 def test_memory_does_not_grow_with_the_folder(tmp_path: Path, export: str):
-    """Three thousand jobs with answers of 20 kB are written in the memory of one page."""
+    """Three thousand jobs with answers of 20 kB fit in the memory of one page of the journal."""
     folder = Folder(keep(tmp_path, (job(number, raw=b"x" * 20_000) for number in range(3000))))
     getattr(folder, export)(tmp_path / "warm")
     tracemalloc.start()

@@ -1,4 +1,4 @@
-"""The page: every job is on it, nothing on it runs or asks the network, and a browser shows what was searched for."""
+"""Gallery: it shows every job, runs no content and needs no network, and its search works in a browser."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
-    """Make a folder with three pictures, and a job for every way in which there is none."""
+    """Return a folder with three pictures, and a job for every reason to have none."""
     jobs = [
         job(0, request=Generate("a red fox"), usd=None),
         job(1, request=Generate(f'"onload="x {SCRIPT}', num_images=2)),
@@ -43,7 +43,7 @@ def folder(tmp_path: Path) -> Folder:
 
 
 class Page(HTMLParser):
-    """Reads what a browser would find."""
+    """Elements and text of a page."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -58,29 +58,29 @@ class Page(HTMLParser):
         self.text += data
 
     def all(self, tag: str, name: str) -> list[str | None]:
-        return [attrs.get(name) for found, attrs in self.tags if found == tag and name in attrs]
+        return [attrs.get(name) for name_of_tag, attrs in self.tags if name_of_tag == tag and name in attrs]
 
 
 def test_every_image_and_every_job_without_one_has_a_card(folder: Folder):
-    """Stored, withheld, refused, doubtful and waiting: all are there, with price, seed and words."""
+    """Stored, withheld, rejected, ambiguous and pending jobs are shown with price, seed and text."""
     page = Page(folder.gallery())
 
     assert ["stored"] * 3 + ["withheld", "rejected", "ambiguous", "pending"] == page.all("li", "data-state")
     assert "6 jobs3 images stored1 withheld1 rejected1 ambiguous1 pending0.12 USD spent0.06 USD in doubt" in page.text
-    for words in ("a red fox, at dawn", "unknown price", "0.06 USD for 2", "1024x1024", "fox 5", "It cost nothing."):
-        assert words in page.text
+    for text in ("a red fox, at dawn", "unknown price", "0.06 USD for 2", "1024x1024", "fox 5", "It cost nothing."):
+        assert text in page.text
 
 
-def test_every_state_has_its_words():
-    """No card without a picture is left without a reason."""
+def test_every_state_has_a_text():
+    """Every card without a picture explains why."""
     settled = {JobState.DONE, JobState.PARTIAL, ImageState.STORED}
 
     assert {*JobState, *ImageState} - settled == set(STATE_TEXTS)
 
 
 @pytest.mark.parametrize("state", [JobState.PENDING, JobState.REJECTED])
-def test_a_job_that_was_in_doubt_before_is_not_called_free(tmp_path: Path, state: JobState):
-    """What was sent again and then refused, or waits to be sent again, may have been paid for the first time."""
+def test_a_job_that_was_ambiguous_before_is_not_free(tmp_path: Path, state: JobState):
+    """A job that was resent and then rejected, or waits to be resent, may have been billed the first time."""
     page = Page(Folder(keep(tmp_path, [job(0, state, resends=1)])).gallery())
 
     assert "An earlier attempt may have run and may have been billed." in page.text
@@ -89,7 +89,7 @@ def test_a_job_that_was_in_doubt_before_is_not_called_free(tmp_path: Path, state
 
 
 def test_a_prompt_stays_text(folder: Folder):
-    """Whatever a prompt, an id or an error says is shown, and is never markup; the policy allows one script alone."""
+    """Prompts, ids and errors are shown as text, never as markup; the policy allows a single script."""
     page = Page(folder.gallery())
     names = [tag for tag, _ in page.tags]
 
@@ -100,8 +100,8 @@ def test_a_prompt_stays_text(folder: Folder):
     assert re.search(r"default-src 'none'; .*script-src 'sha256-[\w+/=]{44}'", page.all("meta", "content")[0] or "")
 
 
-def test_the_page_asks_for_files_beside_it_only(folder: Folder):
-    """Every address on it is relative and leads to a file that exists, however that is called."""
+def test_the_page_refers_to_files_in_its_folder_only(folder: Folder):
+    """Every URL is relative and leads to an existing file, whatever its name."""
     (folder.path / "row-1-0.png.json").write_text("{}")
     page = Page(folder.gallery())
     links = [*page.all("a", "href"), *page.all("img", "src")]
@@ -113,35 +113,35 @@ def test_the_page_asks_for_files_beside_it_only(folder: Folder):
     assert "://" not in folder.gallery().read_text()
 
 
-def test_thumbnails_are_small_and_made_once(folder: Folder):
-    """They have at most 320 pixels either way; one that is up to date is left alone, an older one is made again."""
+def test_thumbnails_are_small_and_written_once(folder: Folder):
+    """They have at most 320 pixels in each direction; only outdated ones are written again."""
     folder.gallery()
     small = sorted((folder.path / "thumbnails").iterdir())
-    made = [path.stat().st_mtime_ns for path in small]
+    written = [path.stat().st_mtime_ns for path in small]
     with Image.open(small[0]) as opened:
         size = opened.size
 
     folder.gallery()
     again = [path.stat().st_mtime_ns for path in small]
-    os.utime(folder.path / "row-1-1.png", ns=(made[2] + 10**9, made[2] + 10**9))
+    os.utime(folder.path / "row-1-1.png", ns=(written[2] + 10**9, written[2] + 10**9))
     folder.gallery()
 
     assert ["key0-0.webp", "key1-0.webp", "key1-1.webp"] == [path.name for path in small]
-    assert ((320, 200), made) == (size, again)
-    assert [True, True, False] == [made[at] == path.stat().st_mtime_ns for at, path in enumerate(small)]
+    assert ((320, 200), written) == (size, again)
+    assert [True, True, False] == [written[index] == path.stat().st_mtime_ns for index, path in enumerate(small)]
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L", "LA", "I;16", "CMYK"])
 def test_any_picture_has_a_thumbnail(tmp_path: Path, mode: str):
-    """Transparent, grey, of a palette or for print: all are shown; what is transparent stays so."""
+    """Transparent, gray, palette and CMYK images are shown; transparency is kept."""
     kept = image(job(0), path="x.jpg" if mode == "CMYK" else "x.png")
     folder = Folder(keep(tmp_path, [job(0)], [kept]))
     Image.new(mode, (40, 900)).save(tmp_path / (kept.path or ""))
     folder.gallery()
     with Image.open(tmp_path / "thumbnails" / "key0-0.webp") as opened:
-        found = (opened.size, opened.mode)
+        actual = (opened.size, opened.mode)
 
-    assert ((14, 320), "RGBA" if mode in ("RGBA", "LA") else "RGB") == found
+    assert ((14, 320), "RGBA" if mode in ("RGBA", "LA") else "RGB") == actual
 
 
 def gone(path: Path) -> None:
@@ -160,7 +160,7 @@ def elsewhere(path: Path) -> None:
 
 @pytest.mark.parametrize(("spoil", "links"), [(gone, 0), (damaged, 1), (elsewhere, 1)])
 def test_a_picture_that_cannot_be_shown_keeps_its_card(tmp_path: Path, spoil, links: int):
-    """A file that is gone, damaged, or leads out of the folder has no thumbnail, and takes no other with it."""
+    """A file that is missing, damaged or outside the folder has no thumbnail, and the other cards are unaffected."""
     images = [image(job(0)), image(job(0), 1)]
     folder = Folder(with_pictures(keep(tmp_path / "out", [job(0)], images), images))
     spoil(folder.path / "row-0-0.png")
@@ -174,13 +174,13 @@ def test_a_picture_that_cannot_be_shown_keeps_its_card(tmp_path: Path, spoil, li
 
 
 def test_an_empty_folder_has_a_page(tmp_path: Path):
-    """A batch that has not begun is shown as that."""
+    """An empty batch has a page without cards."""
     assert "0 jobs0 images stored0 USD spent" in Page(Folder(keep(tmp_path, [])).gallery()).text
 
 
 @pytest.mark.parametrize("missing", ["jinja2", "PIL"])
-def test_without_the_extra_the_error_says_what_to_install(tmp_path: Path, missing: str):
-    """The library works without jinja2 and Pillow; the gallery names them."""
+def test_without_the_extra_the_error_names_it(tmp_path: Path, missing: str):
+    """The library works without jinja2 and Pillow; the error of the gallery names them."""
     keep(tmp_path, [])
     script = f"""
 import sys
@@ -197,11 +197,11 @@ except ImportError as error:
     assert 'the gallery needs jinja2 and Pillow: pip install "ideogram-async[cli]"\n' == run.stdout
 
 
-def seen(page: Path, profile: Path, wish: str = "") -> str:
-    """Return the document as Chromium has it once its script has run."""
+def rendered(page: Path, profile: Path, view: str = "") -> str:
+    """Return the document in Chromium after its script has run."""
     options = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     more = "--disable-component-update --disable-sync --disable-dev-shm-usage --dump-dom"
-    command = [str(CHROMIUM), *options.split(), *more.split(), f"--user-data-dir={profile}", f"{page.as_uri()}#{wish}"]
+    command = [str(CHROMIUM), *options.split(), *more.split(), f"--user-data-dir={profile}", f"{page.as_uri()}#{view}"]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
 
 
@@ -211,7 +211,7 @@ def cards_shown(document: str) -> list[str]:
 
 @browser
 @pytest.mark.parametrize(
-    ("wish", "states", "count"),
+    ("view", "states", "count"),
     [
         ("", ["stored"] * 3 + ["withheld", "rejected", "ambiguous", "pending"], "7 shown"),
         ("q=FOX+dawn", ["stored"], "1 of 7"),
@@ -222,9 +222,9 @@ def cards_shown(document: str) -> list[str]:
         ("state=nonsense", ["stored"] * 3 + ["withheld", "rejected", "ambiguous", "pending"], "7 shown"),
     ],
 )
-def test_a_browser_shows_what_fits(folder: Folder, tmp_path: Path, wish: str, states: list[str], count: str):
-    """Chromium hides what does not fit the search and the state in the address, and runs no prompt."""
-    document = seen(folder.gallery(), tmp_path / "profile", wish)
+def test_a_browser_shows_matching_cards(folder: Folder, tmp_path: Path, view: str, states: list[str], count: str):
+    """Chromium hides cards that do not match the search and the state in the URL, and runs no prompt."""
+    document = rendered(folder.gallery(), tmp_path / "profile", view)
 
     assert states == cards_shown(document)
     assert f">{count}</output>" in document

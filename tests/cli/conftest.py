@@ -1,4 +1,4 @@
-"""The command line, as a process of its own or within this one."""
+"""Fixtures that run the command line, in a process of its own or in this one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ideogram_async.sandbox import Sandbox
 
 @pytest.fixture
 def cli(tmp_path: Path, ideogram_sandbox: Sandbox) -> CommandLine:
-    """Give a command line that speaks to the box of the test, in a folder of its own."""
+    """Return a command line that uses the sandbox of the test, in a folder of its own."""
     settings = {"IDEOGRAM_API_KEY": "sandbox", "IDEOGRAM_BASE_URL": ideogram_sandbox.url, "COLUMNS": "100"}
     return CommandLine(tmp_path, os.environ | settings)
 
@@ -24,7 +24,7 @@ def cli(tmp_path: Path, ideogram_sandbox: Sandbox) -> CommandLine:
 def invoke(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Completed]:
-    """Give a function that runs a command in this process, without a key, and where nothing listens."""
+    """Return a function that runs a command in this process, without a key and without a server."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("IDEOGRAM_API_KEY", raising=False)
     monkeypatch.setenv("IDEOGRAM_BASE_URL", "http://127.0.0.1:9")
@@ -32,7 +32,7 @@ def invoke(
 
     def run(*words: object) -> Completed:
         code = main([str(word) for word in words])
-        told = capsys.readouterr()
-        return Completed(code, told.out, told.err)
+        output = capsys.readouterr()
+        return Completed(code, output.out, output.err)
 
     return run

@@ -1,4 +1,4 @@
-"""What attacks on the command line have found: each stays found."""
+"""Regression tests of interrupts at bad moments."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ideogram_async.cli.console import run_async
 
 
 async def test_three_interrupts_at_once():
-    """The third is part of the second: nothing complains, and each function is called once."""
+    """The third interrupt counts as part of the second: nothing is logged, and each function is called once."""
     called: list[str] = []
-    complaints: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    reports: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reports.append(context))
     with Interrupts(first=lambda: called.append("first"), second=lambda: called.append("second")) as interrupts:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
             os.kill(os.getpid(), number)
@@ -31,14 +31,14 @@ async def test_three_interrupts_at_once():
 
         await asyncio.sleep(0)
 
-    assert (["first", "second"], []) == (called, complaints)
+    assert (["first", "second"], []) == (called, reports)
 
 
 def test_a_signal_in_another_thread_interrupts_the_loop():
     """The system may deliver a signal to any thread: it interrupts an event loop that waits for nothing else."""
 
     def interrupt(ident: int) -> None:
-        # Only once the loop waits; before, it would notice the signal anyway.
+        # A loop that does not wait yet would handle the signal anyway.
         time.sleep(0.2)
         signal.pthread_kill(ident, signal.SIGINT)
 
@@ -51,7 +51,7 @@ def test_a_signal_in_another_thread_interrupts_the_loop():
 
 
 def test_130_an_interrupt_while_it_begins(invoke, monkeypatch: pytest.MonkeyPatch):
-    """There is no trace of the program's own lines."""
+    """There is no traceback."""
 
     def interrupted(_: object) -> int:
         raise KeyboardInterrupt
@@ -63,8 +63,8 @@ def test_130_an_interrupt_while_it_begins(invoke, monkeypatch: pytest.MonkeyPatc
     assert (130, "", "") == (completed.code, completed.out, completed.err)
 
 
-def test_130_an_interrupt_while_an_interrupt_is_told(invoke, monkeypatch: pytest.MonkeyPatch):
-    """Nobody claims then that nothing was sent."""
+def test_130_an_interrupt_while_an_interrupt_is_reported(invoke, monkeypatch: pytest.MonkeyPatch):
+    """The output does not claim that nothing was sent."""
 
     def interrupted(*_: object, **__: object) -> Any:
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""Bad input: told with line and field, before a key is used or money spent."""
+"""Invalid input, which is reported with line and field before a key is used or money is spent."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ FAULTS: list[tuple[Any, str, str]] = [
 
 @pytest.mark.parametrize(("row", "field", "rule"), FAULTS, ids=[f"{field}-{rule[:20]}" for _, field, rule in FAULTS])
 def test_a_fault_has_its_line_and_field(invoke, row: Any, field: str, rule: str):
-    """Each fault is told with the line and the field it stands in; plan and exit code say that nothing can be run."""
+    """Each fault is reported with its line and field; `plan` exits with 2."""
     second = row if isinstance(row, str) else json.dumps(row)
     Path("jobs.jsonl").write_text(f"{json.dumps(generate('first'))}\n\n{second}\n")
 
@@ -77,8 +77,8 @@ def test_machines_get_faults_as_json(invoke):
         ('generate,"a fox', "invalid CSV"),
     ],
 )
-def test_a_table_has_lines_too(invoke, row: str, rule: str):
-    """A fault in a table is told with its line."""
+def test_a_fault_in_a_table_has_its_line(invoke, row: str, rule: str):
+    """A fault in a table is reported with its line."""
     Path("jobs.csv").write_text(f"operation,prompt,num_images\n{row}\n")
 
     completed = invoke("batch", "plan", "jobs.csv")
@@ -98,8 +98,8 @@ def test_a_table_has_lines_too(invoke, row: str, rule: str):
         ("op\u00e9ration".encode("utf-16"), "is not UTF-8 text"),
     ],
 )
-def test_the_header_of_a_table_is_judged_once(invoke, header: str | bytes, fault: str):
-    """What is wrong with a column is told with the first line, not with every row."""
+def test_a_fault_in_the_header_is_reported_once(invoke, header: str | bytes, fault: str):
+    """A fault of a column is reported for the first line, not for every row."""
     first = header if isinstance(header, bytes) else header.encode()
     Path("jobs.csv").write_bytes(first + b"\n" + b"generate,a fox\n" * 3)
 
@@ -110,8 +110,8 @@ def test_the_header_of_a_table_is_judged_once(invoke, header: str | bytes, fault
     assert f"line 1    {fault}" in completed.err
 
 
-def test_a_row_is_where_it_begins(invoke):
-    """Cells may hold line breaks; blank lines, a byte order mark and CRLF are no faults."""
+def test_a_row_has_the_number_of_its_first_line(invoke):
+    """Cells may contain line breaks; blank lines, a byte order mark and CRLF are not faults."""
     rows = ["operation,prompt,num_images,", 'generate,"a\r\nred ""fox""",1', "", "generate,a fox,two", 'generate,"open']
     Path("jobs.csv").write_bytes("\r\n".join(rows).encode("utf-8-sig"))
 
@@ -122,20 +122,20 @@ def test_a_row_is_where_it_begins(invoke):
     assert "  line 6    invalid CSV: a quote is not closed\n" in completed.err
 
 
-def test_a_word_that_is_newer_is_written_unchecked(invoke):
-    """In a table and in JSON lines alike `unchecked:` hands a word on as it is; the case of words does not count."""
+def test_a_newer_value_is_written_unchecked(invoke):
+    """In a table and in JSON lines `unchecked:` passes a value unchanged; the case of known values does not matter."""
     row = {"operation": "generate", "prompt": "a", "rendering_speed": "Unchecked:BALANCED", "style_type": "design"}
     Path("jobs.jsonl").write_text(json.dumps(row))
     Path("jobs.csv").write_text(f"{','.join(row)}\n{','.join(row.values())}\n")
 
-    told = [invoke("batch", "plan", name) for name in ("jobs.jsonl", "jobs.csv")]
+    runs = [invoke("batch", "plan", name) for name in ("jobs.jsonl", "jobs.csv")]
 
-    assert [(0, ""), (0, "")] == [(completed.code, completed.err) for completed in told]
-    assert all("and 1 job of unknown price" in completed.out for completed in told)
+    assert [(0, ""), (0, "")] == [(completed.code, completed.err) for completed in runs]
+    assert all("and 1 job of unknown price" in completed.out for completed in runs)
 
 
 def test_an_empty_file(invoke):
-    """A file without a job is a mistake."""
+    """A file without jobs is a usage error."""
     Path("jobs.jsonl").write_text("\n")
 
     completed = invoke("batch", "run", "jobs.jsonl", "out", "--sandbox")
@@ -145,7 +145,7 @@ def test_an_empty_file(invoke):
 
 
 def test_no_file(invoke):
-    """A file that is not there is command."""
+    """A missing file is named."""
     completed = invoke("batch", "run", "none.jsonl", "out", "--sandbox")
 
     assert 2 == completed.code
@@ -165,8 +165,8 @@ def test_the_folder_is_a_file(invoke):
 @pytest.mark.parametrize(
     "words", [("--names", "{bad}"), ("--names", "{seed:d}"), ("--max-cost-usd", "much"), ("--max-downloads", "0")]
 )
-def test_options_that_make_no_sense(invoke, words: tuple[str, ...]):
-    """An option that makes no sense exits with 2, and leaves no folder behind."""
+def test_invalid_options(invoke, words: tuple[str, ...]):
+    """An invalid option exits with 2, and creates no folder."""
     Path("jobs.jsonl").write_text(json.dumps(generate("fox")))
 
     completed = invoke("batch", "run", "jobs.jsonl", "out", "--sandbox", *words)
@@ -178,8 +178,8 @@ def test_options_that_make_no_sense(invoke, words: tuple[str, ...]):
 
 
 @pytest.mark.parametrize("words", [("batch", "status"), ("batch", "gallery"), ("batch", "export", "jobs.csv")])
-def test_no_batch_there(invoke, words: tuple[str, ...]):
-    """A folder that is none of a batch is told so, and why."""
+def test_a_folder_without_a_batch(invoke, words: tuple[str, ...]):
+    """The error names the folder, and explains why it is not that of a batch."""
     Path("file").touch()
     Path("empty").mkdir()
     for name, why in (("nothing", "does not exist"), ("file", "is a file"), ("empty", "has no .ideogram/")):
@@ -191,17 +191,17 @@ def test_no_batch_there(invoke, words: tuple[str, ...]):
 
 
 def test_no_key(invoke):
-    """Without a key nothing is tried, and the way without one is shown."""
+    """Without a key nothing is sent, and the alternatives are shown."""
     Path("jobs.jsonl").write_text(json.dumps(generate("fox")))
 
-    told = [invoke("generate", "a fox"), invoke("batch", "run", "jobs.jsonl", "out")]
+    runs = [invoke("generate", "a fox"), invoke("batch", "run", "jobs.jsonl", "out")]
 
-    assert [2, 2] == [completed.code for completed in told]
-    assert all("IDEOGRAM_API_KEY" in completed.err and "--sandbox" in completed.err for completed in told)
+    assert [2, 2] == [completed.code for completed in runs]
+    assert all("IDEOGRAM_API_KEY" in completed.err and "--sandbox" in completed.err for completed in runs)
 
 
-def test_control_characters_are_shown_not_obeyed(invoke):
-    """What a file holds cannot steer the terminal."""
+def test_control_characters_are_escaped(invoke):
+    """The content of a file cannot control the terminal."""
     row = {"operation": "generate", "prompt": "a", "x\x1b]0;title\x07\u202e": 1}
     Path("jobs.jsonl").write_text(json.dumps(row))
 

@@ -1,4 +1,4 @@
-"""Single operations, and the commands around them."""
+"""Commands of single operations, and tools."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ideogram_async.sandbox import Fault, Sandbox
 
 
 def test_every_operation_is_a_command(invoke):
-    """Help lists all that the client can do."""
+    """Help lists all operations of the client."""
     pages = {group: invoke(*group.split(), "--help").out for group in ("", "datasets", "models")}
 
     assert 23 == len(list(commands()))
@@ -29,8 +29,8 @@ def test_every_operation_is_a_command(invoke):
     assert 15 == len(image_commands())
 
 
-def test_options_are_those_of_the_class(invoke):
-    """Names, types and words come from the request class; what is positional there is positional here."""
+def test_options_come_from_the_request_class(invoke):
+    """Names, types and help come from the request class; its positional arguments are positional here."""
     page = invoke("generate", "--help").out
 
     assert [] == [n for n in inspect.signature(Generate).parameters if f"--{n.replace('_', '-')[:20]}" not in page]
@@ -41,8 +41,8 @@ def test_options_are_those_of_the_class(invoke):
 
 
 @pytest.mark.parametrize("words", [("genrate",), ("generate",), ("generate", "x", "--seed", "y"), ("batch", "rum")])
-def test_wrong_words(invoke, words: tuple[str, ...]):
-    """Words that make no sense exit with 2, in a sentence, with the way to help."""
+def test_usage_errors(invoke, words: tuple[str, ...]):
+    """Invalid arguments exit with 2 and a sentence that names `--help`."""
     completed = invoke(*words)
 
     assert (2, "") == (completed.code, completed.out)
@@ -50,8 +50,8 @@ def test_wrong_words(invoke, words: tuple[str, ...]):
     assert "--help" in completed.err
 
 
-def test_images_go_to_the_folder(cli: CommandLine, ideogram_sandbox: Sandbox):
-    """`generate` takes words in any case, stores what comes, and says where."""
+def test_images_are_stored_in_the_folder(cli: CommandLine, ideogram_sandbox: Sandbox):
+    """`generate` accepts values in any case, stores the images, and prints their paths."""
     completed = cli("generate", "a fox", "--num-images", "2", "--rendering-speed", "turbo", "-o", "foxes")
     stored = sorted(path.name for path in (cli.folder / "foxes").iterdir())
 
@@ -63,7 +63,7 @@ def test_images_go_to_the_folder(cli: CommandLine, ideogram_sandbox: Sandbox):
 
 
 def test_an_answer_as_json(cli: CommandLine):
-    """With `--json` the answer is one object, with the paths of what was stored."""
+    """With `--json` the answer is one object, with the paths of the images."""
     completed = cli("generate", "a fox", "--seed", "7", "-o", "foxes", "--json")
     [answer] = completed.events
 
@@ -71,8 +71,8 @@ def test_an_answer_as_json(cli: CommandLine):
     assert Path(answer["paths"][0]).name in {path.name for path in (cli.folder / "foxes").iterdir()}
 
 
-def test_files_and_words(cli: CommandLine):
-    """An image that was made can be described, and goes into a data set."""
+def test_files_and_text(cli: CommandLine):
+    """An image can be described, and uploaded to a dataset."""
     cli("generate", "a fox", "-o", "foxes")
     image = next((cli.folder / "foxes").iterdir())
     described, created = cli("describe", image), cli("datasets", "create", "foxes", "--json")
@@ -91,8 +91,10 @@ def test_files_and_words(cli: CommandLine):
         (Fault.garbage_json, 1, "It was billed."),
     ],
 )
-def test_errors_tell_of_money(cli: CommandLine, ideogram_sandbox: Sandbox, fault: Fault, code: int, words: str):
-    """An error says what happened, whether it was paid, and what to do; there is no traceback."""
+def test_errors_state_whether_it_was_billed(
+    cli: CommandLine, ideogram_sandbox: Sandbox, fault: Fault, code: int, words: str
+):
+    """An error states what happened, whether it was billed, and what to do; there is no traceback."""
     ideogram_sandbox.fail("generate", fault=fault)
 
     completed = cli("generate", "a fox")
@@ -103,7 +105,7 @@ def test_errors_tell_of_money(cli: CommandLine, ideogram_sandbox: Sandbox, fault
 
 
 def test_a_withheld_image(cli: CommandLine, ideogram_sandbox: Sandbox):
-    """An image that is withheld was paid for, and exits with 1."""
+    """A withheld image was billed, and the command exits with 1."""
     ideogram_sandbox.fail("generate", fault=Fault.unsafe(1))
 
     completed = cli("generate", "a fox")
@@ -112,7 +114,7 @@ def test_a_withheld_image(cli: CommandLine, ideogram_sandbox: Sandbox):
     assert "withheld as unsafe, but billed" in completed.out
 
 
-def test_invalid_fields_are_all_told(cli: CommandLine, ideogram_sandbox: Sandbox):
+def test_invalid_fields_are_all_listed(cli: CommandLine, ideogram_sandbox: Sandbox):
     """Every broken rule is listed, nothing is sent, and the exit code is 2."""
     completed = cli("generate", " ", "--num-images", "9", "--rendering-speed", "SLOW")
 
@@ -122,8 +124,8 @@ def test_invalid_fields_are_all_told(cli: CommandLine, ideogram_sandbox: Sandbox
     assert [] == ideogram_sandbox.requests
 
 
-def test_a_word_that_is_newer_is_sent_as_it_is(cli: CommandLine, ideogram_sandbox: Sandbox):
-    """`unchecked:` takes a word past the lists of this library; the service judges it."""
+def test_a_newer_value_is_sent_unchanged(cli: CommandLine, ideogram_sandbox: Sandbox):
+    """`unchecked:` passes a value that this library does not know; the service checks it."""
     completed = cli("generate", "a fox", "--rendering-speed", "unchecked:BALANCED")
     [arrival] = ideogram_sandbox.requests
 
@@ -133,8 +135,8 @@ def test_a_word_that_is_newer_is_sent_as_it_is(cli: CommandLine, ideogram_sandbo
     assert "generate" == arrival.operation.rpartition("/")[2]
 
 
-def test_the_folder_is_made_before_money_is_spent(cli: CommandLine, ideogram_sandbox: Sandbox):
-    """Images need a folder; where there can be none, nothing is sent."""
+def test_the_folder_is_created_before_money_is_spent(cli: CommandLine, ideogram_sandbox: Sandbox):
+    """If the folder for images cannot be created, nothing is sent."""
     cli.write("file")
 
     completed = cli("generate", "a fox", "-o", "file")
@@ -145,8 +147,8 @@ def test_the_folder_is_made_before_money_is_spent(cli: CommandLine, ideogram_san
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_links_of_an_answer_that_cannot_be_read_are_stored(cli: CommandLine, ideogram_sandbox: Sandbox, as_json: bool):
-    """What was paid for is collected: with `-o` the links in a broken answer are followed, and the error is told."""
+def test_images_of_a_malformed_response_are_stored(cli: CommandLine, ideogram_sandbox: Sandbox, as_json: bool):
+    """With `-o` the links in a malformed response are downloaded, since they were billed, and the error is printed."""
     link = cli("generate", "a fox", "--json").events[0]["data"][0]["url"]
     ideogram_sandbox.fail("generate", fault=Fault.status(200, f'{{"data": [{{"url": "{link}"}}]}}'))
 
@@ -159,8 +161,8 @@ def test_links_of_an_answer_that_cannot_be_read_are_stored(cli: CommandLine, ide
     assert as_json or "It was billed. Do not send it again; its images are at these links." in completed.err
 
 
-def test_an_image_that_cannot_be_stored_was_paid_for(cli: CommandLine, ideogram_sandbox: Sandbox):
-    """Its link is what is left of it, and is shown."""
+def test_an_image_that_cannot_be_stored_was_billed(cli: CommandLine, ideogram_sandbox: Sandbox):
+    """Its link is printed."""
     ideogram_sandbox.fail("image", times=9, fault=Fault.expired)
 
     completed = cli("generate", "a fox", "-o", "foxes")
@@ -171,8 +173,8 @@ def test_an_image_that_cannot_be_stored_was_paid_for(cli: CommandLine, ideogram_
     assert "Nothing was billed." not in completed.err
 
 
-def test_an_interrupted_call_may_have_been_paid_for(cli: CommandLine, ideogram_sandbox: Sandbox):
-    """Ctrl-C ends a single operation with 130, and says what it leaves behind."""
+def test_an_interrupted_call_may_have_been_billed(cli: CommandLine, ideogram_sandbox: Sandbox):
+    """Ctrl-C ends a single operation with 130, and the error states that it may have been billed."""
     ideogram_sandbox.hold()
     with cli.start("generate", "a fox") as process:
         asyncio.run(asyncio.wait_for(ideogram_sandbox.wait_for_requests(1), 20))
@@ -194,14 +196,14 @@ def test_an_interrupted_check_sends_nothing(cli: CommandLine):
         with (cli.folder / "jobs.jsonl").open("w"):
             # The command has opened the pipe, and waits for a line that is never written.
             process.send_signal(signal.SIGINT)
-            told = process.stderr.read()
+            err = process.stderr.read()
 
     assert 130 == process.returncode
-    assert "✗ Interrupted.\n  Nothing was billed. Nothing was sent.\n" == told
+    assert "✗ Interrupted.\n  Nothing was billed. Nothing was sent.\n" == err
 
 
 @pytest.mark.parametrize(
-    ("status", "words", "code", "told"),
+    ("status", "arguments", "code", "text"),
     [
         ("COMPLETED", (), 0, "status: COMPLETED"),
         ("ERRORED", (), 1, "status: ERRORED"),
@@ -209,26 +211,26 @@ def test_an_interrupted_check_sends_nothing(cli: CommandLine):
     ],
 )
 def test_waiting_for_a_model(
-    cli: CommandLine, ideogram_sandbox: Sandbox, status: str, words: tuple[str, ...], code: int, told: str
+    cli: CommandLine, ideogram_sandbox: Sandbox, status: str, arguments: tuple[str, ...], code: int, text: str
 ):
-    """`models wait` ends when the training does, and says how; it can be told to wait no longer."""
+    """`models wait` ends when the training ends or after `--timeout`, and prints the status."""
     facts = {"name": "fox", "creation_time": "2026-01-01T00:00:00Z", "is_owned": True}
     model = {"model_id": "m", "status": status, "is_available_for_generation": True, **facts}
     ideogram_sandbox.fail(times=9, fault=Fault.status(200, json.dumps({"model": model})))
 
-    completed = cli("models", "wait", "m", *words)
+    completed = cli("models", "wait", "m", *arguments)
 
     assert code == completed.code
-    assert told in completed.out + completed.err
+    assert text in completed.out + completed.err
 
 
-def test_waiting_needs_sensible_seconds(invoke):
-    """No time at all between two looks makes no sense."""
+def test_waiting_needs_positive_seconds(invoke):
+    """An interval of 0 seconds is a usage error."""
     assert 2 == invoke("models", "wait", "m", "--poll", "0").code
 
 
-def test_help_speaks_of_commands_and_options(invoke):
-    """A newcomer reads no word of Python: fields are options, other operations commands."""
+def test_help_names_commands_and_options(invoke):
+    """Help contains no Python names: fields are options, other operations are commands."""
     pages = [invoke(*command.group.split(), command.name, "--help").out for command in commands()]
     text = " ".join(" ".join(pages).split())
 
@@ -239,7 +241,7 @@ def test_help_speaks_of_commands_and_options(invoke):
 
 @pytest.mark.parametrize("name", ["demo", "sandbox"])
 def test_help_names_the_program_that_was_called(cli: CommandLine, name: str):
-    """Both entries have these commands; each calls itself by its own name."""
+    """Both programs have these commands; the help of each shows its own name."""
     run = subprocess.run(
         [sys.executable, "-m", "ideogram_async", name, "--help"], capture_output=True, text=True, check=True
     )
@@ -249,7 +251,7 @@ def test_help_names_the_program_that_was_called(cli: CommandLine, name: str):
 
 
 def test_the_demo_needs_a_folder(cli: CommandLine):
-    """A folder that is a file is refused before anything is made."""
+    """A folder that is a file is refused before an image is generated."""
     cli.write("file")
 
     completed = cli("demo", "--folder", "file")
@@ -259,25 +261,25 @@ def test_the_demo_needs_a_folder(cli: CommandLine):
 
 
 def test_a_price(invoke):
-    """`estimate` takes the operation's own options, and sends nothing."""
+    """`estimate` accepts the options of the operation, and sends nothing."""
     completed = invoke("estimate", "generate", "a fox", "--num-images", "4")
 
     assert (0, "") == (completed.code, completed.err)
     assert completed.out.startswith("0.24 USD\n")
 
 
-def test_the_doctor_is_content(cli: CommandLine, ideogram_sandbox: Sandbox):
-    """`doctor` looks at key, host, clock and disk, shows no key, and posts nothing."""
+def test_the_doctor_finds_no_fault(cli: CommandLine, ideogram_sandbox: Sandbox):
+    """`doctor` checks key, host, clock and disk, shows no key, and sends no POST."""
     completed = cli("doctor", "--json")
-    [told] = completed.events
+    [event] = completed.events
 
     assert (0, "") == (completed.code, completed.err)
-    assert ["key", "host", "clock", "disk", "extras"] == [check["name"] for check in told["checks"]]
+    assert ["key", "host", "clock", "disk", "extras"] == [check["name"] for check in event["checks"]]
     assert ["HEAD"] == [arrival.method for arrival in ideogram_sandbox.requests]
 
 
-def test_the_doctor_finds_something(invoke):
-    """Without a key, and where nothing listens, `doctor` exits with 1."""
+def test_the_doctor_finds_faults(invoke):
+    """Without a key and without a server, `doctor` exits with 1."""
     completed = invoke("doctor")
 
     assert 1 == completed.code
@@ -294,8 +296,8 @@ def test_without_the_extra():
     assert run.stderr.startswith("The command line needs cyclopts: pip install 'ideogram-async[cli]'\n")
 
 
-def test_a_reader_that_leaves(cli: CommandLine):
-    """Output that nobody reads any more ends the command without a traceback."""
+def test_closed_output(cli: CommandLine):
+    """Output whose reader has closed it ends the command without a traceback."""
     with cli.start("--help") as process:
         assert process.stdout is not None
         process.stdout.close()
@@ -305,8 +307,8 @@ def test_a_reader_that_leaves(cli: CommandLine):
     assert "" == err
 
 
-def test_the_other_entry_goes_on_without_the_extra(tmp_path: Path):
-    """`python -m ideogram_async` loads nothing of the extra."""
+def test_the_package_runs_without_the_extra(tmp_path: Path):
+    """`python -m ideogram_async` imports nothing of the extra."""
     script = "import sys, ideogram_async.__main__ as m; m.main(['--help']); print('cyclopts' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 
@@ -317,6 +319,6 @@ def test_the_other_entry_goes_on_without_the_extra(tmp_path: Path):
     ("codes", "expected"),
     [((), 0), ((0, 1), 1), ((1, 3), 3), ((3, 4, 1), 4), ((4, 130), 130), ((130, 2, 4), 2)],
 )
-def test_the_code_that_matters_most_wins(codes: tuple[int, ...], expected: int):
+def test_the_most_severe_code_wins(codes: tuple[int, ...], expected: int):
     """Of several codes the order is 2, 130, 4, 3, 1."""
     assert expected == worst(Exit(code) for code in codes)

@@ -1,4 +1,4 @@
-"""`batch run`: what ends up where, and every exit code."""
+"""Command `batch run`: its files, its output and every exit code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def names(cli: CommandLine) -> list[str]:
 
 
 def test_everything_is_done(cli: CommandLine, ideogram_sandbox: Sandbox):
-    """A file of jobs, one of them chained, ends with images, a report and 0; the same again sends nothing."""
+    """A jobs file, with a chained job, ends with images, a report and 0; the same command again sends nothing."""
     fox, large = generate("fox"), {"operation": "upscale", "id": "large", "image": {"job": "fox"}}
     cli.write("jobs.jsonl", fox, "", large)
 
@@ -46,7 +46,7 @@ def test_a_table_does_the_same(cli: CommandLine, ideogram_sandbox: Sandbox):
     assert (cli.folder / "out" / "fox-0.png.json").exists()
 
 
-def test_machines_get_json(cli: CommandLine):
+def test_output_as_json(cli: CommandLine):
     """With `--json` every line is JSON: events, results, and the report at the end."""
     cli.write("jobs.jsonl", generate("fox"))
 
@@ -61,7 +61,7 @@ def test_machines_get_json(cli: CommandLine):
     assert ("Report", 1, 0) == tuple(completed.events[-1][name] for name in ("event", "images_stored", "exit"))
 
 
-def test_standard_input_is_read_as_it_comes(cli: CommandLine, ideogram_sandbox: Sandbox):
+def test_standard_input_is_read_as_it_arrives(cli: CommandLine, ideogram_sandbox: Sandbox):
     """With `-` the first job is sent while the input is still open."""
     with cli.start("batch", "run", "-", "out", stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
@@ -74,7 +74,7 @@ def test_standard_input_is_read_as_it_comes(cli: CommandLine, ideogram_sandbox: 
     assert ["fox-0.png"] == names(cli)
 
 
-def test_standard_input_that_breaks(cli: CommandLine):
+def test_a_fault_in_standard_input(cli: CommandLine):
     """A fault in the middle of the input names its line, and exits with 2."""
     completed = cli("batch", "run", "-", "out", stdin='{"operation": "generate", "prompt": "a fox"}\n{"operation"\n')
 
@@ -100,8 +100,8 @@ def test_the_sandbox_needs_no_key(cli: CommandLine):
 @pytest.mark.parametrize(
     "fault", [Fault.status(422, '{"error": "unsafe"}'), Fault.unsafe(1)], ids=["refused", "withheld"]
 )
-def test_1_some_failed(cli: CommandLine, ideogram_sandbox: Sandbox, fault: Fault):
-    """A job that is refused, and an image that is withheld, exit with 1, and are told with what they cost."""
+def test_1_some_jobs_failed(cli: CommandLine, ideogram_sandbox: Sandbox, fault: Fault):
+    """A rejected job and a withheld image exit with 1, and are printed with their cost."""
     cli.write("jobs.jsonl", generate("fox"), generate("owl"))
     ideogram_sandbox.fail("generate", fault=fault)
 
@@ -111,8 +111,8 @@ def test_1_some_failed(cli: CommandLine, ideogram_sandbox: Sandbox, fault: Fault
     assert "Nothing was billed" in completed.out or "withheld" in completed.out
 
 
-def test_3_something_is_in_doubt(cli: CommandLine, ideogram_sandbox: Sandbox, invoke):
-    """A job that may have run exits with 3, and the way to decide it is shown; decided, it exits with 1."""
+def test_3_an_ambiguous_job(cli: CommandLine, ideogram_sandbox: Sandbox, invoke):
+    """An ambiguous job exits with 3, and the command to resolve it is shown; once resolved as lost, it exits with 1."""
     cli.write("jobs.jsonl", generate("fox"))
     ideogram_sandbox.fail("generate", fault=Fault.close_after_body)
 
@@ -127,8 +127,8 @@ def test_3_something_is_in_doubt(cli: CommandLine, ideogram_sandbox: Sandbox, in
     assert 1 == invoke("batch", "status", "out").code
 
 
-def test_nothing_is_left_to_decide_once_it_was_sent_again(cli: CommandLine, ideogram_sandbox: Sandbox):
-    """`--retry-ambiguous` ends with 0; what the first attempt may have cost stays in the bill, and is explained."""
+def test_a_resent_job_is_no_longer_ambiguous(cli: CommandLine, ideogram_sandbox: Sandbox):
+    """`--retry-ambiguous` ends with 0; the possible cost of the first attempt stays in the report, with its cause."""
     cli.write("jobs.jsonl", generate("fox"))
     ideogram_sandbox.fail("generate", fault=Fault.close_after_body)
 
@@ -141,9 +141,9 @@ def test_nothing_is_left_to_decide_once_it_was_sent_again(cli: CommandLine, ideo
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("arguments", "error"),
     [
-        (("nobody", "lost"), "out has no job 'nobody'\n  Nothing was billed. Ambiguous jobs: 'fox'."),
+        (("missing", "lost"), "out has no job 'missing'\n  Nothing was billed. Ambiguous jobs: 'fox'."),
         (("owl", "lost"), "job 'owl' is done; only an ambiguous job can be resolved"),
         (("fox", "adopt"), "adopt needs the image's link\n  Nothing was billed. Pass it as --url."),
         (("fox", "lost", "--url", "https://ideogram.ai/x.png"), "lost takes no link"),
@@ -151,25 +151,25 @@ def test_nothing_is_left_to_decide_once_it_was_sent_again(cli: CommandLine, ideo
         (("fox", "forget"), 'Choose from: "lost", "retry", "adopt".'),
     ],
 )
-def test_2_a_decision_that_makes_no_sense(
-    cli: CommandLine, ideogram_sandbox: Sandbox, invoke, words: tuple[str, ...], told: str
+def test_2_an_invalid_resolution(
+    cli: CommandLine, ideogram_sandbox: Sandbox, invoke, arguments: tuple[str, ...], error: str
 ):
-    """Unknown jobs, settled ones and links that do not fit are refused, and decide nothing."""
+    """Unknown jobs, finished ones and unsuitable links are refused, and change nothing."""
     cli.write("jobs.jsonl", generate("fox", seed=1), generate("owl", seed=2))
     ideogram_sandbox.fail("generate", fault=Fault.close_after_body)
     cli("batch", "run", "jobs.jsonl", "out", "--ordered")
-    doubted = next(event["id"] for event in cli("batch", "status", "out", "--json").events[0]["ambiguous"])
-    swapped = {"fox": doubted, "owl": "owl" if doubted == "fox" else "fox"}
+    ambiguous = next(event["id"] for event in cli("batch", "status", "out", "--json").events[0]["ambiguous"])
+    swapped = {"fox": ambiguous, "owl": "owl" if ambiguous == "fox" else "fox"}
 
-    completed = invoke("batch", "resolve", "out", *(swapped.get(word, word) for word in words))
+    completed = invoke("batch", "resolve", "out", *(swapped.get(word, word) for word in arguments))
 
     assert 2 == completed.code
-    assert told.replace("'fox'", f"'{doubted}'").replace("'owl'", f"'{swapped['owl']}'") in completed.err
+    assert error.replace("'fox'", f"'{ambiguous}'").replace("'owl'", f"'{swapped['owl']}'") in completed.err
     assert 3 == invoke("batch", "status", "out").code
 
 
-def test_a_decision_is_final(cli: CommandLine, ideogram_sandbox: Sandbox, invoke):
-    """A job that was decided upon is no longer in doubt: the second decision is refused."""
+def test_a_resolution_is_final(cli: CommandLine, ideogram_sandbox: Sandbox, invoke):
+    """A resolved job is no longer ambiguous: a second resolution is refused."""
     cli.write("jobs.jsonl", generate("fox", num_images=3))
     ideogram_sandbox.fail("generate", fault=Fault.close_after_body)
     cli("batch", "run", "jobs.jsonl", "out")
@@ -183,8 +183,8 @@ def test_a_decision_is_final(cli: CommandLine, ideogram_sandbox: Sandbox, invoke
     assert "The folder has no ambiguous jobs." in second.err
 
 
-def test_what_a_dead_process_was_sending_is_in_doubt(cli: CommandLine, ideogram_sandbox: Sandbox, invoke):
-    """While a batch runs, `status` tells what is on its way; when it was killed, what has to be decided."""
+def test_jobs_in_flight_of_a_dead_process_are_ambiguous(cli: CommandLine, ideogram_sandbox: Sandbox, invoke):
+    """While a batch runs, `status` shows the jobs in flight; after it was killed, they are ambiguous."""
     cli.write("jobs.jsonl", *(generate(f"n{n}") for n in range(12)))
     ideogram_sandbox.hold()
 
@@ -204,8 +204,8 @@ def test_what_a_dead_process_was_sending_is_in_doubt(cli: CommandLine, ideogram_
     assert "Resolve each with: ideogram-async batch resolve out n" in after.out
 
 
-def test_4_what_concerns_all_jobs_is_told_once(cli: CommandLine, ideogram_sandbox: Sandbox):
-    """A key that is refused stops the batch; the jobs that met it are told in one line, with what to do."""
+def test_4_an_error_of_all_jobs_is_printed_once(cli: CommandLine, ideogram_sandbox: Sandbox):
+    """A rejected key stops the batch; its jobs are printed in one line, with advice."""
     cli.write("jobs.jsonl", *(generate(f"n{n}") for n in range(10)))
     ideogram_sandbox.fail("generate", times=10, fault=Fault.status(401, '{"error": "no such key"}'))
 
@@ -216,20 +216,20 @@ def test_4_what_concerns_all_jobs_is_told_once(cli: CommandLine, ideogram_sandbo
     assert "the API key is not valid (401); run the same command to resume" in completed.out
 
 
-def test_4_the_cap_is_reached(cli: CommandLine, ideogram_sandbox: Sandbox):
-    """A batch that stops at its cap exits with 4, and says why."""
+def test_4_the_budget_is_reached(cli: CommandLine, ideogram_sandbox: Sandbox):
+    """A batch that stops at its budget exits with 4, and prints how to resume."""
     cli.write("jobs.jsonl", *(generate(f"n{n}") for n in range(3)))
 
     completed = cli("batch", "run", "jobs.jsonl", "out", "--max-cost-usd", "0.12")
 
     assert 4 == completed.code
-    assert "cap" in completed.out
+    assert "budget of 0.12 USD reached; raise --max-cost-usd to resume" in completed.out
     assert 2 == len(ideogram_sandbox.ledger.entries)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_4_the_first_interrupt_lets_things_finish(cli: CommandLine, ideogram_sandbox: Sandbox, number: int):
-    """After one Ctrl-C nothing more is sent, what was on its way is stored, and the exit code is 4."""
+def test_4_the_first_interrupt_waits_for_calls_in_flight(cli: CommandLine, ideogram_sandbox: Sandbox, number: int):
+    """After one Ctrl-C nothing new is sent, the images of calls in flight are stored, and the exit code is 4."""
     cli.write("jobs.jsonl", *(generate(f"n{n}") for n in range(30)))
     ideogram_sandbox.hold()
 
@@ -237,11 +237,11 @@ def test_4_the_first_interrupt_lets_things_finish(cli: CommandLine, ideogram_san
         assert process.stderr is not None
         asyncio.run(asyncio.wait_for(ideogram_sandbox.wait_for_requests(10), 20))
         process.send_signal(number)
-        told = process.stderr.readline()
+        message = process.stderr.readline()
         ideogram_sandbox.release()
         out, _ = process.communicate(timeout=20)
 
-    assert told.startswith("Stopping")
+    assert message.startswith("Stopping")
     assert 4 == process.returncode
     assert 10 == len(ideogram_sandbox.requests) == len(names(cli))
     assert 10 == out.count("0.06 USD  a picture of n")
@@ -250,8 +250,8 @@ def test_4_the_first_interrupt_lets_things_finish(cli: CommandLine, ideogram_san
 
 
 @pytest.mark.parametrize("words", [(), ("--ordered",)])
-def test_every_job_that_is_settled_is_told(cli: CommandLine, ideogram_sandbox: Sandbox, words: tuple[str, ...]):
-    """What is settled after a Ctrl-C, or waited for its turn until then, is told to machines like everything else."""
+def test_every_finished_job_is_printed(cli: CommandLine, ideogram_sandbox: Sandbox, words: tuple[str, ...]):
+    """Jobs that finish after a Ctrl-C, or waited for their turn, are printed like all others."""
     cli.write("jobs.jsonl", *(generate(f"n{n}") for n in range(30)))
     ideogram_sandbox.hold()
 
@@ -262,20 +262,20 @@ def test_every_job_that_is_settled_is_told(cli: CommandLine, ideogram_sandbox: S
         lines = iter(process.stdout.readline, "")
         before = next(line for line in lines if '"Draining"' in line)
         ideogram_sandbox.release()
-        told = [json.loads(line) for line in lines]
+        events = [json.loads(line) for line in lines]
 
-    results = [event for event in told if event["event"] == "JobResult"]
+    results = [event for event in events if event["event"] == "JobResult"]
 
     assert "Ctrl-C again" in before
-    assert 4 == process.returncode == told[-1]["exit"]
+    assert 4 == process.returncode == events[-1]["exit"]
     assert 10 == len({result["id"] for result in results}) == len(results)
     assert {("generate", "done", False)} == {
         (result["operation"], result["state"], result["from_journal"]) for result in results
     }
 
 
-def test_130_the_second_interrupt_gives_up(cli: CommandLine, ideogram_sandbox: Sandbox):
-    """After two Ctrl-C what was on its way is in doubt, nothing half stands in the folder, and the exit code is 130."""
+def test_130_the_second_interrupt_aborts_calls_in_flight(cli: CommandLine, ideogram_sandbox: Sandbox):
+    """After two Ctrl-C calls in flight are ambiguous, the folder has no partial files, and the exit code is 130."""
     cli.write("jobs.jsonl", *(generate(f"n{n}") for n in range(12)))
     ideogram_sandbox.hold()
 
@@ -294,8 +294,8 @@ def test_130_the_second_interrupt_gives_up(cli: CommandLine, ideogram_sandbox: S
     assert [".ideogram"] == [path.name for path in (cli.folder / "out").iterdir()]
 
 
-def test_a_page_that_cannot_be_written_changes_nothing(cli: CommandLine):
-    """The images are there and the report is told; that the page is missing is said, and that it can be made later."""
+def test_a_gallery_that_cannot_be_written_changes_nothing(cli: CommandLine):
+    """The images are stored and the report is printed, with the command to write the gallery later."""
     cli.write("jobs.jsonl", generate("fox"))
     (cli.folder / "out" / "gallery.html" / "something").mkdir(parents=True)
 
@@ -307,8 +307,8 @@ def test_a_page_that_cannot_be_written_changes_nothing(cli: CommandLine):
     assert "  The images are stored. To retry: ideogram-async batch gallery out\n" in completed.err
 
 
-def test_130_whatever_is_interrupted_last(invoke, monkeypatch: pytest.MonkeyPatch):
-    """A Ctrl-C that hits a batch while it is closed does not claim that nothing was paid."""
+def test_130_an_interrupt_while_a_batch_is_closed(invoke, monkeypatch: pytest.MonkeyPatch):
+    """The output does not claim that nothing was billed."""
 
     async def interrupted(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
@@ -338,7 +338,7 @@ def test_2_the_folder_is_in_use(cli: CommandLine, ideogram_sandbox: Sandbox):
     assert 1 == len(ideogram_sandbox.requests)
 
 
-def test_2_an_id_stands_for_another_request(cli: CommandLine, ideogram_sandbox: Sandbox):
+def test_2_an_id_of_another_request(cli: CommandLine, ideogram_sandbox: Sandbox):
     """A changed request under a known id is refused with 2, before money is spent on it."""
     cli.write("jobs.jsonl", generate("fox"))
     cli("batch", "run", "jobs.jsonl", "out")
@@ -351,8 +351,8 @@ def test_2_an_id_stands_for_another_request(cli: CommandLine, ideogram_sandbox: 
     assert 1 == len(ideogram_sandbox.requests)
 
 
-def test_what_was_made_can_be_taken_away(cli: CommandLine, invoke):
-    """The folder's content goes into a table, into JSON lines, and onto a page."""
+def test_a_folder_can_be_exported(cli: CommandLine, invoke):
+    """A folder is exported to a table, to JSON lines, and to a gallery."""
     cli.write("jobs.jsonl", generate("fox"))
     cli("batch", "run", "jobs.jsonl", "out")
 

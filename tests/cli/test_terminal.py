@@ -1,4 +1,4 @@
-"""In a terminal: a panel that moves, lines that fit, and nothing of either in a pipe."""
+"""Output in a terminal: a progress bar and lines of its width, and neither in a pipe."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 
 class Screen:
-    """What a process writes to its terminal."""
+    """The output of a process to its terminal."""
 
     def __init__(self, handle: int) -> None:
         self.text = ""
         self._handle = handle
 
-    def wait_for(self, words: str) -> None:
-        """Read until the words were written."""
-        while words not in CONTROL.sub("", self.text):
+    def wait_for(self, text: str) -> None:
+        """Read until that text was written."""
+        while text not in CONTROL.sub("", self.text):
             self.text += self._read()
 
     def read_all(self) -> None:
-        """Read until the process has completed."""
-        # A terminal whose process is gone is an error on Linux, and an end elsewhere.
+        """Read until the process has ended."""
+        # Reading from a terminal whose process has ended is an error on Linux, and the end elsewhere.
         with suppress(OSError):
             while chunk := self._read():
                 self.text += chunk
 
     @property
     def lines(self) -> list[str]:
-        """What was written, line by line, without colours and movements."""
+        """The lines of the output, without control sequences."""
         return CONTROL.sub("", self.text).replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
     def _read(self) -> str:
@@ -74,8 +74,8 @@ def terminal(cli: CommandLine, width: int, *words: str, **env: str) -> Iterator[
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])
-def test_a_panel_shows_how_far_it_is(cli: CommandLine, ideogram_sandbox: Sandbox, width: int):
-    """Done, in flight, waiting and spent are shown while it runs; no line is wider than the terminal."""
+def test_a_bar_shows_the_progress(cli: CommandLine, ideogram_sandbox: Sandbox, width: int):
+    """Jobs, images in flight, waiting calls and cost are shown during the run; no line is wider than the terminal."""
     cli.write("jobs.jsonl", *(generate(f"n{n}", prompt="a fox \x1b[31m" + "in the snow " * 20) for n in range(12)))
     ideogram_sandbox.hold()
     with terminal(cli, width, "batch", "run", "jobs.jsonl", "out") as (process, screen):
@@ -94,8 +94,8 @@ def test_a_panel_shows_how_far_it_is(cli: CommandLine, ideogram_sandbox: Sandbox
     assert [] == [line for line in screen.lines if cell_len(line) > width and str(cli.folder) not in line]
 
 
-def test_the_first_interrupt_is_answered_at_once(cli: CommandLine, ideogram_sandbox: Sandbox):
-    """The panel says what a Ctrl-C has done and what another one would do; the jobs in flight are told as ever."""
+def test_the_first_interrupt_is_acknowledged_at_once(cli: CommandLine, ideogram_sandbox: Sandbox):
+    """The output explains Ctrl-C and a second one; the jobs in flight are printed as usual."""
     cli.write("jobs.jsonl", *(generate(f"n{n}") for n in range(30)))
     ideogram_sandbox.hold()
     with terminal(cli, 100, "batch", "run", "jobs.jsonl", "out") as (process, screen):
@@ -109,20 +109,20 @@ def test_the_first_interrupt_is_answered_at_once(cli: CommandLine, ideogram_sand
     assert 10 == len({line[:6] for line in screen.lines if "a picture of n" in line})
 
 
-def test_no_colour_where_none_is_wanted(cli: CommandLine):
-    """With `NO_COLOR` nothing is coloured; what is bold or dim may stay so."""
+def test_no_color(cli: CommandLine):
+    """With `NO_COLOR` there are no colors; bold and dim text is allowed."""
     cli.write("jobs.jsonl", generate("fox"))
     with terminal(cli, 80, "batch", "run", "jobs.jsonl", "out", NO_COLOR="1") as (_, screen):
         screen.read_all()
 
-    colours = re.compile(r"\x1b\[(?:\d+;)*(?:3[0-8]|4[0-8]|9[0-7])(?:;\d+)*m")
+    colors = re.compile(r"\x1b\[(?:\d+;)*(?:3[0-8]|4[0-8]|9[0-7])(?:;\d+)*m")
 
     assert "all done" in screen.text
-    assert [] == colours.findall(screen.text)
+    assert [] == colors.findall(screen.text)
 
 
 def test_a_pipe_gets_plain_lines(cli: CommandLine):
-    """Without a terminal there is a line a job, and not one control character."""
+    """Without a terminal there is a line for each job, and no control character."""
     cli.write("jobs.jsonl", generate("fox", prompt="a fox " * 60))
 
     completed = cli("batch", "run", "jobs.jsonl", "out")

@@ -1,4 +1,4 @@
-"""Runs the command line, as a process of its own."""
+"""Command line in a process of its own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COMMAND = [sys.executable, "-m", "ideogram_async.cli"]
 
 @frozen
 class Completed:
-    """How a command completed."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -30,7 +30,7 @@ class Completed:
 
 @frozen
 class CommandLine:
-    """Runs commands against a box."""
+    """A command line in a folder, with the settings of a sandbox."""
 
     folder: Path
     env: Mapping[str, str]
@@ -55,12 +55,12 @@ class CommandLine:
         return Completed(process.returncode, out, err)
 
     def write(self, name: str, *rows: object) -> Path:
-        """Write a file; what is no text becomes JSON."""
+        """Write a file of lines; a row that is not text becomes JSON."""
         path = self.folder / name
         path.write_text("".join(f"{row if isinstance(row, str) else json.dumps(row)}\n" for row in rows))
         return path
 
 
 def generate(name: str, /, **fields: Any) -> dict[str, Any]:
-    """Make a row of a jobs file."""
+    """Return a row of a jobs file."""
     return {"operation": "generate", "id": name, "prompt": f"a picture of {name}"} | fields
