@@ -36,14 +36,14 @@ class Congestion:
 
     def __init__(self, configured: int, rng: Uniform) -> None:
         self.configured = configured
-        self.limit = float(configured)
+        self.limit: float = float(configured)
         """Images that may be in progress; grows by fractions."""
-        self.epoch = 0
+        self.epoch: int = 0
         """Number of cuts. A call records the epoch in which it was granted its slots."""
-        self.rejected = 0
-        self.is_probing = False
+        self.rejected: int = 0
+        self.is_probing: bool = False
         """Whether calls are sent one at a time."""
-        self.gate = Gate()
+        self.gate: Gate = Gate()
         self._rng = rng
         self._consecutive_gates = 0
         self._server_limit = configured

@@ -166,7 +166,7 @@ class Transport:
         sessions = config.sessions
         self.config = config
         self.options = options
-        self.emit = Emitter(options.on_event, sessions.listeners)
+        self.emit: Emitter = Emitter(options.on_event, sessions.listeners)
         self._http = Http(
             session=lambda: sessions.current().api,
             base_url=config.base_url,
@@ -175,8 +175,8 @@ class Transport:
             extra_headers=options.extra_headers,
             emit=self.emit,
         )
-        self.send = self.build_stack(options.retry)
-        self.downloads = self.new_downloads(
+        self.send: Send = self.build_stack(options.retry)
+        self.downloads: Downloads = self.new_downloads(
             lambda: sessions.current().images, lambda: sessions.current().download_slots
         )
 

@@ -60,7 +60,7 @@ class BatchLoop:
 
     def __init__(self, batch: Batch, display: Display) -> None:
         self.error: Exception | None = None
-        self.is_aborted = False
+        self.is_aborted: bool = False
         self._batch = batch
         self._display = display
 
@@ -104,7 +104,7 @@ class Interrupts:
     """
 
     def __init__(self, first: Callable[[], object], second: Callable[[], object]) -> None:
-        self.count = 0
+        self.count: int = 0
         self._actions = (first, second)
 
     def __enter__(self) -> Self:

@@ -32,7 +32,7 @@ MIN_FREE_BYTES = 2**30
 
 EXTRAS = {"PIL": "Pillow (sandbox, gallery)", "jinja2": "jinja2 (gallery)"}
 
-SIGNS = {True: ("✓", "green"), False: ("✗", "bold red"), None: ("·", "yellow")}
+SIGNS: dict[bool | None, tuple[str, str]] = {True: ("✓", "green"), False: ("✗", "bold red"), None: ("·", "yellow")}
 
 
 @frozen

@@ -47,7 +47,7 @@ class JobsFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.lines = array("Q")
+        self.lines: array[int] = array("Q")
         """The line of each job that was read, in order."""
 
     def read(self, problems: list[Problem] | None = None) -> Iterator[Job]:

@@ -41,7 +41,7 @@ LISTS = (FieldKind.TEXTS, FieldKind.FILES, FieldKind.PALETTE)
 
 OUTPUT = "Output"
 
-Switch = Parameter(negative=(), show_default=False)
+Switch: Parameter = Parameter(negative=(), show_default=False)
 
 Json = Annotated[bool, Parameter(help="Write JSON, for machines.", negative=(), show_default=False)]
 """The switch `--json`."""

@@ -93,7 +93,7 @@ class LiveProgress:
         self._progress = Progress(*columns, console=self._console, expand=True)
         self._task = self._progress.add_task("", total=total)
         self._update()
-        self.live = Live(get_renderable=self._render, console=self._console, transient=True)
+        self.live: Live = Live(get_renderable=self._render, console=self._console, transient=True)
 
     def event(self, event: Event) -> None:
         match event:

@@ -76,4 +76,4 @@ class RefusalError(Exception):
 
     def __init__(self, status: int, error: str, **details: object) -> None:
         super().__init__(status, error)
-        self.reply = Reply.of_json({"error": error, **details}, status=status)
+        self.reply: Reply = Reply.of_json({"error": error, **details}, status=status)

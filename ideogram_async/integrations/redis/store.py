@@ -27,7 +27,7 @@ REDIS_TIMEOUT = 2.0
 PUBSUB_TIMEOUT = 60.0
 """Seconds after which a subscriber checks its connection."""
 
-RULES = {
+RULES: dict[str, float] = {
     "window": WINDOW,
     "max_skips": MAX_SKIPS,
     "max_pause": MAX_PAUSE * 1000,
