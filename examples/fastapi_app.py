@@ -111,9 +111,9 @@ class BulkRun:
         self._changed = asyncio.Event()
 
     def _describe(self, result: JobResult) -> dict[str, Any]:
-        names = [image.path.name for image in result.images if image.path]
-        self.image_names.update(names)
-        images = [{"url": f"/runs/{self.folder.name}/{name}", "caption": result.request.prompt} for name in names]
+        captions = {image.path.name: image.prompt for image in result.images if image.path}
+        self.image_names.update(captions)
+        images = [{"url": f"/runs/{self.folder.name}/{name}", "caption": text} for name, text in captions.items()]
         return {"job": result.id, "state": result.state, "images": images}
 
 
