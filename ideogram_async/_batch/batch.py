@@ -53,7 +53,8 @@ class Batch:
         Args:
             reason: The text of `report().stopped`.
         """
-        self._stopping.stop(reason)
+        if self._runner is None or not self._runner.is_over:
+            self._stopping.stop(reason)
 
     async def __aenter__(self) -> Self:
         if self._runner is not None:

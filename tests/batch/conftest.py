@@ -1,4 +1,4 @@
-"""A sandbox that draws next to nothing, a client of it, and a journal."""
+"""Fixtures: a sandbox that draws small images, a client of it, and a journal."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ideogram_async.sandbox import images as origin
 
 @pytest.fixture
 async def box(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Sandbox]:
-    def small(recipe: Any, image_format: str) -> bytes:
+    def draw_small(recipe: Any, image_format: str) -> bytes:
         return picture(image_format, size=(64 + recipe.seed % 64, 48))
 
-    monkeypatch.setattr(origin, "draw", small)
+    monkeypatch.setattr(origin, "draw", draw_small)
     async with Sandbox() as box:
         yield box
 
@@ -43,6 +43,6 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def journal(path: Path) -> Iterator[Journal]:
-    opened = Journal.open(path, origin="sandbox")
-    yield opened
-    opened.close()
+    journal = Journal.open(path, origin="sandbox")
+    yield journal
+    journal.close()

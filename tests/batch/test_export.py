@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from support.kept import image, job, journal, keep
+from support.folders import image, job, journal_path, write_folder
 
 from ideogram_async import Generate, ImageState, JobState
 from ideogram_async._batch.export import COLUMNS, escape_cell
@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Folder:
         image(jobs[0], 1),
         image(jobs[1], state=ImageState.WITHHELD, url=None, seed=None),
     ]
-    return Folder(keep(tmp_path / "out", jobs, images))
+    return Folder(write_folder(tmp_path / "out", jobs, images))
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -100,7 +100,7 @@ def test_a_failed_export_keeps_the_older_file(folder: Folder, tmp_path: Path, ex
     path = tmp_path / "files" / "x"
     path.parent.mkdir()
     path.write_text("old")
-    journal(folder.path).write_bytes(b"garbage" * 1000)
+    journal_path(folder.path).write_bytes(b"garbage" * 1000)
     with pytest.raises(Exception, match="damaged"):
         getattr(folder, export)(path)
 
@@ -110,7 +110,7 @@ def test_a_failed_export_keeps_the_older_file(folder: Folder, tmp_path: Path, ex
 @pytest.mark.parametrize("export", ["export_csv", "export_jsonl"])
 def test_memory_does_not_grow_with_the_folder(tmp_path: Path, export: str):
     """Three thousand jobs with answers of 20 kB fit in the memory of one page of the journal."""
-    folder = Folder(keep(tmp_path, (job(number, raw=b"x" * 20_000) for number in range(3000))))
+    folder = Folder(write_folder(tmp_path, (job(number, raw=b"x" * 20_000) for number in range(3000))))
     getattr(folder, export)(tmp_path / "warm")
     tracemalloc.start()
     path = getattr(folder, export)(tmp_path / "x")

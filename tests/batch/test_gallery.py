@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from support.kept import image, job, keep, with_pictures
+from support.folders import image, job, write_folder, write_pictures
 
 from ideogram_async import Generate, ImageState, JobState
 from ideogram_async._batch.folder import Folder
@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Folder:
         *(image(jobs[1], index, prompt=None) for index in (0, 1)),
         image(jobs[2], state=ImageState.WITHHELD),
     ]
-    return Folder(with_pictures(keep(tmp_path / "out & <b>", jobs, images), images))
+    return Folder(write_pictures(write_folder(tmp_path / "out & <b>", jobs, images), images))
 
 
 class Page(HTMLParser):
@@ -81,7 +81,7 @@ def test_every_state_has_a_text():
 @pytest.mark.parametrize("state", [JobState.PENDING, JobState.REJECTED])
 def test_a_job_that_was_ambiguous_before_is_not_free(tmp_path: Path, state: JobState):
     """A job that was resent and then rejected, or waits to be resent, may have been billed the first time."""
-    page = Page(Folder(keep(tmp_path, [job(0, state, resends=1)])).gallery())
+    page = Page(Folder(write_folder(tmp_path, [job(0, state, resends=1)])).gallery())
 
     assert "An earlier attempt may have run and may have been billed." in page.text
     assert "It cost nothing." not in page.text
@@ -135,7 +135,7 @@ def test_thumbnails_are_small_and_written_once(folder: Folder):
 def test_any_picture_has_a_thumbnail(tmp_path: Path, mode: str):
     """Transparent, gray, palette and CMYK images are shown; transparency is kept."""
     kept = image(job(0), path="x.jpg" if mode == "CMYK" else "x.png")
-    folder = Folder(keep(tmp_path, [job(0)], [kept]))
+    folder = Folder(write_folder(tmp_path, [job(0)], [kept]))
     Image.new(mode, (40, 900)).save(tmp_path / (kept.path or ""))
     folder.gallery()
     with Image.open(tmp_path / "thumbnails" / "key0-0.webp") as opened:
@@ -162,7 +162,7 @@ def elsewhere(path: Path) -> None:
 def test_a_picture_that_cannot_be_shown_keeps_its_card(tmp_path: Path, spoil, links: int):
     """A file that is missing, damaged or outside the folder has no thumbnail, and the other cards are unaffected."""
     images = [image(job(0)), image(job(0), 1)]
-    folder = Folder(with_pictures(keep(tmp_path / "out", [job(0)], images), images))
+    folder = Folder(write_pictures(write_folder(tmp_path / "out", [job(0)], images), images))
     spoil(folder.path / "row-0-0.png")
     page = Page(folder.gallery())
 
@@ -175,13 +175,13 @@ def test_a_picture_that_cannot_be_shown_keeps_its_card(tmp_path: Path, spoil, li
 
 def test_an_empty_folder_has_a_page(tmp_path: Path):
     """An empty batch has a page without cards."""
-    assert "0 jobs0 images stored0 USD spent" in Page(Folder(keep(tmp_path, [])).gallery()).text
+    assert "0 jobs0 images stored0 USD spent" in Page(Folder(write_folder(tmp_path, [])).gallery()).text
 
 
 @pytest.mark.parametrize("missing", ["jinja2", "PIL"])
 def test_without_the_extra_the_error_names_it(tmp_path: Path, missing: str):
     """The library works without jinja2 and Pillow; the error of the gallery names them."""
-    keep(tmp_path, [])
+    write_folder(tmp_path, [])
     script = f"""
 import sys
 sys.modules[{missing!r}] = None

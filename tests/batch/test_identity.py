@@ -1,4 +1,4 @@
-"""Who a job is: the same wish is the same job, in every run, wherever its files lie."""
+"""Identity of a job: the same request is the same job in every run, whatever the path of its files."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def inputs(tmp_path: Path) -> InputStore:
     return InputStore(tmp_path / "inputs")
 
 
-def test_the_place_of_a_file_says_nothing(inputs: InputStore, tmp_path: Path):
-    """The same bytes by two paths, or given directly, make the same job."""
+def test_the_path_of_a_file_is_not_part_of_the_identity(inputs: InputStore, tmp_path: Path):
+    """The same content at two paths, or as bytes, makes the same job."""
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes(picture())
 
@@ -40,13 +40,13 @@ def test_the_place_of_a_file_says_nothing(inputs: InputStore, tmp_path: Path):
         Edit("a fox"),
     ],
 )
-def test_another_wish_is_another_job(inputs: InputStore, other):
-    """Any field that is sent tells two jobs apart, and so does the operation."""
+def test_another_request_is_another_job(inputs: InputStore, other):
+    """Every field that is sent is part of the identity, and so is the operation."""
     assert fingerprint_of(serialize(Generate("a fox"), inputs)) != fingerprint_of(serialize(other, inputs))
 
 
-def test_changed_bytes_are_another_job(inputs: InputStore, tmp_path: Path):
-    """A file that was changed between two runs makes a new job."""
+def test_changed_content_is_another_job(inputs: InputStore, tmp_path: Path):
+    """A file that changed between two runs makes a new job."""
     path = tmp_path / "a.png"
     path.write_bytes(picture())
     first = fingerprint_of(serialize(Remix(path, "a fox"), inputs))
@@ -55,8 +55,8 @@ def test_changed_bytes_are_another_job(inputs: InputStore, tmp_path: Path):
     assert first != fingerprint_of(serialize(Remix(path, "a fox"), inputs))
 
 
-def test_bytes_are_kept_once_and_privately(inputs: InputStore, tmp_path: Path):
-    """What is given as bytes is copied to the folder under its hash, once, for its owner alone."""
+def test_bytes_are_stored_once_and_privately(inputs: InputStore, tmp_path: Path):
+    """Bytes are written to the folder once, under their hash, and only the owner can read them."""
     for _ in range(2):
         serialize(Inpaint(picture(), picture(), "a fox"), inputs)
 
@@ -65,8 +65,8 @@ def test_bytes_are_kept_once_and_privately(inputs: InputStore, tmp_path: Path):
     assert (picture(), 0o600) == (copy.read_bytes(), copy.stat().st_mode & 0o777)
 
 
-def test_a_job_is_read_as_it_was_written(inputs: InputStore):
-    """A request that was written down sends the same when it is read again."""
+def test_a_request_is_deserialized_as_it_was_serialized(inputs: InputStore):
+    """The deserialized request sends the same fields."""
     request = Generate(
         "a fox",
         seed=0,
@@ -75,31 +75,31 @@ def test_a_job_is_read_as_it_was_written(inputs: InputStore):
         rendering_speed=Unchecked("BALANCED"),
         style_reference_images=[("a.png", picture())],
     )
-    again = deserialize(serialize(request, inputs), inputs)
+    restored = deserialize(serialize(request, inputs), inputs)
 
-    assert isinstance(again.rendering_speed, Unchecked)
-    assert [] == again.problems()
-    assert fingerprint_of(serialize(request, inputs)) == fingerprint_of(serialize(again, inputs))
+    assert isinstance(restored.rendering_speed, Unchecked)
+    assert [] == restored.problems()
+    assert fingerprint_of(serialize(request, inputs)) == fingerprint_of(serialize(restored, inputs))
 
 
-def test_a_changed_input_is_noticed(inputs: InputStore, tmp_path: Path):
-    """Before a noted job is sent, a path that no longer holds what it held is refused by name; a touched one is not."""
+def test_a_changed_input_is_refused(inputs: InputStore, tmp_path: Path):
+    """A registered file whose content changed is refused by name. A new modification time alone is not a change."""
     path = tmp_path / "a.png"
     path.write_bytes(picture())
-    told = inputs.describe(ImageFile(path))
+    description = inputs.describe(ImageFile(path))
     os.utime(path, (1, 1))
-    inputs.verify(told)
+    inputs.verify(description)
     path.write_bytes(picture(size=(9, 9)))
     with pytest.raises(InvalidRequestError, match=r"a\.png: changed"):
-        inputs.verify(told)
+        inputs.verify(description)
 
     path.unlink()
     with pytest.raises(InvalidRequestError, match="No such file"):
-        inputs.verify(told)
+        inputs.verify(description)
 
 
-def test_keys_are_short_and_steady():
-    """A key is 20 small letters and digits; the user's id decides it, or the content and how often it came."""
+def test_keys_are_short_and_stable():
+    """A key has 20 lowercase letters and digits. It depends on the id, or on content and occurrence."""
     keys = [
         job_key("f" * 64, id="fox", occurrence=0),
         job_key("0" * 64, id="fox", occurrence=3),

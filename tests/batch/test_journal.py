@@ -1,11 +1,10 @@
-"""The journal: what it has said is on disk, and what it cannot trust it does not touch."""
+"""Journal: committed steps are durable, and an untrusted file is left unchanged."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -20,11 +19,10 @@ from support.paths import TESTS
 
 from ideogram_async._batch.job import ImageState, JobState
 from ideogram_async._batch.journal import queries
-from ideogram_async._batch.journal.lock import FolderLock
 from ideogram_async._batch.journal.queries import AttemptOutcome, ImageRow, JobRow
 from ideogram_async._batch.journal.schema import APPLICATION_ID, MIGRATIONS
 from ideogram_async._batch.journal.writer import Journal
-from ideogram_async.errors import BatchLockedError, JournalError
+from ideogram_async.errors import JournalError
 
 
 def job(number: int, state: JobState = JobState.PENDING, usd: str | None = "0.06") -> JobRow:
@@ -41,21 +39,21 @@ def job(number: int, state: JobState = JobState.PENDING, usd: str | None = "0.06
     )
 
 
-async def test_what_was_added_is_found_again(journal: Journal, path: Path):
-    """A job comes back as it went in, in another process of mind: after closing and opening."""
+async def test_inserted_jobs_are_read_after_reopening(journal: Journal, path: Path):
+    """A job is read as it was written."""
     await journal.run(lambda database: queries.insert_jobs(database, [job(0), job(1, usd=None)]))
     journal.close()
-    again = Journal.open(path, origin="sandbox")
-    found = await again.run(
+    reopened = Journal.open(path, origin="sandbox")
+    rows = await reopened.run(
         lambda database: [queries.find_job(database, key="key0"), queries.find_job(database, id="id1")]
     )
-    again.close()
+    reopened.close()
 
-    assert [job(0), job(1, usd=None)] == found
+    assert [job(0), job(1, usd=None)] == rows
 
 
-async def test_a_job_moves_from_the_state_it_is_in(journal: Journal):
-    """A transition touches one row that is in the state it starts from, and notes what is known with it."""
+async def test_a_transition_changes_the_state_and_the_values_with_it(journal: Journal):
+    """It changes one row that is in the expected state."""
     await journal.run(lambda database: queries.insert_jobs(database, [job(0)]))
     await journal.run(partial(queries.change_state, key="key0", before=JobState.PENDING, after=JobState.SENDING))
     await journal.run(
@@ -63,14 +61,14 @@ async def test_a_job_moves_from_the_state_it_is_in(journal: Journal):
             queries.change_state, key="key0", before=JobState.SENDING, after=JobState.ANSWERED, status=200, raw=b"{}"
         )
     )
-    found = await journal.run(partial(queries.find_job, key="key0"))
+    row = await journal.run(partial(queries.find_job, key="key0"))
 
-    assert found is not None
-    assert (JobState.ANSWERED, 200, b"{}") == (found.state, found.status, found.raw)
+    assert row is not None
+    assert (JobState.ANSWERED, 200, b"{}") == (row.state, row.status, row.raw)
 
 
 async def test_a_wrong_transition_is_an_error_and_changes_nothing(journal: Journal):
-    """A job that is not where a step presumes it stays where it is."""
+    """A job in another state than expected keeps it."""
     await journal.run(lambda database: queries.insert_jobs(database, [job(0)]))
     with pytest.raises(JournalError, match="job key0 is not sending"):
         await journal.run(partial(queries.change_state, key="key0", before=JobState.SENDING, after=JobState.DONE))
@@ -90,11 +88,11 @@ async def test_a_wrong_transition_is_an_error_and_changes_nothing(journal: Journ
 async def test_a_finished_attempt_is_returned_as_the_journal_has_it(
     journal: Journal, before: JobState, outcome: AttemptOutcome
 ):
-    """The row is returned without being read again, and equals the one in the journal."""
-    known = attrs.evolve(job(0, before), status=500, raw=b"?", headers="{}", error="an earlier one", resends=3)
-    await journal.run(lambda database: queries.insert_jobs(database, [known]))
-    await journal.run(partial(queries.begin_attempt, row=known))
-    finished = await journal.run(partial(queries.finish_attempt, row=known, outcome=outcome))
+    """The row is returned without another read, and equals the one in the journal."""
+    row = attrs.evolve(job(0, before), status=500, raw=b"?", headers="{}", error="an earlier error", resends=3)
+    await journal.run(lambda database: queries.insert_jobs(database, [row]))
+    await journal.run(partial(queries.begin_attempt, row=row))
+    finished = await journal.run(partial(queries.finish_attempt, row=row, outcome=outcome))
     resends = 3 + (before is JobState.AMBIGUOUS and outcome.may_have_run)
 
     assert finished == await journal.run(partial(queries.find_job, key="key0"))
@@ -102,9 +100,9 @@ async def test_a_finished_attempt_is_returned_as_the_journal_has_it(
 
 
 async def test_images_are_linked_once_and_stored_from_linked(journal: Journal):
-    """Linking twice keeps the first; storing presumes the state it starts from."""
+    """A second insert keeps the first row, and storing expects the linked state."""
     image = ImageRow(key="key0", number=0, state=ImageState.LINKED, url="https://ideogram.ai/x.png", seed=7)
-    stored = ImageRow(**{**_facts(image), "state": ImageState.STORED, "path": "x.png", "sha256": "0" * 64, "size": 9})
+    stored = attrs.evolve(image, state=ImageState.STORED, path="x.png", sha256="0" * 64, size=9)
     await journal.run(lambda database: queries.insert_jobs(database, [job(0)]))
     for _ in range(2):
         await journal.run(lambda database: queries.insert_images(database, [image]))
@@ -116,55 +114,72 @@ async def test_images_are_linked_once_and_stored_from_linked(journal: Journal):
     assert [stored] == await journal.run(partial(queries.images_of, key="key0"))
 
 
-async def test_steps_that_meet_share_a_commit(journal: Journal):
-    """A hundred steps at once take far fewer commits than a hundred."""
+async def test_queued_steps_share_a_commit(journal: Journal):
+    """A hundred concurrent steps need fewer than fifty commits."""
     await journal.run(lambda database: queries.insert_jobs(database, [job(number) for number in range(100)]))
     statements: list[str] = []
     await journal.run(lambda database: database.set_trace_callback(statements.append))
-    moves = [
+    steps = [
         partial(queries.change_state, key=f"key{number}", before=JobState.PENDING, after=JobState.SENDING)
         for number in range(100)
     ]
-    await asyncio.gather(*map(journal.run, moves))
+    await asyncio.gather(*map(journal.run, steps))
 
     assert statements.count("COMMIT") < 50
 
 
-async def test_urgent_steps_go_first(journal: Journal):
-    """Steps for calls that hold places overtake others that wait, and keep their own order."""
-    gate, done = threading.Event(), []
+async def test_urgent_steps_run_first(journal: Journal):
+    """They run before all other queued steps, and steps of the same urgency run in order."""
+    gate, order = threading.Event(), list[int]()
     blocking = asyncio.create_task(journal.run(lambda _: gate.wait(10)))
     await asyncio.sleep(0)
-    others = [asyncio.create_task(journal.run(lambda _, n=n: done.append(n))) for n in range(2)]
-    urgent = [asyncio.create_task(journal.run(lambda _, n=n: done.append(n), urgent=True)) for n in range(2, 4)]
+    others = [asyncio.create_task(journal.run(lambda _, n=n: order.append(n))) for n in range(2)]
+    urgent = [asyncio.create_task(journal.run(lambda _, n=n: order.append(n), urgent=True)) for n in range(2, 4)]
     await asyncio.sleep(0)
     gate.set()
     await asyncio.gather(blocking, *others, *urgent)
 
-    assert [2, 3, 0, 1] == done
+    assert [2, 3, 0, 1] == order
 
 
-async def test_a_step_that_fails_takes_no_other_with_it(journal: Journal):
-    """Of steps in one commit, the one that fails is undone and the others stand."""
+async def test_closing_runs_the_queued_steps_and_refuses_new_ones(journal: Journal):
+    """A step after the close is an error."""
+    gate, order = threading.Event(), list[int]()
+    blocking = asyncio.create_task(journal.run(lambda _: gate.wait(10)))
+    await asyncio.sleep(0)
+    steps = [asyncio.create_task(journal.run(lambda _, n=n: order.append(n))) for n in range(3)]
+    await asyncio.sleep(0)
+    journal.request_close()
+    gate.set()
+    await asyncio.gather(blocking, *steps)
+    await asyncio.to_thread(journal.close)
+    with pytest.raises(JournalError, match="is closed"):
+        await journal.run(lambda _: None)
 
-    def adds_and_fails(database: sqlite3.Connection) -> None:
+    assert [0, 1, 2] == order
+
+
+async def test_a_failing_step_affects_no_other(journal: Journal):
+    """Of the steps of one commit, the failing one is rolled back and the others are committed."""
+
+    def insert_and_fail(database: sqlite3.Connection) -> None:
         queries.insert_jobs(database, [job(1)])
-        raise KeyError("oops")
+        raise KeyError("bug")
 
     outcomes = await asyncio.gather(
         journal.run(lambda database: queries.insert_jobs(database, [job(0)])),
-        journal.run(adds_and_fails),
+        journal.run(insert_and_fail),
         journal.run(lambda database: queries.insert_jobs(database, [job(2)])),
         return_exceptions=True,
     )
-    kept = await journal.run(lambda database: queries.jobs_after(database, (JobState.PENDING,), -1))
+    rows = await journal.run(lambda database: queries.jobs_after(database, (JobState.PENDING,), -1))
 
     assert [type(None), KeyError, type(None)] == [type(outcome) for outcome in outcomes]
-    assert [job(0), job(2)] == kept
+    assert [job(0), job(2)] == rows
 
 
-async def test_a_cancelled_caller_leaves_its_step_to_be_done(journal: Journal):
-    """A cancellation is passed on at once, and what was asked for reaches the disk."""
+async def test_the_step_of_a_cancelled_caller_still_runs(journal: Journal):
+    """The cancellation is raised at once, and the step is committed."""
     task = asyncio.create_task(journal.run(lambda database: queries.insert_jobs(database, [job(0)])))
     await asyncio.sleep(0)
     task.cancel()
@@ -174,8 +189,8 @@ async def test_a_cancelled_caller_leaves_its_step_to_be_done(journal: Journal):
     assert [job(0)] == await journal.run(lambda database: queries.jobs_after(database, (JobState.PENDING,), -1))
 
 
-def test_a_killed_process_has_what_it_was_told(path: Path):
-    """After SIGKILL right behind a step, the step is there."""
+def test_a_step_is_durable_once_it_returns(path: Path):
+    """It survives a SIGKILL right after."""
     program = f"""
 import asyncio, os, signal
 from pathlib import Path
@@ -191,27 +206,27 @@ async def main():
 asyncio.run(main())
 """
     env = os.environ | {"PYTHONPATH": str(Path(__file__).parent) + os.pathsep + str(TESTS)}
-    died = subprocess.run([sys.executable, "-c", program], env=env, check=False)
+    killed = subprocess.run([sys.executable, "-c", program], env=env, check=False)
     journal = Journal.open(path, origin="sandbox")
-    found = asyncio.run(journal.run(partial(queries.find_job, key="key0")))
+    row = asyncio.run(journal.run(partial(queries.find_job, key="key0")))
     journal.close()
 
-    assert -signal.SIGKILL == died.returncode
-    assert job(0) == found
+    assert -signal.SIGKILL == killed.returncode
+    assert job(0) == row
 
 
-def garbage(path: Path) -> None:
+def write_garbage(path: Path) -> None:
     path.write_bytes(b"\x00garbage" * 1000)
 
 
-def foreign(path: Path) -> None:
+def write_foreign(path: Path) -> None:
     with sqlite3.connect(path) as database:
-        database.execute("CREATE TABLE theirs (a)")
+        database.execute("CREATE TABLE foreign_table (a)")
 
     database.close()
 
 
-def newer(path: Path) -> None:
+def write_newer(path: Path) -> None:
     Journal.open(path, origin="sandbox").close()
     with sqlite3.connect(path) as database:
         database.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
@@ -219,15 +234,15 @@ def newer(path: Path) -> None:
     database.close()
 
 
-def of_another_origin(path: Path) -> None:
+def write_other_origin(path: Path) -> None:
     Journal.open(path, origin="https://api.ideogram.ai").close()
 
 
-def empty(path: Path) -> None:
+def write_empty(path: Path) -> None:
     path.touch()
 
 
-def damaged(path: Path) -> None:
+def write_damaged(path: Path) -> None:
     journal = Journal.open(path, origin="sandbox")
     asyncio.run(journal.run(lambda database: queries.insert_jobs(database, [job(number) for number in range(500)])))
     journal.close()
@@ -236,10 +251,13 @@ def damaged(path: Path) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("spoil", [garbage, foreign, newer, of_another_origin, empty, damaged])
-def test_what_cannot_be_trusted_is_refused_and_left_alone(path: Path, spoil):
-    """A journal that is damaged, foreign, newer or another service's is refused, and not one byte of it changes."""
-    spoil(path)
+WRITERS = [write_garbage, write_foreign, write_newer, write_other_origin, write_empty, write_damaged]
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_an_untrusted_file_is_refused_and_left_unchanged(path: Path, write):
+    """Damaged, foreign and newer files, and those of another service, keep every byte."""
+    write(path)
     before = path.read_bytes()
     with pytest.raises(JournalError):
         Journal.open(path, origin="sandbox")
@@ -247,17 +265,17 @@ def test_what_cannot_be_trusted_is_refused_and_left_alone(path: Path, spoil):
     assert before == path.read_bytes()
 
 
-def test_one_that_was_never_finished_is_made_anew(path: Path):
-    """A journal grows beside its place: what a process has left there that died over it is no journal yet."""
-    growing = path.with_name(f"{path.name}.new")
-    growing.write_bytes(b"half a journal")
+def test_an_unfinished_journal_is_created_again(path: Path):
+    """A journal is created under another name, which a killed process may leave behind."""
+    unfinished = path.with_name(f"{path.name}.new")
+    unfinished.write_bytes(b"half a journal")
     Journal.open(path, origin="sandbox").close()
 
-    assert not growing.exists()
+    assert not unfinished.exists()
 
 
 def test_a_new_journal_is_marked_private_and_durable(path: Path, journal: Journal):
-    """It carries our mark, is for its owner alone, and syncs every commit."""
+    """It has the application id, only its owner can read it, and every commit is synced."""
     settings = asyncio.run(
         journal.run(
             lambda database: [
@@ -269,41 +287,3 @@ def test_a_new_journal_is_marked_private_and_durable(path: Path, journal: Journa
 
     assert [APPLICATION_ID, len(MIGRATIONS), "wal", 2] == settings
     assert 0o600 == path.stat().st_mode & 0o777
-
-
-def test_one_process_holds_a_folder(tmp_path: Path):
-    """A second holder is refused at once, and told who holds it; after release the folder is free."""
-    first = FolderLock(tmp_path / ".ideogram" / "lock")
-    (tmp_path / ".ideogram").mkdir()
-    first.acquire()
-    with pytest.raises(BatchLockedError, match=f"{tmp_path} is locked by process {os.getpid()}"):
-        FolderLock(tmp_path / ".ideogram" / "lock").acquire()
-
-    first.release()
-    FolderLock(tmp_path / ".ideogram" / "lock").acquire().release()
-
-    assert 0o600 == (tmp_path / ".ideogram" / "lock").stat().st_mode & 0o777
-
-
-def test_a_forked_child_does_not_keep_the_folder(tmp_path: Path):
-    """The lock is free when its holder lets go, even while a child that it forked lives on."""
-    lock = FolderLock(tmp_path / "lock").acquire()
-    ours, theirs = socket.socketpair()
-    child = os.fork()
-    if child == 0:
-        theirs.send(b"alive")
-        theirs.recv(1)
-        os._exit(0)
-
-    with ours, theirs:
-        ours.recv(5)
-        lock.release()
-        again = FolderLock(tmp_path / "lock").acquire()
-        again.release()
-        ours.send(b".")
-
-    assert (child, 0) == os.waitpid(child, 0)
-
-
-def _facts(row: ImageRow) -> dict[str, object]:
-    return attrs.asdict(row)

@@ -1,4 +1,4 @@
-"""A batch that is killed loses nothing and pays for nothing twice. The judge sits in a process of its own."""
+"""A batch that is killed loses no image and never pays twice, by the ledger of a sandbox in its own process."""
 
 from __future__ import annotations
 
@@ -16,26 +16,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.judge import Judge
-from support.killed import run, run_both
+from support.batch_program import run, run_both
+from support.batches import count_images
 from support.paths import SUPPORT
+from support.sandbox_process import SandboxProcess
 
 from ideogram_async import JobState, Report
 
 KILLS = int(os.environ.get("IDEOGRAM_ASYNC_KILLS", "12"))
 STRIDE = int(os.environ.get("IDEOGRAM_ASYNC_STRIDE", "17"))
-SCRIPT = SUPPORT / "killed.py"
+PROGRAM = SUPPORT / "batch_program.py"
 LIMIT = 10
 
 
 @pytest.fixture(scope="module")
-def judge() -> Iterator[Judge]:
-    with Judge(latency=[0.005, 0.06]) as judge:
-        yield judge
+def box() -> Iterator[SandboxProcess]:
+    with SandboxProcess(latency=[0.005, 0.06]) as box:
+        yield box
 
 
-def start(judge: Judge, folder: Path, jobs: int, *how: int | str) -> subprocess.Popen[str]:
-    arguments = [sys.executable, str(SCRIPT), judge.url, str(folder), str(jobs), *map(str, how)]
+def start(box: SandboxProcess, folder: Path, jobs: int, *mode: int | str) -> subprocess.Popen[str]:
+    arguments = [sys.executable, str(PROGRAM), box.url, str(folder), str(jobs), *map(str, mode)]
     return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
 
@@ -46,29 +47,29 @@ def rows_of(folder: Path, table: str) -> list[dict[str, Any]]:
 
     with closing(sqlite3.connect(path)) as database:
         database.row_factory = sqlite3.Row
-        is_made = database.execute("SELECT count(*) FROM sqlite_master WHERE name = ?", (table,)).fetchone()[0]
-        return [dict(row) for row in database.execute(f"SELECT * FROM {table}")] if is_made else []
+        exists = database.execute("SELECT count(*) FROM sqlite_master WHERE name = ?", (table,)).fetchone()[0]
+        return [dict(row) for row in database.execute(f"SELECT * FROM {table}")] if exists else []
 
 
 def in_doubt(folder: Path) -> int:
     return sum(row["weight"] for row in rows_of(folder, "job") if row["state"] in ("sending", "ambiguous"))
 
 
-def check(judge: Judge, folder: Path, before: int) -> int:
-    """Hold what a kill has left against the ledger; returns the images in doubt."""
-    ledger, jobs = judge.ledger(), rows_of(folder, "job")
-    known = sum(row["state"] not in ("pending", "rejected") for row in jobs)
-    doubtful = in_doubt(folder)
+def check(box: SandboxProcess, folder: Path, before: int) -> int:
+    """Compare the journal and the files of a killed batch with the ledger, and return the images in doubt."""
+    ledger, jobs = box.ledger(), rows_of(folder, "job")
+    sent = sum(row["state"] not in ("pending", "rejected") for row in jobs)
+    unknown = in_doubt(folder)
 
     assert 0 == ledger["duplicates"]
-    assert ledger["calls"] <= known
-    assert doubtful - before <= LIMIT
+    assert ledger["calls"] <= sent
+    assert unknown - before <= LIMIT
     check_files(folder)
-    return doubtful
+    return unknown
 
 
 def check_files(folder: Path) -> None:
-    """See that what is stored stands whole."""
+    """Check that all stored files are complete."""
     for image in rows_of(folder, "image"):
         if image["state"] == "stored":
             assert image["sha256"] == hashlib.sha256((folder / image["path"]).read_bytes()).hexdigest()
@@ -77,20 +78,20 @@ def check_files(folder: Path) -> None:
         assert path.read_bytes().endswith(b"IEND\xaeB\x60\x82")
 
 
-def finish(judge: Judge, folder: Path, jobs: int) -> Report:
-    """Run to the end, and see that every call is stored, or listed as in doubt."""
-    report = asyncio.run(run(judge.url, folder, jobs))
+def finish(box: SandboxProcess, folder: Path, jobs: int) -> Report:
+    """Run the batch to its end, and check that each call is stored or listed as ambiguous."""
+    report = asyncio.run(run(box.url, folder, jobs))
     done = [row for row in rows_of(folder, "job") if row["state"] == "done"]
 
     assert jobs == len(done) + len(report.ambiguous)
-    assert sum(row["weight"] for row in done) == report.images_stored == len(list(folder.glob("*.png")))
+    assert sum(row["weight"] for row in done) == report.images_stored == count_images(folder)
     assert [] == list(folder.glob(".*.part"))
-    check(judge, folder, in_doubt(folder))
+    check(box, folder, in_doubt(folder))
     return report
 
 
 def kill_at_random(child: subprocess.Popen[str], rng: random.Random) -> bool:
-    """Kill a process some time after it has begun; says whether it had ended before."""
+    """Kill a process at a random moment. Return whether it had ended before."""
     try:
         child.wait(rng.uniform(0.35, 0.9))
     except subprocess.TimeoutExpired:
@@ -102,95 +103,95 @@ def kill_at_random(child: subprocess.Popen[str], rng: random.Random) -> bool:
     return child.returncode == 0
 
 
-def test_random_kills_cost_nothing_twice(judge: Judge, tmp_path: Path):
-    """However often a batch is killed: what is stored stays, and a kill leaves no more in doubt than was in flight."""
+def test_random_kills_cost_nothing_twice(box: SandboxProcess, tmp_path: Path):
+    """Stored images stay, and each kill leaves at most the images in flight in doubt."""
     rng = random.Random(7)
-    jobs, killed, number, doubts = 60, 0, 0, 0
+    jobs, killed, number, ambiguous = 60, 0, 0, 0
     while killed < KILLS:
-        judge.reset()
+        box.reset()
         folder, before, is_over = tmp_path / f"run-{number}", 0, False
         number += 1
         while killed < KILLS and not is_over:
-            is_over = kill_at_random(start(judge, folder, jobs), rng)
+            is_over = kill_at_random(start(box, folder, jobs), rng)
             killed += not is_over
-            before = check(judge, folder, before)
+            before = check(box, folder, before)
 
-        doubts += len(finish(judge, folder, jobs).ambiguous)
+        ambiguous += len(finish(box, folder, jobs).ambiguous)
 
-    sys.stdout.write(f"{killed} kills in {number} batches: {doubts} calls in doubt, 0 paid twice, 0 images lost\n")
+    sys.stdout.write(f"{killed} kills in {number} batches: {ambiguous} ambiguous calls, 0 paid twice, 0 images lost\n")
 
 
-def test_two_batches_of_one_client_share_the_bound_on_doubt(judge: Judge, tmp_path: Path):
+def test_two_batches_of_one_client_share_the_bound_on_doubt(box: SandboxProcess, tmp_path: Path):
     """A kill leaves no more images in doubt than the limit, in the folders of both batches together."""
     rng = random.Random(13)
-    jobs, killed, number, most = 40, 0, 0, 0
+    jobs, killed, number, highest = 40, 0, 0, 0
     while killed < KILLS:
-        judge.reset()
+        box.reset()
         folders, before, is_over = [tmp_path / f"run-{number}" / name for name in ("a", "b")], 0, False
         number += 1
         while killed < KILLS and not is_over:
-            is_over = kill_at_random(start(judge, folders[0].parent, jobs, "both"), rng)
+            is_over = kill_at_random(start(box, folders[0].parent, jobs, "both"), rng)
             killed += not is_over
-            doubtful = sum(map(in_doubt, folders))
-            most = max(most, doubtful - before)
+            unknown = sum(map(in_doubt, folders))
+            highest = max(highest, unknown - before)
 
-            assert 0 == judge.ledger()["duplicates"]
-            assert doubtful - before <= LIMIT
-            before = doubtful
+            assert 0 == box.ledger()["duplicates"]
+            assert unknown - before <= LIMIT
+            before = unknown
             for folder in folders:
                 check_files(folder)
 
-        reports = asyncio.run(run_both(judge.url, folders[0].parent, jobs))
+        reports = asyncio.run(run_both(box.url, folders[0].parent, jobs))
 
         assert [jobs, jobs] == [report.by_state[JobState.DONE] + len(report.ambiguous) for report in reports]
-        assert 0 == judge.ledger()["duplicates"]
+        assert 0 == box.ledger()["duplicates"]
 
-    sys.stdout.write(f"{killed} kills in {number} pairs of batches: at most {most} images in doubt, 0 paid twice\n")
+    sys.stdout.write(f"{killed} kills in {number} pairs of batches: at most {highest} images in doubt, 0 paid twice\n")
 
 
-def test_random_kills_lose_nothing_with_retry_ambiguous(judge: Judge, tmp_path: Path):
-    """With `retry_ambiguous` every job is stored or was sent twice, and a kill costs what was in flight at most."""
+def test_random_kills_lose_nothing_with_retry_ambiguous(box: SandboxProcess, tmp_path: Path):
+    """Each job is stored or was sent twice, and a kill costs at most the images in flight."""
     rng = random.Random(11)
-    jobs, killed, number, extra = 60, 0, 0, 0
+    jobs, killed, number, resent = 60, 0, 0, 0
     weights = sum(1 + n % 3 for n in range(jobs))
     while killed < KILLS:
-        judge.reset()
+        box.reset()
         folder, kills, is_over = tmp_path / f"run-{number}", 0, False
         number += 1
         while killed < KILLS and not is_over:
-            is_over = kill_at_random(start(judge, folder, jobs, "again"), rng)
+            is_over = kill_at_random(start(box, folder, jobs, "resend"), rng)
             killed, kills = killed + (not is_over), kills + (not is_over)
             check_files(folder)
 
-            assert judge.ledger()["images"] <= weights + LIMIT * kills
+            assert box.ledger()["images"] <= weights + LIMIT * kills
 
-        report = asyncio.run(run(judge.url, folder, jobs, again=True))
+        report = asyncio.run(run(box.url, folder, jobs, resend=True))
         rows = rows_of(folder, "job")
         done = sum(row["weight"] for row in rows if row["state"] == "done")
-        paid_again = judge.ledger()["images"] - done
+        billed_again = box.ledger()["images"] - done
 
         assert {"done"} == {row["state"] for row in rows if row["resends"] == 0}
         assert jobs == len(rows) == report.by_state[JobState.DONE] + len(report.ambiguous)
-        assert done == report.images_stored == len(list(folder.glob("*.png")))
-        assert paid_again <= LIMIT * kills
+        assert done == report.images_stored == count_images(folder)
+        assert billed_again <= LIMIT * kills
         check_files(folder)
-        extra += paid_again
+        resent += billed_again
 
-    sys.stdout.write(f"{killed} kills in {number} batches: {extra} images paid again, 0 images lost\n")
+    sys.stdout.write(f"{killed} kills in {number} batches: {resent} images billed again, 0 images lost\n")
 
 
-def test_a_kill_at_every_step_costs_nothing_twice(judge: Judge, tmp_path: Path):
-    """Wherever on disk a small batch dies, before or after a step, it goes on from there."""
+def test_a_kill_at_every_step_costs_nothing_twice(box: SandboxProcess, tmp_path: Path):
+    """A small batch that is killed before or after a write to the disk resumes from there."""
     jobs = 5
-    judge.reset()
-    whole = start(judge, tmp_path / "whole", jobs)
-    steps = int(whole.communicate()[0])
+    box.reset()
+    complete = start(box, tmp_path / "complete", jobs)
+    steps = int(complete.communicate()[0])
     for step in range(1, steps + 1, STRIDE):
-        judge.reset()
+        box.reset()
         folder = tmp_path / str(step)
-        child = start(judge, folder, jobs, step)
+        child = start(box, folder, jobs, step)
         child.communicate()
-        check(judge, folder, 0)
-        finish(judge, folder, jobs)
+        check(box, folder, 0)
+        finish(box, folder, jobs)
 
     sys.stdout.write(f"{len(range(1, steps + 1, STRIDE))} of {steps} steps\n")

@@ -1,6 +1,6 @@
-"""A sandbox in a process of its own: whatever happens to a batch, its ledger stands.
+"""A sandbox in its own process, whose ledger outlives the processes that use it.
 
-Run as a script it serves, prints its address, and answers each line of its input with a line of JSON.
+As a program it serves, prints its address, and answers each line of its input with a line of JSON.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import sys
 from types import TracebackType
 from typing import Any, Self
 
-__all__ = ["Judge"]
+__all__ = ["SandboxProcess"]
 
 
-class Judge:
-    """The other process, seen from here."""
+class SandboxProcess:
+    """A running sandbox process, and a context manager that ends it."""
 
     def __init__(self, **options: Any) -> None:
         self._process = subprocess.Popen(
@@ -25,12 +25,12 @@ class Judge:
         self.url: str = self._read()["url"]
 
     def ledger(self) -> dict[str, Any]:
-        """Return what was billed: `images`, `calls`, `duplicates`, and the `prompts` of every request."""
-        return self._ask("ledger")
+        """Return what was billed: the numbers of `calls`, `images` and `duplicates`."""
+        return self._request("ledger")
 
     def reset(self) -> None:
-        """Forget everything."""
-        self._ask("reset")
+        """Reset the sandbox."""
+        self._request("reset")
 
     def __enter__(self) -> Self:
         return self
@@ -40,9 +40,9 @@ class Judge:
     ) -> None:
         self._process.communicate()
 
-    def _ask(self, word: str) -> dict[str, Any]:
+    def _request(self, command: str) -> dict[str, Any]:
         assert self._process.stdin is not None
-        self._process.stdin.write(f"{word}\n")
+        self._process.stdin.write(f"{command}\n")
         self._process.stdin.flush()
         return self._read()
 
@@ -56,39 +56,37 @@ async def serve(options: dict[str, Any]) -> None:
     from ideogram_async.sandbox import Sandbox
     from ideogram_async.sandbox import images as origin
 
-    origin.draw = small
-    if "latency" in options and isinstance(options["latency"], list):
+    origin.draw = draw_small
+    if isinstance(options.get("latency"), list):
         options["latency"] = tuple(options["latency"])
 
     loop = asyncio.get_running_loop()
     async with Sandbox(**options) as box:
-        say({"url": box.url})
+        write({"url": box.url})
         while line := await loop.run_in_executor(None, sys.stdin.readline):
             if line.strip() == "reset":
                 box.reset()
 
             await box.wait_idle()
-            answer = {
-                "calls": len(box.ledger.entries),
-                "images": box.ledger.billed_images,
-                "duplicates": len(box.ledger.duplicates),
-                "requests": len(box.requests),
-                "image_requests": len(box.image_requests),
-                "peak": box.peak_in_flight,
-            }
-            say(answer)
+            ledger = box.ledger
+            write(
+                {
+                    "calls": len(ledger.entries),
+                    "images": ledger.billed_images,
+                    "duplicates": len(ledger.duplicates),
+                }
+            )
 
 
-def say(answer: dict[str, Any]) -> None:
+def write(answer: dict[str, Any]) -> None:
     sys.stdout.write(f"{json.dumps(answer)}\n")
     sys.stdout.flush()
 
 
-def small(recipe: Any, _: str) -> bytes:
-    """Draw next to nothing, another image for each seed."""
+def draw_small(recipe: Any, _: str) -> bytes:
+    """Draw a small image of its own size for each seed."""
     from support.pictures import picture
 
-    # What follows the image in its file belongs to nobody, and makes each file another.
     return picture(size=(64 + recipe.seed % 64, 48))
 
 

@@ -1,4 +1,4 @@
-"""Batch folders, written without running a batch."""
+"""Batch folders that are written without running a batch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ideogram_async._batch.journal.schema import open_journal
 from ideogram_async._operations import Request
 from support.pictures import picture
 
-__all__ = ["image", "job", "journal", "keep", "with_pictures"]
+__all__ = ["image", "job", "journal_path", "write_folder", "write_pictures"]
 
 
 def job(number: int, state: JobState = JobState.DONE, request: Request[Any] | None = None, **changes: Any) -> JobRow:
@@ -38,29 +38,31 @@ def job(number: int, state: JobState = JobState.DONE, request: Request[Any] | No
     return JobRow(**defaults | changes)
 
 
-def image(of: JobRow, index: int = 0, state: ImageState = ImageState.STORED, **changes: Any) -> ImageRow:
+def image(owner: JobRow, index: int = 0, state: ImageState = ImageState.STORED, **changes: Any) -> ImageRow:
     """Return an image of a job."""
     defaults = {
-        "url": f"https://ideogram.ai/{of.key}.png?exp=9&sig=secret",
+        "url": f"https://ideogram.ai/{owner.key}.png?exp=9&sig=secret",
         "seed": 7,
-        "prompt": f"a fox of job {of.number}",
+        "prompt": f"a fox of job {owner.number}",
         "resolution": "1024x1024",
-        "path": f"row-{of.number}-{index}.png" if state is ImageState.STORED else None,
+        "path": f"row-{owner.number}-{index}.png" if state is ImageState.STORED else None,
         "sha256": "0" * 64 if state is ImageState.STORED else None,
         "size": 9 if state is ImageState.STORED else None,
     }
-    return ImageRow(key=of.key, number=index, state=state, **defaults | changes)
+    return ImageRow(key=owner.key, number=index, state=state, **defaults | changes)
 
 
-def journal(folder: Path) -> Path:
+def journal_path(folder: Path) -> Path:
     """Return the path of a folder's journal."""
     return folder / ".ideogram" / "journal.sqlite3"
 
 
-def keep(folder: Path, jobs: Iterable[JobRow], images: Iterable[ImageRow] = (), *, origin: str = "sandbox") -> Path:
+def write_folder(
+    folder: Path, jobs: Iterable[JobRow], images: Iterable[ImageRow] = (), *, origin: str = "sandbox"
+) -> Path:
     """Write the journal of a folder."""
-    journal(folder).parent.mkdir(parents=True, exist_ok=True)
-    with closing(open_journal(journal(folder), origin)) as database:
+    journal_path(folder).parent.mkdir(parents=True, exist_ok=True)
+    with closing(open_journal(journal_path(folder), origin)) as database:
         database.execute("BEGIN")
         queries.insert_jobs(database, jobs)
         queries.insert_images(database, images)
@@ -69,7 +71,7 @@ def keep(folder: Path, jobs: Iterable[JobRow], images: Iterable[ImageRow] = (), 
     return folder
 
 
-def with_pictures(folder: Path, images: Iterable[ImageRow]) -> Path:
+def write_pictures(folder: Path, images: Iterable[ImageRow]) -> Path:
     """Write a picture to the path of each stored image."""
     for row in images:
         if row.path is not None:

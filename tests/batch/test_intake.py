@@ -1,0 +1,136 @@
+"""Registration of jobs: identity, conflicts and files."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from pathlib import Path
+
+import pytest
+from support.batches import TIMEOUT, by_id, collect, count_images, make_jobs, run_batch
+from support.pictures import picture
+
+from ideogram_async import (
+    Generate,
+    Ideogram,
+    Job,
+    JobConflictError,
+    JobResult,
+    JobState,
+    Remix,
+    Upscale,
+)
+from ideogram_async._batch.folder import Folder
+from ideogram_async.sandbox import Sandbox
+
+
+async def test_shuffled_and_extended_input_pays_for_new_jobs_only(client: Ideogram, box: Sandbox, tmp_path: Path):
+    """A request without an id is identified by its content and its number of earlier occurrences."""
+    requests = [Generate("a"), Generate("b"), Generate("a"), Generate("c")]
+    await collect(client, requests, tmp_path)
+    assert 4 == len(box.ledger.entries)
+
+    await collect(client, [Generate("new"), *reversed(requests), Generate("a")], tmp_path)
+
+    assert 6 == len(box.ledger.entries)
+
+
+async def test_an_id_already_used_by_another_request_is_a_conflict(client: Ideogram, box: Sandbox, tmp_path: Path):
+    """The same id with another prompt is refused before it costs anything."""
+    await collect(client, [Job(Generate("a fox"), id="fox")], tmp_path)
+    box.reset()
+    with pytest.raises(JobConflictError, match="'fox' is already used by a different request"):
+        await collect(client, [Job(Generate("a dog"), id="fox")], tmp_path)
+
+    assert [] == box.requests
+
+
+async def test_jobs_after_a_conflict_are_not_registered(client: Ideogram, box: Sandbox, tmp_path: Path):
+    """Jobs before the conflict are done."""
+    await collect(client, [Job(Generate("a fox"), id="fox")], tmp_path)
+    jobs = [*make_jobs(3), Job(Generate("a dog"), id="fox"), Job(Generate("later"), id="later")]
+    results: list[JobResult] = []
+    with pytest.raises(JobConflictError, match="'fox' is already used by a different request"):
+        async with asyncio.timeout(TIMEOUT), client.batch(jobs, tmp_path) as batch:
+            async for result in batch:
+                results.append(result)
+
+    assert {"fox-0", "fox-1", "fox-2"} == {result.id for result in results}
+    assert {"fox", "fox-0", "fox-1", "fox-2"} == {result.id for result in Folder(tmp_path).results()}
+
+
+async def test_a_changed_file_is_a_new_job(client: Ideogram, box: Sandbox, tmp_path: Path):
+    """A remix whose file changed between two runs is another job, and the first job stays."""
+    path = tmp_path / "fox.png"
+    path.write_bytes(picture())
+    first = await collect(client, [Remix(path, "a fox")], tmp_path / "out")
+    path.write_bytes(picture(size=(80, 80)))
+    second = await collect(client, [Remix(path, "a fox")], tmp_path / "out")
+
+    assert first[0].key != second[0].key
+    assert 2 == len(box.ledger.entries) == count_images(tmp_path / "out")
+
+
+async def test_one_shot_sources_are_copied(client: Ideogram, box: Sandbox, tmp_path: Path):
+    """Open files and async readers are copied first, so a later run can send the job from the folder alone."""
+
+    class Reader:
+        def __init__(self) -> None:
+            self._file = io.BytesIO(picture(size=(70, 70)))
+
+        async def read(self, size: int = -1) -> bytes:
+            return self._file.read(size)
+
+    answer = await client.generate("an earlier one")
+    jobs = [Remix(io.BytesIO(picture()), "a"), Remix(Reader(), "b"), Upscale(answer.data[0])]
+    box.hold()
+    running = asyncio.create_task(collect(client, jobs, tmp_path))
+    await box.wait_for_requests(4)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+    box.release()
+    report = await run_batch(client, None, tmp_path, retry_ambiguous=True)
+    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / ".ideogram" / "inputs").iterdir()}
+
+    assert ({JobState.DONE: 3}, {0o600}) == (report.by_state, modes)
+
+
+async def test_an_invalid_job_affects_no_other(client: Ideogram, box: Sandbox, tmp_path: Path):
+    """A job that cannot be sent is rejected with its reason and costs nothing; a later run may have the file."""
+    path = tmp_path / "missing.png"
+    jobs = [
+        Job(Remix(path, "a"), id="a"),
+        Job(Generate("b", num_images=99), id="b"),
+        Job(Generate("c\ud800"), id="c"),
+    ]
+    results = await collect(client, [*jobs, *make_jobs(2)], tmp_path / "out")
+    rejected = {result.id: str(result.error) for result in results if result.state is JobState.REJECTED}
+
+    assert ["a", "b", "c"] == sorted(rejected)
+    assert "missing.png" in rejected["a"]
+    assert 2 == len(box.ledger.entries)
+    path.write_bytes(picture())
+
+    assert JobState.DONE is by_id(await collect(client, jobs, tmp_path / "out"))["a"].state
+
+
+async def test_a_slow_file_delays_no_earlier_job(client: Ideogram, tmp_path: Path):
+    """Jobs before it are finished while the file is read."""
+    gate = asyncio.Event()
+
+    class SlowReader:
+        def __init__(self) -> None:
+            self._file = io.BytesIO(picture())
+
+        async def read(self, size: int = -1) -> bytes:
+            await gate.wait()
+            return self._file.read(size)
+
+    async with asyncio.timeout(TIMEOUT), client.batch([*make_jobs(3), Remix(SlowReader(), "a fox")], tmp_path) as batch:
+        before = [await anext(batch) for _ in range(3)]
+        gate.set()
+        after = [result async for result in batch]
+
+    assert ({0, 1, 2}, [3]) == ({result.index for result in before}, [result.index for result in after])
