@@ -54,14 +54,14 @@ class Body(Enum):
 
 
 @frozen
-class Endpoint(Generic[R_co]):
+class Endpoint:
     """An operation of the contract."""
 
     method: str
     path: str
     """As in the contract: `{dataset_id}` stands for the field of that name."""
     body: Body
-    answer: type[R_co]
+    answer: type[Any]
     envelope: str | None = None
     """The JSON object that contains every field but the files, if the contract has one."""
 
@@ -83,7 +83,7 @@ class Request(Generic[R_co]):
     """A value that `Ideogram.send` accepts."""
 
     __attrs_attrs__: ClassVar[Any]
-    endpoint: ClassVar[Endpoint[Any]]
+    endpoint: ClassVar[Endpoint]
     """The operation that it is sent to."""
 
     def problems(

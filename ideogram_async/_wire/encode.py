@@ -108,7 +108,7 @@ def _prompt_of(request: Request[object]) -> RedactedStr | None:
     return None if prompt is None else RedactedStr(str(prompt))
 
 
-def _form(endpoint: Endpoint[object], fields: dict[str, object]) -> Iterator[Part]:
+def _form(endpoint: Endpoint, fields: dict[str, object]) -> Iterator[Part]:
     if endpoint.envelope:
         files = {name: value for name, value in fields.items() if isinstance(value, ImageFile)}
         fields = {endpoint.envelope: {name: fields[name] for name in fields if name not in files}, **files}
@@ -117,7 +117,7 @@ def _form(endpoint: Endpoint[object], fields: dict[str, object]) -> Iterator[Par
         yield from _parts(name, value)
 
 
-def _enveloped(endpoint: Endpoint[object], fields: dict[str, object]) -> dict[str, object]:
+def _enveloped(endpoint: Endpoint, fields: dict[str, object]) -> dict[str, object]:
     return {endpoint.envelope: fields} if endpoint.envelope else fields
 
 

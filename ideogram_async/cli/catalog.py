@@ -52,9 +52,9 @@ class Command:
     """The group before the name, if it has one: `datasets`."""
 
     @property
-    def endpoint(self) -> Endpoint[object]:
+    def endpoint(self) -> Endpoint:
         """The endpoint of its requests."""
-        return cast("Endpoint[object]", self.request.endpoint)
+        return self.request.endpoint
 
     @property
     def attribute(self) -> str:

@@ -120,9 +120,7 @@ class Generate(
         custom_model_uri: Custom model, as `CustomModel.custom_model_uri` names it. It determines the style. Costs more.
     """
 
-    endpoint: ClassVar[Endpoint[ImageGenerationResponseV3]] = Endpoint(
-        "POST", "/v1/ideogram-v3/generate", Body.FORM, ImageGenerationResponseV3
-    )
+    endpoint: ClassVar[Endpoint] = Endpoint("POST", "/v1/ideogram-v3/generate", Body.FORM, ImageGenerationResponseV3)
 
     prompt: str = field(metadata=PROMPT)
     """Description of the image to draw."""
@@ -151,7 +149,7 @@ class GenerateTransparent(
         upscale_factor: Enlargement of the image: X1 (default), X2 or X4. Larger images cost more.
     """
 
-    endpoint: ClassVar[Endpoint[ImageGenerationResponseV3]] = Endpoint(
+    endpoint: ClassVar[Endpoint] = Endpoint(
         "POST", "/v1/ideogram-v3/generate-transparent", Body.FORM, ImageGenerationResponseV3
     )
 
@@ -205,9 +203,7 @@ class Inpaint(
         character_reference_images_mask: One grayscale mask for each character image, of the same size in pixels.
     """
 
-    endpoint: ClassVar[Endpoint[ImageGenerationResponseV3]] = Endpoint(
-        "POST", "/v1/ideogram-v3/inpaint", Body.FORM, ImageGenerationResponseV3
-    )
+    endpoint: ClassVar[Endpoint] = Endpoint("POST", "/v1/ideogram-v3/inpaint", Body.FORM, ImageGenerationResponseV3)
 
     prompt: str = field(metadata=PROMPT)
     """Description of the result."""
@@ -251,9 +247,7 @@ class Remix(
         image_weight: Influence of the image, from 1 to 100; default 50.
     """
 
-    endpoint: ClassVar[Endpoint[ImageGenerationResponseV3]] = Endpoint(
-        "POST", "/v1/ideogram-v3/remix", Body.FORM, ImageGenerationResponseV3
-    )
+    endpoint: ClassVar[Endpoint] = Endpoint("POST", "/v1/ideogram-v3/remix", Body.FORM, ImageGenerationResponseV3)
 
     image: ImageSource = field(converter=as_image, metadata=IMAGE)
     """Image to start from: PNG, JPEG or WebP, at most 10 MiB."""
@@ -284,9 +278,7 @@ class Reframe(StyleFields, RenderingSpeedField, NumImagesField, Request[ImageGen
         style_reference_images: Images that define the style: PNG, JPEG or WebP, at most 10 MiB in total.
     """
 
-    endpoint: ClassVar[Endpoint[ImageGenerationResponseV3]] = Endpoint(
-        "POST", "/v1/ideogram-v3/reframe", Body.FORM, ImageGenerationResponseV3
-    )
+    endpoint: ClassVar[Endpoint] = Endpoint("POST", "/v1/ideogram-v3/reframe", Body.FORM, ImageGenerationResponseV3)
 
     image: ImageSource = field(converter=as_image, metadata=IMAGE)
     """Image to extend: PNG, JPEG or WebP, at most 10 MiB."""
@@ -318,7 +310,7 @@ class ReplaceBackground(
         style_reference_images: Images that define the style: PNG, JPEG or WebP, at most 10 MiB in total.
     """
 
-    endpoint: ClassVar[Endpoint[ImageGenerationResponseV3]] = Endpoint(
+    endpoint: ClassVar[Endpoint] = Endpoint(
         "POST", "/v1/ideogram-v3/replace-background", Body.FORM, ImageGenerationResponseV3
     )
 
@@ -342,9 +334,7 @@ class LayerizeText(SeedField, Request[LayerizeTextResponse]):
         prompt: Description of the image. By default the service generates one.
     """
 
-    endpoint: ClassVar[Endpoint[LayerizeTextResponse]] = Endpoint(
-        "POST", "/v1/ideogram-v3/layerize-text", Body.FORM, LayerizeTextResponse
-    )
+    endpoint: ClassVar[Endpoint] = Endpoint("POST", "/v1/ideogram-v3/layerize-text", Body.FORM, LayerizeTextResponse)
 
     image: ImageSource = field(converter=as_image, metadata=IMAGE)
     """Image with text: PNG, JPEG or WebP, at most 10 MiB."""
@@ -371,7 +361,7 @@ class Edit(SizeFields, MagicPromptField, NumImagesField, Request[V1EditImagesRes
         transparent_background: Whether the result has a transparent background; default `False`.
     """
 
-    endpoint: ClassVar[Endpoint[V1EditImagesResponse]] = Endpoint("POST", "/v1/edit", Body.FORM, V1EditImagesResponse)
+    endpoint: ClassVar[Endpoint] = Endpoint("POST", "/v1/edit", Body.FORM, V1EditImagesResponse)
 
     prompt: str = field(metadata=PROMPT)
     """Description of the change."""
@@ -405,9 +395,7 @@ class RemoveBackground(RequestBase, Request[RemoveBackgroundResponse]):
         image: The image: PNG, JPEG or WebP, at most 10 MiB.
     """
 
-    endpoint: ClassVar[Endpoint[RemoveBackgroundResponse]] = Endpoint(
-        "POST", "/v1/remove-background", Body.FORM, RemoveBackgroundResponse
-    )
+    endpoint: ClassVar[Endpoint] = Endpoint("POST", "/v1/remove-background", Body.FORM, RemoveBackgroundResponse)
 
     image: ImageSource = field(converter=as_image, metadata=IMAGE)
     """The image: PNG, JPEG or WebP, at most 10 MiB."""
@@ -430,7 +418,7 @@ class Upscale(NumImagesField, Request[GenerateImageResponse]):
         magic_prompt_option: Automatic rewriting of the prompt by the service: AUTO, ON or OFF.
     """
 
-    endpoint: ClassVar[Endpoint[GenerateImageResponse]] = Endpoint(
+    endpoint: ClassVar[Endpoint] = Endpoint(
         "POST", "/upscale", Body.FORM, GenerateImageResponse, envelope="image_request"
     )
 
@@ -459,7 +447,7 @@ class Describe(RequestBase, Request[DescribeResponse]):
         describe_model_version: Model that describes the image: V_2 or V_3 (default).
     """
 
-    endpoint: ClassVar[Endpoint[DescribeResponse]] = Endpoint("POST", "/describe", Body.FORM, DescribeResponse)
+    endpoint: ClassVar[Endpoint] = Endpoint("POST", "/describe", Body.FORM, DescribeResponse)
 
     image: ImageSource = field(converter=as_image, metadata=IMAGE_FILE)
     """The image: PNG, JPEG or WebP, at most 10 MiB."""

@@ -112,7 +112,7 @@ class LegacyGenerate(ImageRequest, Request[GenerateImageResponse]):
         color_palette: A preset such as `"EMBER"`, or 1 to 8 colors; not for versions 1 and 2A.
     """
 
-    endpoint: ClassVar[Endpoint[GenerateImageResponse]] = Endpoint(
+    endpoint: ClassVar[Endpoint] = Endpoint(
         "POST", "/generate", Body.JSON, GenerateImageResponse, envelope="image_request"
     )
 
@@ -143,7 +143,7 @@ class LegacyRemix(ImageRequest, Request[GenerateImageResponse]):
         image_weight: Influence of the image, from 1 to 100; default 50.
     """
 
-    endpoint: ClassVar[Endpoint[GenerateImageResponse]] = Endpoint(
+    endpoint: ClassVar[Endpoint] = Endpoint(
         "POST", "/remix", Body.FORM, GenerateImageResponse, envelope="image_request"
     )
 
@@ -171,7 +171,7 @@ class LegacyReframe(StyleTypeField, NumImagesField, Request[GenerateImageRespons
         model: Model that draws the image: V_2 or V_2_TURBO. Others do not support these sizes.
     """
 
-    endpoint: ClassVar[Endpoint[GenerateImageResponse]] = Endpoint("POST", "/reframe", Body.FORM, GenerateImageResponse)
+    endpoint: ClassVar[Endpoint] = Endpoint("POST", "/reframe", Body.FORM, GenerateImageResponse)
 
     image: ImageSource = field(converter=as_image, metadata=IMAGE)
     """Image to extend: PNG, JPEG or WebP, at most 10 MiB."""
@@ -204,7 +204,7 @@ class LegacyEdit(MagicPromptOptionField, StyleTypeField, NumImagesField, MaskFie
         model: Model that draws the image: V_2 or V_2_TURBO.
     """
 
-    endpoint: ClassVar[Endpoint[GenerateImageResponse]] = Endpoint("POST", "/edit", Body.FORM, GenerateImageResponse)
+    endpoint: ClassVar[Endpoint] = Endpoint("POST", "/edit", Body.FORM, GenerateImageResponse)
 
     image: ImageSource = field(converter=as_image, metadata=IMAGE)
     """Image to change: PNG, JPEG or WebP, at most 10 MiB."""
@@ -253,9 +253,7 @@ class LegacyEditV3(
         character_reference_images_mask: One grayscale mask for each character image, of the same size in pixels.
     """
 
-    endpoint: ClassVar[Endpoint[ImageGenerationResponseV3]] = Endpoint(
-        "POST", "/v1/ideogram-v3/edit", Body.FORM, ImageGenerationResponseV3
-    )
+    endpoint: ClassVar[Endpoint] = Endpoint("POST", "/v1/ideogram-v3/edit", Body.FORM, ImageGenerationResponseV3)
 
     prompt: str = field(metadata=PROMPT)
     """Description of the result."""

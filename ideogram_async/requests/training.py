@@ -41,7 +41,7 @@ class ListDatasets(RequestBase, Request[ListDatasetsResponse]):
     Source: https://developer.ideogram.ai/api-reference/custom-model-training/list-datasets
     """
 
-    endpoint: ClassVar[Endpoint[ListDatasetsResponse]] = Endpoint("GET", "/datasets", Body.QUERY, ListDatasetsResponse)
+    endpoint: ClassVar[Endpoint] = Endpoint("GET", "/datasets", Body.QUERY, ListDatasetsResponse)
 
 
 @frozen(slots=False, eq=False, repr=False)
@@ -54,7 +54,7 @@ class CreateDataset(RequestBase, Request[Dataset]):
         name: Name of the dataset.
     """
 
-    endpoint: ClassVar[Endpoint[Dataset]] = Endpoint("POST", "/datasets", Body.JSON, Dataset)
+    endpoint: ClassVar[Endpoint] = Endpoint("POST", "/datasets", Body.JSON, Dataset)
 
     name: str = field(metadata=NOT_EMPTY)
     """Name of the dataset."""
@@ -70,9 +70,7 @@ class GetDataset(RequestBase, Request[GetDatasetResponse]):
         dataset_id: Id of the dataset.
     """
 
-    endpoint: ClassVar[Endpoint[GetDatasetResponse]] = Endpoint(
-        "GET", "/datasets/{dataset_id}", Body.QUERY, GetDatasetResponse
-    )
+    endpoint: ClassVar[Endpoint] = Endpoint("GET", "/datasets/{dataset_id}", Body.QUERY, GetDatasetResponse)
 
     dataset_id: str = field(metadata=ID)
     """Id of the dataset."""
@@ -92,7 +90,7 @@ class UploadDatasetAssets(RequestBase, Request[UploadDatasetAssetsResponse]):
         files: PNG, JPEG, WebP, `.txt` or `.zip` files, at most 10 MiB each; at most 100 images.
     """
 
-    endpoint: ClassVar[Endpoint[UploadDatasetAssetsResponse]] = Endpoint(
+    endpoint: ClassVar[Endpoint] = Endpoint(
         "POST", "/datasets/{dataset_id}/upload_assets", Body.FORM, UploadDatasetAssetsResponse
     )
 
@@ -115,9 +113,7 @@ class TrainModel(RequestBase, Request[TrainDatasetModelResponse]):
         model_name: Name of the model: 5 to 30 letters, digits, spaces and hyphens.
     """
 
-    endpoint: ClassVar[Endpoint[TrainDatasetModelResponse]] = Endpoint(
-        "POST", "/v1/ideogram-v3/train-model", Body.JSON, TrainDatasetModelResponse
-    )
+    endpoint: ClassVar[Endpoint] = Endpoint("POST", "/v1/ideogram-v3/train-model", Body.JSON, TrainDatasetModelResponse)
 
     dataset_id: str = field(metadata=ID)
     """Id of the dataset to train on."""
@@ -136,7 +132,7 @@ class ListModels(RequestBase, Request[ListModelsResponse]):
         status: Only your own models with one of these statuses, such as `["TRAINING", "COMPLETED"]`.
     """
 
-    endpoint: ClassVar[Endpoint[ListModelsResponse]] = Endpoint("GET", "/models", Body.QUERY, ListModelsResponse)
+    endpoint: ClassVar[Endpoint] = Endpoint("GET", "/models", Body.QUERY, ListModelsResponse)
 
     scope: ModelsGetParametersScope | str | None = field(
         default=None, kw_only=True, metadata=field_rule(Choice(ModelsGetParametersScope))
@@ -158,7 +154,7 @@ class GetModel(RequestBase, Request[GetModelResponse]):
         model_id: Id of the model.
     """
 
-    endpoint: ClassVar[Endpoint[GetModelResponse]] = Endpoint("GET", "/models/{model_id}", Body.QUERY, GetModelResponse)
+    endpoint: ClassVar[Endpoint] = Endpoint("GET", "/models/{model_id}", Body.QUERY, GetModelResponse)
 
     model_id: str = field(metadata=ID)
     """Id of the model."""
