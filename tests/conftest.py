@@ -5,10 +5,11 @@ from __future__ import annotations
 import ipaddress
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
+from support.clients import connected
 from support.paths import TESTS
 
 from ideogram_async import Ideogram
@@ -44,14 +45,17 @@ sys.addaudithook(allow_loopback_only)
 
 
 @pytest.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    """Run a sandbox in the test's event loop."""
+async def sandbox() -> AsyncGenerator[Sandbox]:
+    """A sandbox in the event loop of the test. At the end no key has reached its image host."""
     async with Sandbox() as sandbox:
         yield sandbox
+        leaked = sandbox.leaked_keys
+
+    assert [] == leaked
 
 
 @pytest.fixture
-async def client(sandbox: Sandbox) -> AsyncIterator[Ideogram]:
-    """Open a client of the sandbox."""
-    async with Ideogram("key", base_url=sandbox.url) as client:
+async def client(sandbox: Sandbox) -> AsyncGenerator[Ideogram]:
+    """A client of the sandbox that retries without pauses. At the end it holds no slot."""
+    async with connected(sandbox.url) as client:
         yield client

@@ -54,7 +54,7 @@ class Run:
     """The calls of one run and their outcomes."""
 
     rng: random.Random
-    box: Sandbox
+    sandbox: Sandbox
     folder: Path
     answered: set[str] = field(factory=set)
     raised: dict[str, BaseException] = field(factory=dict)
@@ -105,8 +105,8 @@ class Run:
 
     def billed(self) -> set[str]:
         """Return the names of the calls that the sandbox has billed."""
-        billed = {entry.fingerprint for entry in self.box.ledger.entries}
-        return {_name_in(arrival) for arrival in self.box.requests if fingerprint(arrival) in billed}
+        billed = {entry.fingerprint for entry in self.sandbox.ledger.entries}
+        return {_name_in(arrival) for arrival in self.sandbox.requests if fingerprint(arrival) in billed}
 
 
 def _name_in(arrival: RecordedRequest) -> str:
@@ -122,45 +122,45 @@ def foreign(error: BaseException) -> bool:
 
 async def chaos(seed: int, folder: Path, *, limit: int, ambiguous: bool) -> None:
     rng = random.Random(seed)
-    async with Sandbox(max_in_flight=limit, latency=(0.0, 0.01), seed=seed) as box:
-        run, limiter = Run(rng, box, folder), fast_limiter(limit)
+    async with Sandbox(max_in_flight=limit, latency=(0.0, 0.01), seed=seed) as sandbox:
+        run, limiter = Run(rng, sandbox, folder), fast_limiter(limit)
         for _ in range(CALLS // 3):
-            box.fail(fault=rng.choice(FAULTS), times=rng.randrange(1, 4), after=rng.randrange(CALLS))
-            box.fail("images", fault=rng.choice(IMAGE_FAULTS), after=rng.randrange(CALLS))
+            sandbox.fail(fault=rng.choice(FAULTS), times=rng.randrange(1, 4), after=rng.randrange(CALLS))
+            sandbox.fail("images", fault=rng.choice(IMAGE_FAULTS), after=rng.randrange(CALLS))
 
         policy = Retry(base=0.0, throttle_wait=5.0, ambiguous=ambiguous, attempts=rng.choice([3, 5]))
         options: dict[str, Any] = {"limiter": limiter, "retry": policy, "on_event": run.on_event, "timeout": 0.5}
-        async with Ideogram("key", base_url=box.url, reuse_connections=rng.random() < 0.3, **options) as client:
+        async with Ideogram("key", base_url=sandbox.url, reuse_connections=rng.random() < 0.3, **options) as client:
             views = (client, client.with_options(timeout=0.2))
             tasks = [asyncio.create_task(run.call(rng.choice(views), f"call {n}")) for n in range(CALLS)]
-            closing = asyncio.create_task(_interfere(rng, box, client, tasks))
+            closing = asyncio.create_task(_interfere(rng, sandbox, client, tasks))
             async with asyncio.timeout(30):
                 await asyncio.gather(*tasks, closing, return_exceptions=True)
 
-            box.release()
-            await box.wait_idle()
+            sandbox.release()
+            await sandbox.wait_idle()
 
         statistics = limiter.statistics()
         billed = run.billed()
 
         assert [] == [error for error in run.raised.values() if foreign(error)]
-        assert [] == ([] if ambiguous else box.ledger.duplicates)
+        assert [] == ([] if ambiguous else sandbox.ledger.duplicates)
         assert set() == {name for name in billed if getattr(run.raised.get(name), "billed", None) is Billed.NO}
         assert set() == {name for name in billed - run.answered if run.reported.get(name, Billed.NO) is Billed.NO}
         assert (0, 0) == (statistics.in_flight, statistics.waiting)
-        assert box.peak_in_flight <= limit
+        assert sandbox.peak_in_flight <= limit
         assert [] == [path.name for path in folder.iterdir() if path.name.endswith(".part")]
 
     assert set() == {task for task in other_tasks() if "ideogram_async" in repr(task.get_coro())}
 
 
-async def _interfere(rng: random.Random, box: Sandbox, client: Ideogram, tasks: list[asyncio.Task[None]]) -> None:
+async def _interfere(rng: random.Random, sandbox: Sandbox, client: Ideogram, tasks: list[asyncio.Task[None]]) -> None:
     """Cancel some calls while they arrive, and close the client once."""
     closes_at = rng.randrange(CALLS // 3, 2 * CALLS // 3)
     for count in range(0, 2 * CALLS // 3, 10):
         try:
             async with asyncio.timeout(0.5):
-                await box.wait_for_requests(count)
+                await sandbox.wait_for_requests(count)
         except TimeoutError:
             return
 

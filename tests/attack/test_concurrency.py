@@ -25,8 +25,8 @@ SOURCE = picture()
 async def test_no_429(limit: int) -> None:
     """Calls of all weights through a client and its views never exceed the limit of the account."""
     rng = random.Random(limit)
-    async with Sandbox(max_in_flight=limit, latency=(0.0, 0.002)) as box:
-        async with Ideogram("key", base_url=box.url, max_in_flight=limit) as client:
+    async with Sandbox(max_in_flight=limit, latency=(0.0, 0.002)) as sandbox:
+        async with Ideogram("key", base_url=sandbox.url, max_in_flight=limit) as client:
             views = (client, client.with_options(timeout=100.0))
 
             def work(number: int) -> Awaitable[Any]:
@@ -41,8 +41,8 @@ async def test_no_429(limit: int) -> None:
 
             await asyncio.gather(*map(work, range(COUNT)))
 
-        assert [200] * COUNT == [arrival.status for arrival in box.requests]
-        assert box.peak_in_flight <= limit
+        assert [200] * COUNT == [arrival.status for arrival in sandbox.requests]
+        assert sandbox.peak_in_flight <= limit
 
 
 async def test_downloads_share_slots(tmp_path: Path) -> None:

@@ -35,12 +35,12 @@ def journal_threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if "journal" in thread.name]
 
 
-async def wait_for_image_requests(box: Sandbox, count: int) -> None:
-    while len(box.image_requests) < count:
+async def wait_for_image_requests(sandbox: Sandbox, count: int) -> None:
+    while len(sandbox.image_requests) < count:
         await asyncio.sleep(0)
 
 
-async def test_every_job_is_stored_and_returned(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_every_job_is_stored_and_returned(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
     """Each job has one result, and its images are on disk under names made of its id."""
     results = await collect(client, make_jobs(5, num_images=2), tmp_path)
     names = {f"fox-{n}-{index}.png" for n in range(5) for index in range(2)}
@@ -48,68 +48,70 @@ async def test_every_job_is_stored_and_returned(client: Ideogram, box: Sandbox, 
     assert {f"fox-{n}" for n in range(5)} == {result.id for result in results}
     assert names == {path.name for path in tmp_path.glob("*.png")}
     assert all(image.path and image.path.is_file() for result in results for image in result.images)
-    assert 5 == len(box.ledger.entries)
+    assert 5 == len(sandbox.ledger.entries)
 
 
-async def test_a_finished_folder_sends_nothing(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_a_finished_folder_sends_nothing(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
     """The same call again returns the same results from the journal, without one request."""
     first = await collect(client, make_jobs(5), tmp_path)
-    box.reset()
+    sandbox.reset()
     again = await collect(client, make_jobs(5), tmp_path)
 
-    assert (0, 0) == (len(box.requests), len(box.image_requests))
+    assert (0, 0) == (len(sandbox.requests), len(sandbox.image_requests))
     assert all(result.from_journal for result in again)
     assert {(result.id, result.images) for result in first} == {(result.id, result.images) for result in again}
 
 
-async def test_ordered_results_follow_the_input(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_ordered_results_follow_the_input(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
     """With `ordered` the results have the order of the input."""
-    box.fail("images", fault=Fault.status(503), times=3)
+    sandbox.fail("images", fault=Fault.status(503), times=3)
     results = await collect(client, make_jobs(30), tmp_path, ordered=True)
 
     assert list(range(30)) == [result.index for result in results]
 
 
-async def test_leaving_early_finishes_the_calls_in_flight(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_leaving_early_finishes_the_calls_in_flight(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
     """After `break` nothing more is sent, and the images of calls in flight are stored."""
     async with asyncio.timeout(TIMEOUT), client.batch(make_jobs(200), tmp_path) as batch:
         async for _ in batch:
             break
 
     assert "the caller left" == batch.report().stopped
-    assert len(box.ledger.entries) == count_images(tmp_path) < 200
+    assert len(sandbox.ledger.entries) == count_images(tmp_path) < 200
     assert ([], [], []) == (files_below(tmp_path), journal_threads(), own_tasks())
 
 
 async def test_a_stopped_batch_sends_nothing_new_and_returns_the_results_in_flight(
-    client: Ideogram, box: Sandbox, tmp_path: Path
+    client: Ideogram, sandbox: Sandbox, tmp_path: Path
 ):
     """Another call of `stop` changes nothing, and the same batch resumes."""
-    box.hold()
+    sandbox.hold()
     async with asyncio.timeout(TIMEOUT), client.batch(make_jobs(50), tmp_path) as batch:
-        await box.wait_for_requests(10)
+        await sandbox.wait_for_requests(10)
         batch.stop("SIGTERM")
         batch.stop()
-        box.release()
+        sandbox.release()
         results = [result async for result in batch]
 
     assert (10, {JobState.DONE}) == (len(results), {result.state for result in results})
-    assert (10, 10, "SIGTERM") == (len(box.requests), count_images(tmp_path), batch.report().stopped)
+    assert (10, 10, "SIGTERM") == (len(sandbox.requests), count_images(tmp_path), batch.report().stopped)
 
     report = await run_batch(client, make_jobs(50), tmp_path)
 
     assert ({JobState.DONE: 50}, None) == (report.by_state, report.stopped)
-    assert (50, []) == (len(box.ledger.entries), box.ledger.duplicates)
+    assert (50, []) == (len(sandbox.ledger.entries), sandbox.ledger.duplicates)
 
 
-async def test_a_batch_that_is_stopped_before_it_opens_sends_nothing(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_a_batch_that_is_stopped_before_it_opens_sends_nothing(
+    client: Ideogram, sandbox: Sandbox, tmp_path: Path
+):
     """It ends at once, without results."""
     batch = client.batch(make_jobs(3), tmp_path)
     batch.stop()
     async with asyncio.timeout(TIMEOUT), batch:
         results = [result async for result in batch]
 
-    assert ([], [], "stopped") == (results, box.requests, batch.report().stopped)
+    assert ([], [], "stopped") == (results, sandbox.requests, batch.report().stopped)
 
 
 async def test_stopping_a_batch_that_is_over_changes_nothing(client: Ideogram, tmp_path: Path):
@@ -121,11 +123,11 @@ async def test_stopping_a_batch_that_is_over_changes_nothing(client: Ideogram, t
     assert (3, None) == (len(results), batch.report().stopped)
 
 
-async def cancel_batch(client: Ideogram, box: Sandbox, folder: Path, *, times: int) -> None:
+async def cancel_batch(client: Ideogram, sandbox: Sandbox, folder: Path, *, times: int) -> None:
     """Cancel a batch with ten calls in flight."""
-    box.hold()
+    sandbox.hold()
     running = asyncio.create_task(collect(client, make_jobs(30), folder))
-    await box.wait_for_requests(10)
+    await sandbox.wait_for_requests(10)
     for _ in range(times):
         running.cancel()
         await asyncio.sleep(0)
@@ -135,66 +137,70 @@ async def cancel_batch(client: Ideogram, box: Sandbox, folder: Path, *, times: i
 
 
 @pytest.mark.parametrize("times", [1, 2, 3])
-async def test_a_cancelled_batch_lists_the_calls_in_flight(client: Ideogram, box: Sandbox, tmp_path: Path, times: int):
+async def test_a_cancelled_batch_lists_the_calls_in_flight(
+    client: Ideogram, sandbox: Sandbox, tmp_path: Path, times: int
+):
     """Calls in flight are ambiguous, with their price. No file, lock, thread or task is left."""
-    await cancel_batch(client, box, tmp_path, times=times)
+    await cancel_batch(client, sandbox, tmp_path, times=times)
     await client.aclose()
 
     assert ([], [], []) == (files_below(tmp_path), journal_threads(), own_tasks())
     assert [] == list(tmp_path.glob(".*.part"))
 
-    box.release()
+    sandbox.release()
     report = await run_batch(client, make_jobs(30), tmp_path)
 
     assert {JobState.DONE: 20, JobState.AMBIGUOUS: 10} == report.by_state
     assert (Decimal("0.60"), 10) == (report.in_doubt_usd, len(report.ambiguous))
-    assert [] == box.ledger.duplicates
+    assert [] == sandbox.ledger.duplicates
 
 
 async def test_the_report_of_a_cancelled_batch_lists_the_calls_in_flight(
-    client: Ideogram, box: Sandbox, tmp_path: Path
+    client: Ideogram, sandbox: Sandbox, tmp_path: Path
 ):
     """The report lists one ambiguous job for each price in doubt, and the reason to stop."""
-    box.hold()
+    sandbox.hold()
     batch = client.batch(make_jobs(30), tmp_path)
     with pytest.raises(KeyError):
         async with asyncio.timeout(TIMEOUT), batch:
-            await box.wait_for_requests(10)
+            await sandbox.wait_for_requests(10)
             raise KeyError
 
     report = batch.report()
-    box.release()
+    sandbox.release()
 
     assert {f"fox-{n}" for n in range(10)} == {result.id for result in report.ambiguous}
     assert ({JobState.AMBIGUOUS: 10}, 10 * PRICE) == (report.by_state, report.in_doubt_usd)
     assert "the caller left" == report.stopped
 
 
-async def test_the_report_of_a_cancelled_batch_includes_answered_jobs(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_the_report_of_a_cancelled_batch_includes_answered_jobs(
+    client: Ideogram, sandbox: Sandbox, tmp_path: Path
+):
     """A job whose images were not downloaded yet counts as spent."""
-    box.fail("images", fault=Fault.hang, times=3)
+    sandbox.fail("images", fault=Fault.hang, times=3)
     batch = client.batch(make_jobs(3), tmp_path)
     with pytest.raises(KeyError):
         async with asyncio.timeout(TIMEOUT), batch:
-            await wait_for_image_requests(box, 3)
+            await wait_for_image_requests(sandbox, 3)
             raise KeyError
 
     report = batch.report()
-    box.release()
+    sandbox.release()
 
     assert ({JobState.ANSWERED: 3}, 3 * PRICE, 0) == (report.by_state, report.spent_usd, report.in_doubt_usd)
 
 
-async def test_draining_can_be_cancelled(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_draining_can_be_cancelled(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
     """Leaving waits for the calls in flight. A cancellation of that wait records them as ambiguous."""
 
     async def leave() -> None:
         async with client.batch(make_jobs(30), tmp_path):
-            await box.wait_for_requests(10)
+            await sandbox.wait_for_requests(10)
 
-    box.hold()
+    sandbox.hold()
     running = asyncio.create_task(leave())
-    await box.wait_for_requests(10)
+    await sandbox.wait_for_requests(10)
     for _ in range(20):
         await asyncio.sleep(0)
 
@@ -202,19 +208,19 @@ async def test_draining_can_be_cancelled(client: Ideogram, box: Sandbox, tmp_pat
     with pytest.raises(asyncio.CancelledError):
         await running
 
-    assert (10, []) == (len(box.requests), journal_threads())
+    assert (10, []) == (len(sandbox.requests), journal_threads())
     assert 10 == len((await client.run_batch([], tmp_path)).ambiguous)
 
 
-async def test_an_error_in_the_block_ends_the_calls_in_flight(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_an_error_in_the_block_ends_the_calls_in_flight(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
     """The caller's error is raised, and the folder can be used again at once."""
-    box.hold()
+    sandbox.hold()
     with pytest.raises(ZeroDivisionError):
         async with client.batch(make_jobs(30), tmp_path):
-            await box.wait_for_requests(10)
+            await sandbox.wait_for_requests(10)
             raise ZeroDivisionError
 
-    box.release()
+    sandbox.release()
     report = await run_batch(client, make_jobs(30), tmp_path, retry_ambiguous=True)
 
     assert {JobState.DONE: 30} == report.by_state
@@ -237,18 +243,18 @@ async def test_a_batch_that_is_cancelled_while_it_opens_holds_nothing(client: Id
 
 @pytest.mark.parametrize("max_downloads", [1, 3])
 async def test_closing_the_client_leaves_answers_to_a_later_run(
-    client: Ideogram, box: Sandbox, tmp_path: Path, max_downloads: int
+    client: Ideogram, sandbox: Sandbox, tmp_path: Path, max_downloads: int
 ):
     """Linked images stay linked, those whose download had not begun too, and nothing is raised."""
-    box.fail("images", fault=Fault.hang, times=max_downloads)
+    sandbox.fail("images", fault=Fault.hang, times=max_downloads)
     async with asyncio.timeout(TIMEOUT), client.batch(make_jobs(3), tmp_path, max_downloads=max_downloads) as batch:
-        await box.wait_for_requests(3)
-        await wait_for_image_requests(box, max_downloads)
+        await sandbox.wait_for_requests(3)
+        await wait_for_image_requests(sandbox, max_downloads)
         closing = asyncio.create_task(client.aclose())
         results = [result async for result in batch]
 
     await closing
-    box.release()
+    sandbox.release()
 
     assert [(JobState.ANSWERED, ImageState.LINKED)] * 3 == [
         (result.state, result.images[0].state) for result in results
@@ -257,11 +263,11 @@ async def test_closing_the_client_leaves_answers_to_a_later_run(
     again = await collect(client, make_jobs(3), tmp_path)
 
     assert {JobState.DONE} == {result.state for result in again}
-    assert 3 == len(box.ledger.entries)
+    assert 3 == len(sandbox.ledger.entries)
 
 
 async def test_a_client_that_is_closed_while_sending_is_committed_has_sent_nothing(
-    client: Ideogram, box: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: Ideogram, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """A call that is connected and waits for the commit of SENDING is pending again."""
     gate, begun, begin = threading.Event(), asyncio.Event(), queries.begin_attempt
@@ -283,7 +289,7 @@ async def test_a_client_that_is_closed_while_sending_is_committed_has_sent_nothi
         gate.set()
         results = [(result.state, result.cost_usd) async for result in batch]
 
-    assert ([], [(JobState.PENDING, 0)]) == (box.requests, results)
+    assert ([], [(JobState.PENDING, 0)]) == (sandbox.requests, results)
     assert {JobState.PENDING: 1} == Folder(tmp_path).report().by_state
 
 
@@ -299,9 +305,9 @@ async def test_several_tasks_share_the_results(client: Ideogram, tmp_path: Path)
     assert sorted(job.id or "" for job in make_jobs(20)) == sorted(name for share in shares for name in share)
 
 
-async def test_one_of_several_errors_is_raised_as_itself(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_one_of_several_errors_is_raised_as_itself(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
     """Jobs of earlier runs are read in a task group, and the caller catches an error by its type."""
-    box.fail("images", fault=Fault.status(503), times=100)
+    sandbox.fail("images", fault=Fault.status(503), times=100)
     await collect(client, make_jobs(3), tmp_path)
     resumed = client.batch(make_jobs(3), tmp_path)
 

@@ -46,43 +46,43 @@ async def test_nothing_is_reserved_beyond_the_cap(in_doubt: bool):
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_the_cap_holds_through_faults(client: Ideogram, box: Sandbox, tmp_path: Path, seed: int):
+async def test_the_cap_holds_through_faults(client: Ideogram, sandbox: Sandbox, tmp_path: Path, seed: int):
     """With 5 % faults, the cost of 100 jobs of any weight, spent and in doubt, never exceeds the cap."""
     rng = random.Random(seed)
     cap, faults = Decimal("6.00"), (Fault.reset_before_headers, Fault.html_502, Fault.status(500), Fault.status(400))
     for n in range(200):
         if rng.random() < 0.05:
-            box.fail(fault=rng.choice(faults), after=n)
+            sandbox.fail(fault=rng.choice(faults), after=n)
 
     jobs = [Job(Generate(f"fox {n}", num_images=rng.randint(1, 4)), id=str(n)) for n in range(100)]
     reports = [await run_batch(client, jobs, tmp_path, max_cost_usd=cap) for _ in range(3)]
     total = Folder(tmp_path).report()
     cost = total.spent_usd + total.in_doubt_usd
 
-    assert box.ledger.billed_usd <= cost <= cap
+    assert sandbox.ledger.billed_usd <= cost <= cap
     assert "budget of 6.00 USD reached" in [report.stopped for report in reports]
-    assert [] == box.ledger.duplicates
+    assert [] == sandbox.ledger.duplicates
 
 
-async def test_a_resend_counts_against_the_cap(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_a_resend_counts_against_the_cap(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
     """With `retry_ambiguous` a job is sent at most twice, and both attempts count."""
-    box.fail(fault=Fault.close_after_body, times=1000)
+    sandbox.fail(fault=Fault.close_after_body, times=1000)
     report = await run_batch(client, make_jobs(2), tmp_path / "a", retry_ambiguous=True, max_cost_usd="0.24")
 
-    assert (4, Decimal("0.24")) == (len(box.requests), report.in_doubt_usd)
+    assert (4, Decimal("0.24")) == (len(sandbox.requests), report.in_doubt_usd)
 
-    box.reset()
-    box.fail(fault=Fault.close_after_body, times=1000)
+    sandbox.reset()
+    sandbox.fail(fault=Fault.close_after_body, times=1000)
     report = await run_batch(client, make_jobs(1), tmp_path / "b", retry_ambiguous=True, max_cost_usd="0.06")
 
-    assert (1, "budget of 0.06 USD reached") == (len(box.requests), report.stopped)
+    assert (1, "budget of 0.06 USD reached") == (len(sandbox.requests), report.stopped)
 
     again = await run_batch(client, make_jobs(1), tmp_path / "a", retry_ambiguous=True)
 
-    assert (1, JobState.AMBIGUOUS) == (len(box.requests), again.ambiguous[0].state)
+    assert (1, JobState.AMBIGUOUS) == (len(sandbox.requests), again.ambiguous[0].state)
 
 
-async def test_a_job_of_unknown_price_is_rejected_under_a_cap(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_a_job_of_unknown_price_is_rejected_under_a_cap(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
     """It is not sent."""
     request = Remix(picture(), "a fox", character_reference_images=[picture()])
     unknown = [Job(Generate("a", custom_model_uri="model/fox/version/1", character_reference_images=[picture()]))]
@@ -90,4 +90,4 @@ async def test_a_job_of_unknown_price_is_rejected_under_a_cap(client: Ideogram, 
     assert client.estimate(request).usd is not None
     report = await run_batch(client, unknown, tmp_path, max_cost_usd=10)
 
-    assert ([], {JobState.REJECTED: 1}) == (box.requests, report.by_state)
+    assert ([], {JobState.REJECTED: 1}) == (sandbox.requests, report.by_state)

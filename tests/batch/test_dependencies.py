@@ -20,9 +20,9 @@ from ideogram_async import (
 from ideogram_async.sandbox import Fault, Sandbox
 
 
-async def test_a_job_waits_for_the_image_of_an_earlier_job(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_a_job_waits_for_the_image_of_an_earlier_job(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
     """A job that names a later job, itself or a missing image is rejected and costs nothing."""
-    box.fail("generate", fault=Fault.unsafe(1), after=1)
+    sandbox.fail("generate", fault=Fault.unsafe(1), after=1)
     jobs = [
         Job(Upscale(FromJob("later")), id="early"),
         Job(Upscale(FromJob("own")), id="own"),
@@ -40,12 +40,14 @@ async def test_a_job_waits_for_the_image_of_an_earlier_job(client: Ideogram, box
     assert {"own", "never", "no such image"} == rejected - {"early"}
     assert JobState.DONE is results["night"].state
     assert isinstance(results["never"].error, InvalidRequestError)
-    assert len(box.ledger.entries) == sum(result.state is not JobState.REJECTED for result in results.values())
+    assert len(sandbox.ledger.entries) == sum(result.state is not JobState.REJECTED for result in results.values())
 
 
-async def test_the_error_of_a_missing_image_states_the_state_of_its_job(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_the_error_of_a_missing_image_states_the_state_of_its_job(
+    client: Ideogram, sandbox: Sandbox, tmp_path: Path
+):
     """An image that was never made is not reported as lost."""
-    box.fail("POST /v1/ideogram-v3/generate", fault=Fault.html_502)
+    sandbox.fail("POST /v1/ideogram-v3/generate", fault=Fault.html_502)
     first = Job(Upscale(FromJob("fox-0")), id="first")  # type: ignore[arg-type]
 
     results = by_id(await collect(client, [*make_jobs(1), first], tmp_path))
@@ -58,13 +60,13 @@ async def test_the_error_of_a_missing_image_states_the_state_of_its_job(client: 
     assert "image 5 of job 'fox-1' does not exist, and the job is done" in str(results["beyond"].error)
 
 
-async def test_jobs_that_wait_for_another_hold_no_slot(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_jobs_that_wait_for_another_hold_no_slot(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
     """Jobs behind them are sent."""
-    box.hold()
+    sandbox.hold()
     children = [Job(Upscale(FromJob("fox"), prompt=str(n)), id=f"child-{n}") for n in range(40)]
     jobs = [Job(Generate("a fox"), id="fox"), *children, *make_jobs(5)]
     running = asyncio.create_task(collect(client, jobs, tmp_path))
-    await box.wait_for_requests(6)
-    box.release()
+    await sandbox.wait_for_requests(6)
+    sandbox.release()
 
     assert {JobState.DONE} == {result.state for result in await running}

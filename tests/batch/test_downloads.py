@@ -36,22 +36,22 @@ async def test_layers_are_stored(client: Ideogram, tmp_path: Path):
 
 @pytest.mark.parametrize("max_downloads", [3, 24])
 async def test_max_downloads_bounds_concurrent_downloads(
-    client: Ideogram, box: Sandbox, tmp_path: Path, max_downloads: int
+    client: Ideogram, sandbox: Sandbox, tmp_path: Path, max_downloads: int
 ):
     """Nothing else bounds them: a batch has its own connections."""
-    box.fail("images", fault=Fault.hang, times=max_downloads)
+    sandbox.fail("images", fault=Fault.hang, times=max_downloads)
     async with asyncio.timeout(TIMEOUT):
         running = asyncio.create_task(
             collect(client, make_jobs(16, num_images=2), tmp_path, max_downloads=max_downloads)
         )
-        while len(box.image_requests) < max_downloads:
+        while len(sandbox.image_requests) < max_downloads:
             await asyncio.sleep(0)
 
         for _ in range(200):
             await asyncio.sleep(0)
 
-        concurrent = len(box.image_requests)
-        box.release()
+        concurrent = len(sandbox.image_requests)
+        sandbox.release()
         await running
 
     assert max_downloads == concurrent
@@ -67,7 +67,7 @@ async def test_a_sidecar_is_written_next_to_its_image(client: Ideogram, tmp_path
 
 
 async def test_a_failed_sidecar_keeps_the_image_stored(
-    client: Ideogram, box: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: Ideogram, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """An image on disk is recorded as stored: its link may have expired when the batch resumes."""
 
@@ -78,13 +78,13 @@ async def test_a_failed_sidecar_keeps_the_image_stored(
         patched.setattr(task, "write_sidecars", fail)
         await client.run_batch([Generate("fox", num_images=2)], tmp_path, sidecars=True)
 
-    box.advance(10**6)
+    sandbox.advance(10**6)
     report = await client.run_batch([Generate("fox", num_images=2)], tmp_path, sidecars=True)
 
     assert ({JobState.DONE: 1}, 2) == (report.by_state, report.images_stored)
 
 
-async def test_an_existing_file_is_never_overwritten(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_an_existing_file_is_never_overwritten(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
     """A file with the same bytes is adopted. One with other bytes stays, and the image is a conflict."""
     await run_batch(client, make_jobs(2), tmp_path / "first")
     folder = tmp_path / "second"
@@ -98,7 +98,7 @@ async def test_an_existing_file_is_never_overwritten(client: Ideogram, box: Sand
     assert b"mine" == (folder / "fox-1-0.png").read_bytes()
 
 
-async def test_deleted_files_are_downloaded_again(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_deleted_files_are_downloaded_again(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
     """A deleted file is downloaded while its link is valid, and expired afterwards. No new image is generated."""
     await run_batch(client, make_jobs(5), tmp_path)
     for n in range(3):
@@ -106,21 +106,21 @@ async def test_deleted_files_are_downloaded_again(client: Ideogram, box: Sandbox
 
     await run_batch(client, make_jobs(5), tmp_path)
 
-    assert (5, 5) == (count_images(tmp_path), len(box.requests))
+    assert (5, 5) == (count_images(tmp_path), len(sandbox.requests))
 
     (tmp_path / "fox-0-0.png").unlink()
-    box.advance(100_000)
+    sandbox.advance(100_000)
     report = await run_batch(client, make_jobs(5), tmp_path)
 
     assert {JobState.DONE: 4, JobState.PARTIAL: 1} == report.by_state
-    assert 5 == len(box.requests)
+    assert 5 == len(sandbox.requests)
 
 
-async def test_a_job_whose_deleted_image_is_unavailable_is_answered(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_a_job_whose_deleted_image_is_unavailable_is_answered(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
     """A later run without input downloads the image."""
     await collect(client, make_jobs(2), tmp_path)
     (tmp_path / "fox-0-0.png").unlink()
-    box.fail("images", fault=Fault.status(503), times=12)
+    sandbox.fail("images", fault=Fault.status(503), times=12)
 
     results = by_id(await collect(client, make_jobs(2), tmp_path))
 
@@ -132,7 +132,7 @@ async def test_a_job_whose_deleted_image_is_unavailable_is_answered(client: Ideo
         # Each run uses up some of the remaining faults.
         await collect(client, None, tmp_path)
 
-    assert 2 == len(box.ledger.entries)
+    assert 2 == len(sandbox.ledger.entries)
 
 
 @pytest.mark.parametrize(
@@ -145,12 +145,12 @@ async def test_a_job_whose_deleted_image_is_unavailable_is_answered(client: Ideo
     ],
 )
 async def test_an_answer_with_values_that_the_journal_cannot_store(
-    client: Ideogram, box: Sandbox, tmp_path: Path, values: dict[str, object], stored: tuple[object, ...]
+    client: Ideogram, sandbox: Sandbox, tmp_path: Path, values: dict[str, object], stored: tuple[object, ...]
 ):
     """A number that is too large, or an unpaired surrogate, neither ends the batch nor hides the image."""
     item = {"url": None, "is_image_safe": False, "seed": 1, "prompt": "fox", "resolution": "1024x1024"} | values
     answer = {"created": "2026-01-01T00:00:00Z", "data": [item]}
-    box.fail(fault=Fault.status(200, json.dumps(answer)))
+    sandbox.fail(fault=Fault.status(200, json.dumps(answer)))
 
     results = by_id(await collect(client, make_jobs(1), tmp_path))
     [image] = results["fox-0"].images
@@ -160,19 +160,19 @@ async def test_an_answer_with_values_that_the_journal_cannot_store(
 
 
 async def test_a_wrong_clock_expires_no_link(
-    client: Ideogram, box: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: Ideogram, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """A link that has expired by the local clock is requested all the same."""
     wrong_time = time.time() + 2 * 86400
     monkeypatch.setattr(time, "time", lambda: wrong_time)
-    box.advance(-2 * 86400)
+    sandbox.advance(-2 * 86400)
     report = await run_batch(client, make_jobs(3), tmp_path)
 
     assert {JobState.DONE: 3} == report.by_state
 
 
 async def test_a_failed_sync_is_not_repeated(
-    client: Ideogram, box: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: Ideogram, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """The image stays linked and the batch stops. The next run stores the image without a new call."""
     has_failed = False
@@ -187,14 +187,14 @@ async def test_a_failed_sync_is_not_repeated(
 
     monkeypatch.setattr(atomic, "sync", fail_once)
     report = await run_batch(client, make_jobs(100), tmp_path)
-    billed = len(box.ledger.entries)
+    billed = len(sandbox.ledger.entries)
 
     assert "Input/output error" in (report.stopped or "")
-    assert (billed - 1, billed) == (count_images(tmp_path), len(box.requests))
+    assert (billed - 1, billed) == (count_images(tmp_path), len(sandbox.requests))
 
     await run_batch(client, [], tmp_path)
 
-    assert (billed, billed) == (count_images(tmp_path), len(box.requests))
+    assert (billed, billed) == (count_images(tmp_path), len(sandbox.requests))
 
 
 async def test_a_slow_disk_does_not_block_the_event_loop(

@@ -222,8 +222,8 @@ def test_a_job_that_a_dead_process_was_sending_can_be_resolved(folder: Folder):
 
 async def test_the_cost_of_an_earlier_attempt_is_kept(tmp_path: Path):
     """A resend counts twice, once of it confirmed, in the result, the report of the batch and that of the folder."""
-    async with Sandbox() as box, Ideogram("k", base_url=box.url) as client:
-        box.fail("generate", fault=Fault.close_after_body)
+    async with Sandbox() as sandbox, Ideogram("k", base_url=sandbox.url) as client:
+        sandbox.fail("generate", fault=Fault.close_after_body)
         first = await client.run_batch([Job(Generate("fox"), "fox")], tmp_path)
         async with client.batch([Job(Generate("fox"), "fox")], tmp_path, retry_ambiguous=True) as batch:
             results = [result async for result in batch]
@@ -303,8 +303,8 @@ def test_a_folder_in_use_cannot_be_resolved(folder: Folder):
     assert JobState.PENDING == folder.resolve("row-3", "retry").state
 
 
-async def run(box: Sandbox, jobs: list[Job] | None, folder: Folder) -> None:
-    async with Ideogram("key", base_url=box.url) as client:
+async def run(sandbox: Sandbox, jobs: list[Job] | None, folder: Folder) -> None:
+    async with Ideogram("key", base_url=sandbox.url) as client:
         await client.run_batch(jobs, folder.path)
 
 
@@ -314,18 +314,18 @@ async def run(box: Sandbox, jobs: list[Job] | None, folder: Folder) -> None:
 async def test_a_resolution_sends_at_most_one_call(tmp_path: Path, resolution, calls: int, state: str):
     """The next run sends one call after `retry`, and none after `lost` and `adopt`; an adopted image is downloaded."""
     folder, jobs = Folder(tmp_path / "out"), [Job(Generate("a fox", seed=3), id="fox")]
-    async with Sandbox() as box:
-        async with Ideogram("key", base_url=box.url) as client:
+    async with Sandbox() as sandbox:
+        async with Ideogram("key", base_url=sandbox.url) as client:
             link = (await client.generate("a fox")).data[0].url
 
-        box.fail("generate", fault=Fault.html_502)
-        await run(box, jobs, folder)
-        before = len(box.ledger.entries)
+        sandbox.fail("generate", fault=Fault.html_502)
+        await run(sandbox, jobs, folder)
+        before = len(sandbox.ledger.entries)
         await asyncio.to_thread(folder.resolve, "fox", resolution, link if resolution == "adopt" else None)
         for source in (None, jobs):
-            await run(box, source, folder)
+            await run(sandbox, source, folder)
 
-        sent = len(box.ledger.entries) - before
+        sent = len(sandbox.ledger.entries) - before
 
     result = next(folder.results())
 

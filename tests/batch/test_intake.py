@@ -24,28 +24,28 @@ from ideogram_async._batch.folder import Folder
 from ideogram_async.sandbox import Sandbox
 
 
-async def test_shuffled_and_extended_input_pays_for_new_jobs_only(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_shuffled_and_extended_input_pays_for_new_jobs_only(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
     """A request without an id is identified by its content and its number of earlier occurrences."""
     requests = [Generate("a"), Generate("b"), Generate("a"), Generate("c")]
     await collect(client, requests, tmp_path)
-    assert 4 == len(box.ledger.entries)
+    assert 4 == len(sandbox.ledger.entries)
 
     await collect(client, [Generate("new"), *reversed(requests), Generate("a")], tmp_path)
 
-    assert 6 == len(box.ledger.entries)
+    assert 6 == len(sandbox.ledger.entries)
 
 
-async def test_an_id_already_used_by_another_request_is_a_conflict(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_an_id_already_used_by_another_request_is_a_conflict(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
     """The same id with another prompt is refused before it costs anything."""
     await collect(client, [Job(Generate("a fox"), id="fox")], tmp_path)
-    box.reset()
+    sandbox.reset()
     with pytest.raises(JobConflictError, match="'fox' is already used by a different request"):
         await collect(client, [Job(Generate("a dog"), id="fox")], tmp_path)
 
-    assert [] == box.requests
+    assert [] == sandbox.requests
 
 
-async def test_jobs_after_a_conflict_are_not_registered(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_jobs_after_a_conflict_are_not_registered(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
     """Jobs before the conflict are done."""
     await collect(client, [Job(Generate("a fox"), id="fox")], tmp_path)
     jobs = [*make_jobs(3), Job(Generate("a dog"), id="fox"), Job(Generate("later"), id="later")]
@@ -59,7 +59,7 @@ async def test_jobs_after_a_conflict_are_not_registered(client: Ideogram, box: S
     assert {"fox", "fox-0", "fox-1", "fox-2"} == {result.id for result in Folder(tmp_path).results()}
 
 
-async def test_a_changed_file_is_a_new_job(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_a_changed_file_is_a_new_job(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
     """A remix whose file changed between two runs is another job, and the first job stays."""
     path = tmp_path / "fox.png"
     path.write_bytes(picture())
@@ -68,10 +68,10 @@ async def test_a_changed_file_is_a_new_job(client: Ideogram, box: Sandbox, tmp_p
     second = await collect(client, [Remix(path, "a fox")], tmp_path / "out")
 
     assert first[0].key != second[0].key
-    assert 2 == len(box.ledger.entries) == count_images(tmp_path / "out")
+    assert 2 == len(sandbox.ledger.entries) == count_images(tmp_path / "out")
 
 
-async def test_one_shot_sources_are_copied(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_one_shot_sources_are_copied(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
     """Open files and async readers are copied first, so a later run can send the job from the folder alone."""
 
     class Reader:
@@ -83,21 +83,21 @@ async def test_one_shot_sources_are_copied(client: Ideogram, box: Sandbox, tmp_p
 
     answer = await client.generate("an earlier one")
     jobs = [Remix(io.BytesIO(picture()), "a"), Remix(Reader(), "b"), Upscale(answer.data[0])]
-    box.hold()
+    sandbox.hold()
     running = asyncio.create_task(collect(client, jobs, tmp_path))
-    await box.wait_for_requests(4)
+    await sandbox.wait_for_requests(4)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
 
-    box.release()
+    sandbox.release()
     report = await run_batch(client, None, tmp_path, retry_ambiguous=True)
     modes = {path.stat().st_mode & 0o777 for path in (tmp_path / ".ideogram" / "inputs").iterdir()}
 
     assert ({JobState.DONE: 3}, {0o600}) == (report.by_state, modes)
 
 
-async def test_an_invalid_job_affects_no_other(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_an_invalid_job_affects_no_other(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
     """A job that cannot be sent is rejected with its reason and costs nothing; a later run may have the file."""
     path = tmp_path / "missing.png"
     jobs = [
@@ -110,7 +110,7 @@ async def test_an_invalid_job_affects_no_other(client: Ideogram, box: Sandbox, t
 
     assert ["a", "b", "c"] == sorted(rejected)
     assert "missing.png" in rejected["a"]
-    assert 2 == len(box.ledger.entries)
+    assert 2 == len(sandbox.ledger.entries)
     path.write_bytes(picture())
 
     assert JobState.DONE is by_id(await collect(client, jobs, tmp_path / "out"))["a"].state

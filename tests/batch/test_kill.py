@@ -30,13 +30,13 @@ LIMIT = 10
 
 
 @pytest.fixture(scope="module")
-def box() -> Iterator[SandboxProcess]:
-    with SandboxProcess(latency=[0.005, 0.06]) as box:
-        yield box
+def sandbox() -> Iterator[SandboxProcess]:
+    with SandboxProcess(latency=[0.005, 0.06]) as sandbox:
+        yield sandbox
 
 
-def start(box: SandboxProcess, folder: Path, jobs: int, *mode: int | str) -> subprocess.Popen[str]:
-    arguments = [sys.executable, str(PROGRAM), box.url, str(folder), str(jobs), *map(str, mode)]
+def start(sandbox: SandboxProcess, folder: Path, jobs: int, *mode: int | str) -> subprocess.Popen[str]:
+    arguments = [sys.executable, str(PROGRAM), sandbox.url, str(folder), str(jobs), *map(str, mode)]
     return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
 
@@ -55,9 +55,9 @@ def in_doubt(folder: Path) -> int:
     return sum(row["weight"] for row in rows_of(folder, "job") if row["state"] in ("sending", "ambiguous"))
 
 
-def check(box: SandboxProcess, folder: Path, before: int) -> int:
+def check(sandbox: SandboxProcess, folder: Path, before: int) -> int:
     """Compare the journal and the files of a killed batch with the ledger, and return the images in doubt."""
-    ledger, jobs = box.ledger(), rows_of(folder, "job")
+    ledger, jobs = sandbox.ledger(), rows_of(folder, "job")
     sent = sum(row["state"] not in ("pending", "rejected") for row in jobs)
     unknown = in_doubt(folder)
 
@@ -78,15 +78,15 @@ def check_files(folder: Path) -> None:
         assert path.read_bytes().endswith(b"IEND\xaeB\x60\x82")
 
 
-def finish(box: SandboxProcess, folder: Path, jobs: int) -> Report:
+def finish(sandbox: SandboxProcess, folder: Path, jobs: int) -> Report:
     """Run the batch to its end, and check that each call is stored or listed as ambiguous."""
-    report = asyncio.run(run(box.url, folder, jobs))
+    report = asyncio.run(run(sandbox.url, folder, jobs))
     done = [row for row in rows_of(folder, "job") if row["state"] == "done"]
 
     assert jobs == len(done) + len(report.ambiguous)
     assert sum(row["weight"] for row in done) == report.images_stored == count_images(folder)
     assert [] == list(folder.glob(".*.part"))
-    check(box, folder, in_doubt(folder))
+    check(sandbox, folder, in_doubt(folder))
     return report
 
 
@@ -103,72 +103,72 @@ def kill_at_random(child: subprocess.Popen[str], rng: random.Random) -> bool:
     return child.returncode == 0
 
 
-def test_random_kills_cost_nothing_twice(box: SandboxProcess, tmp_path: Path):
+def test_random_kills_cost_nothing_twice(sandbox: SandboxProcess, tmp_path: Path):
     """Stored images stay, and each kill leaves at most the images in flight in doubt."""
     rng = random.Random(7)
     jobs, killed, number, ambiguous = 60, 0, 0, 0
     while killed < KILLS:
-        box.reset()
+        sandbox.reset()
         folder, before, is_over = tmp_path / f"run-{number}", 0, False
         number += 1
         while killed < KILLS and not is_over:
-            is_over = kill_at_random(start(box, folder, jobs), rng)
+            is_over = kill_at_random(start(sandbox, folder, jobs), rng)
             killed += not is_over
-            before = check(box, folder, before)
+            before = check(sandbox, folder, before)
 
-        ambiguous += len(finish(box, folder, jobs).ambiguous)
+        ambiguous += len(finish(sandbox, folder, jobs).ambiguous)
 
     sys.stdout.write(f"{killed} kills in {number} batches: {ambiguous} ambiguous calls, 0 paid twice, 0 images lost\n")
 
 
-def test_two_batches_of_one_client_share_the_bound_on_doubt(box: SandboxProcess, tmp_path: Path):
+def test_two_batches_of_one_client_share_the_bound_on_doubt(sandbox: SandboxProcess, tmp_path: Path):
     """A kill leaves no more images in doubt than the limit, in the folders of both batches together."""
     rng = random.Random(13)
     jobs, killed, number, highest = 40, 0, 0, 0
     while killed < KILLS:
-        box.reset()
+        sandbox.reset()
         folders, before, is_over = [tmp_path / f"run-{number}" / name for name in ("a", "b")], 0, False
         number += 1
         while killed < KILLS and not is_over:
-            is_over = kill_at_random(start(box, folders[0].parent, jobs, "both"), rng)
+            is_over = kill_at_random(start(sandbox, folders[0].parent, jobs, "both"), rng)
             killed += not is_over
             unknown = sum(map(in_doubt, folders))
             highest = max(highest, unknown - before)
 
-            assert 0 == box.ledger()["duplicates"]
+            assert 0 == sandbox.ledger()["duplicates"]
             assert unknown - before <= LIMIT
             before = unknown
             for folder in folders:
                 check_files(folder)
 
-        reports = asyncio.run(run_both(box.url, folders[0].parent, jobs))
+        reports = asyncio.run(run_both(sandbox.url, folders[0].parent, jobs))
 
         assert [jobs, jobs] == [report.by_state[JobState.DONE] + len(report.ambiguous) for report in reports]
-        assert 0 == box.ledger()["duplicates"]
+        assert 0 == sandbox.ledger()["duplicates"]
 
     sys.stdout.write(f"{killed} kills in {number} pairs of batches: at most {highest} images in doubt, 0 paid twice\n")
 
 
-def test_random_kills_lose_nothing_with_retry_ambiguous(box: SandboxProcess, tmp_path: Path):
+def test_random_kills_lose_nothing_with_retry_ambiguous(sandbox: SandboxProcess, tmp_path: Path):
     """Each job is stored or was sent twice, and a kill costs at most the images in flight."""
     rng = random.Random(11)
     jobs, killed, number, resent = 60, 0, 0, 0
     weights = sum(1 + n % 3 for n in range(jobs))
     while killed < KILLS:
-        box.reset()
+        sandbox.reset()
         folder, kills, is_over = tmp_path / f"run-{number}", 0, False
         number += 1
         while killed < KILLS and not is_over:
-            is_over = kill_at_random(start(box, folder, jobs, "resend"), rng)
+            is_over = kill_at_random(start(sandbox, folder, jobs, "resend"), rng)
             killed, kills = killed + (not is_over), kills + (not is_over)
             check_files(folder)
 
-            assert box.ledger()["images"] <= weights + LIMIT * kills
+            assert sandbox.ledger()["images"] <= weights + LIMIT * kills
 
-        report = asyncio.run(run(box.url, folder, jobs, resend=True))
+        report = asyncio.run(run(sandbox.url, folder, jobs, resend=True))
         rows = rows_of(folder, "job")
         done = sum(row["weight"] for row in rows if row["state"] == "done")
-        billed_again = box.ledger()["images"] - done
+        billed_again = sandbox.ledger()["images"] - done
 
         assert {"done"} == {row["state"] for row in rows if row["resends"] == 0}
         assert jobs == len(rows) == report.by_state[JobState.DONE] + len(report.ambiguous)
@@ -180,18 +180,18 @@ def test_random_kills_lose_nothing_with_retry_ambiguous(box: SandboxProcess, tmp
     sys.stdout.write(f"{killed} kills in {number} batches: {resent} images billed again, 0 images lost\n")
 
 
-def test_a_kill_at_every_step_costs_nothing_twice(box: SandboxProcess, tmp_path: Path):
+def test_a_kill_at_every_step_costs_nothing_twice(sandbox: SandboxProcess, tmp_path: Path):
     """A small batch that is killed before or after a write to the disk resumes from there."""
     jobs = 5
-    box.reset()
-    complete = start(box, tmp_path / "complete", jobs)
+    sandbox.reset()
+    complete = start(sandbox, tmp_path / "complete", jobs)
     steps = int(complete.communicate()[0])
     for step in range(1, steps + 1, STRIDE):
-        box.reset()
+        sandbox.reset()
         folder = tmp_path / str(step)
-        child = start(box, folder, jobs, step)
+        child = start(sandbox, folder, jobs, step)
         child.communicate()
-        check(box, folder, 0)
-        finish(box, folder, jobs)
+        check(sandbox, folder, 0)
+        finish(sandbox, folder, jobs)
 
     sys.stdout.write(f"{len(range(1, steps + 1, STRIDE))} of {steps} steps\n")

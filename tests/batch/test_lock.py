@@ -81,18 +81,18 @@ def test_a_child_of_a_killed_process_does_not_hold_the_lock(tmp_path: Path):
     os.kill(child, 9)
 
 
-async def test_a_second_batch_finds_the_folder_locked(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_a_second_batch_finds_the_folder_locked(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
     """It is refused at once and sends nothing, and the first batch continues."""
-    box.hold()
+    sandbox.hold()
     async with asyncio.timeout(TIMEOUT), client.batch(make_jobs(3), tmp_path) as batch:
-        await box.wait_for_requests(3)
+        await sandbox.wait_for_requests(3)
         with pytest.raises(BatchLockedError, match=f"locked by process {os.getpid()}"):
             await run_batch(client, make_jobs(10), tmp_path)
 
-        box.release()
+        sandbox.release()
         results = [result async for result in batch]
 
-    assert (3, 3) == (len(results), len(box.requests))
+    assert (3, 3) == (len(results), len(sandbox.requests))
 
 
 def test_checking_the_lock_does_not_acquire_it(tmp_path: Path):

@@ -18,7 +18,7 @@ from ideogram_async import (
 from ideogram_async.sandbox import Sandbox
 
 
-async def test_a_plan_sends_nothing(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_a_plan_sends_nothing(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
     """It counts jobs, images, cost and duplicates, and lists each problem by its position in the input."""
     handle = io.BytesIO(picture())
     jobs = [
@@ -32,5 +32,5 @@ async def test_a_plan_sends_nothing(client: Ideogram, box: Sandbox, tmp_path: Pa
     ]
     plan = await client.plan(jobs)
 
-    assert (7, 1, 0, len(box.requests)) == (plan.jobs, plan.duplicates, handle.tell(), 0)
+    assert (7, 1, 0, len(sandbox.requests)) == (plan.jobs, plan.duplicates, handle.tell(), 0)
     assert [(3, "num_images"), (3, "id"), (4, "image"), (5, "image")] == [(n, field) for n, field, _ in plan.problems]

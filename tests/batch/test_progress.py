@@ -55,14 +55,14 @@ async def test_only_a_job_that_is_sent_emits_that_it_started(client: Ideogram, t
     assert [False, False, True, True, True] == sorted(result.from_journal for result in results)
 
 
-async def test_the_same_id_twice_is_one_job(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_the_same_id_twice_is_one_job(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
     """A job that comes twice is billed once, has two results and is counted once."""
     job = Job(Generate("a fox"), id="fox")
     async with asyncio.timeout(TIMEOUT), client.batch([job, job], tmp_path) as batch:
         results = [result async for result in batch]
 
     assert [JobState.DONE] * 2 == [result.state for result in results]
-    assert (1, 1) == (len(box.ledger.entries), batch.report().jobs)
+    assert (1, 1) == (len(sandbox.ledger.entries), batch.report().jobs)
 
 
 async def test_a_finished_job_that_comes_twice_counts_once(client: Ideogram, tmp_path: Path):
@@ -74,9 +74,11 @@ async def test_a_finished_job_that_comes_twice_counts_once(client: Ideogram, tmp
     assert ([0, 1, 2, 3], 2) == ([result.index for result in results], batch.report().jobs)
 
 
-async def test_a_run_of_other_jobs_lists_ambiguous_jobs_of_earlier_runs(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_a_run_of_other_jobs_lists_ambiguous_jobs_of_earlier_runs(
+    client: Ideogram, sandbox: Sandbox, tmp_path: Path
+):
     """Their price is listed, too."""
-    box.fail(fault=Fault.close_after_body)
+    sandbox.fail(fault=Fault.close_after_body)
     await run_batch(client, make_jobs(3), tmp_path)
     report = await run_batch(client, [Generate("another")], tmp_path)
 

@@ -150,15 +150,17 @@ async def test_an_error_of_the_input_is_dropped_when_the_reader_closes(caplog: p
 
 
 @pytest.mark.parametrize("item", [Describe(b""), "a prompt", Job("a prompt")], ids=["describe", "text", "job of text"])  # type: ignore[arg-type]
-async def test_only_a_request_that_makes_images_is_a_job(client: Ideogram, box: Sandbox, tmp_path: Path, item: object):
+async def test_only_a_request_that_makes_images_is_a_job(
+    client: Ideogram, sandbox: Sandbox, tmp_path: Path, item: object
+):
     """Any other item is an error of the input."""
     with pytest.raises(TypeError, match="a batch takes"):
         await collect(client, [item], tmp_path)
 
-    assert [] == box.requests
+    assert [] == sandbox.requests
 
 
-async def test_an_error_of_the_input_is_raised_after_the_results(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_an_error_of_the_input_is_raised_after_the_results(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
     """If the iterator raises after job 50, the images of earlier jobs are stored first."""
 
     def failing() -> Iterator[Job]:
@@ -171,7 +173,7 @@ async def test_an_error_of_the_input_is_raised_after_the_results(client: Ideogra
             async for result in batch:
                 results.append(result)
 
-    assert len(box.ledger.entries) == len(results) == count_images(tmp_path)
+    assert len(sandbox.ledger.entries) == len(results) == count_images(tmp_path)
 
 
 @pytest.mark.parametrize("is_async", [False, True])
@@ -195,7 +197,7 @@ async def test_an_input_that_cancels_itself_is_an_error(client: Ideogram, tmp_pa
     assert "the input was cancelled before its end" == batch.report().stopped
 
 
-async def test_an_endless_input_is_read_lazily(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_an_endless_input_is_read_lazily(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
     """No more jobs are read than are in flight, looked ahead at, or unconsumed."""
     count = 0
 
@@ -205,12 +207,12 @@ async def test_an_endless_input_is_read_lazily(client: Ideogram, box: Sandbox, t
             count += 1
             yield Generate(f"fox {count}")
 
-    box.hold()
+    sandbox.hold()
     async with asyncio.timeout(TIMEOUT), client.batch(endless(), tmp_path) as batch:
-        await box.wait_for_requests(10)
+        await sandbox.wait_for_requests(10)
         assert count <= 10 + LOOK_AHEAD + 2
 
-        box.release()
+        sandbox.release()
         await anext(batch)
         # No other result is consumed: reading ends when the slots are used up.
         while count < 10 + LOOK_AHEAD + MAX_UNCONSUMED + 1:
@@ -221,7 +223,7 @@ async def test_an_endless_input_is_read_lazily(client: Ideogram, box: Sandbox, t
 
         assert count <= 10 + LOOK_AHEAD + MAX_UNCONSUMED + 3
 
-    assert len(box.requests) == count_images(tmp_path)
+    assert len(sandbox.requests) == count_images(tmp_path)
 
 
 async def test_a_blocking_input_delays_no_earlier_job(client: Ideogram, tmp_path: Path):

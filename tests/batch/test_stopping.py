@@ -156,53 +156,55 @@ async def test_a_timeout_of_the_call_is_not_a_stop():
             raise TimeoutError
 
 
-async def test_consecutive_ambiguous_calls_stop_the_batch(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_consecutive_ambiguous_calls_stop_the_batch(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
     """After five in a row, only the calls in flight finish."""
-    box.fail(fault=Fault.status(500), times=1000)
+    sandbox.fail(fault=Fault.status(500), times=1000)
     report = await run_batch(client, make_jobs(100), tmp_path)
 
     assert "5 jobs in a row have an unknown outcome" == report.stopped
-    assert len(box.requests) == len(report.ambiguous) <= 20
+    assert len(sandbox.requests) == len(report.ambiguous) <= 20
 
 
-async def test_an_empty_account_stops_the_batch(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_an_empty_account_stops_the_batch(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
     """After a 402 only the calls in flight finish, and the next run sends the rest once."""
-    box.fail(fault=Fault.status(402), after=36, times=1000)
+    sandbox.fail(fault=Fault.status(402), after=36, times=1000)
     report = await run_batch(client, make_jobs(100), tmp_path)
 
     assert "the balance or the plan does not cover the call (402)" == report.stopped
-    assert 36 == len(box.ledger.entries) == count_images(tmp_path)
-    assert len(box.requests) <= 36 + 10
+    assert 36 == len(sandbox.ledger.entries) == count_images(tmp_path)
+    assert len(sandbox.requests) <= 36 + 10
 
-    paid = box.ledger.entries
-    box.reset()
+    paid = sandbox.ledger.entries
+    sandbox.reset()
     await run_batch(client, make_jobs(100), tmp_path)
 
-    assert 100 == len(paid) + len(box.ledger.entries) == count_images(tmp_path)
+    assert 100 == len(paid) + len(sandbox.ledger.entries) == count_images(tmp_path)
 
 
 @pytest.mark.parametrize(("status", "words"), [(401, "key"), (403, "key"), (307, "redirects")])
-async def test_a_refused_key_stops_the_batch(client: Ideogram, box: Sandbox, tmp_path: Path, status: int, words: str):
+async def test_a_refused_key_stops_the_batch(
+    client: Ideogram, sandbox: Sandbox, tmp_path: Path, status: int, words: str
+):
     """A status that concerns the account or the base URL stops the batch, and only calls in flight were sent."""
-    box.fail(fault=Fault.status(status), times=1000)
+    sandbox.fail(fault=Fault.status(status), times=1000)
     report = await run_batch(client, make_jobs(100), tmp_path)
 
     assert words in (report.stopped or "")
-    assert len(box.requests) <= 10
+    assert len(sandbox.requests) <= 10
 
 
-async def test_a_missing_key_sends_nothing(box: Sandbox, tmp_path: Path):
+async def test_a_missing_key_sends_nothing(sandbox: Sandbox, tmp_path: Path):
     """Nothing is sent without a key, and all jobs stay pending."""
-    async with connected(box.url, api_key="") as client:
+    async with connected(sandbox.url, api_key="") as client:
         report = await run_batch(client, make_jobs(30), tmp_path)
 
     assert "the API key is not valid (401)" == report.stopped
-    assert [] == box.requests
+    assert [] == sandbox.requests
 
 
-async def test_a_rejected_job_affects_no_other(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_a_rejected_job_affects_no_other(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
     """It costs nothing and is not sent again; twenty rejections in a row stop the batch."""
-    box.fail(fault=Fault.status(400), after=3)
+    sandbox.fail(fault=Fault.status(400), after=3)
     report = await run_batch(client, make_jobs(10), tmp_path)
 
     assert {JobState.DONE: 9, JobState.REJECTED: 1} == report.by_state
@@ -210,46 +212,46 @@ async def test_a_rejected_job_affects_no_other(client: Ideogram, box: Sandbox, t
 
     again = await run_batch(client, make_jobs(10), tmp_path)
 
-    assert (10, str(report.failures[0].error)) == (len(box.requests), str(again.failures[0].error))
+    assert (10, str(report.failures[0].error)) == (len(sandbox.requests), str(again.failures[0].error))
 
-    box.reset()
-    box.fail(fault=Fault.status(400), times=1000)
+    sandbox.reset()
+    sandbox.fail(fault=Fault.status(400), times=1000)
     report = await run_batch(client, make_jobs(100, num_images=2), tmp_path / "other")
 
     assert "20 jobs in a row" in (report.stopped or "")
-    assert len(box.requests) <= 30
+    assert len(sandbox.requests) <= 30
 
 
-async def test_a_captive_portal_stops_the_batch(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_a_captive_portal_stops_the_batch(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
     """Unreadable answers are kept and not requested again; three in a row stop the batch."""
-    box.fail(fault=Fault.wrong_type, times=1000)
+    sandbox.fail(fault=Fault.wrong_type, times=1000)
     report = await run_batch(client, make_jobs(100), tmp_path)
 
     assert "3 answers in a row cannot be read" == report.stopped
     assert {JobState.ANSWERED} == set(report.by_state)
-    assert len(box.requests) <= 20
+    assert len(sandbox.requests) <= 20
 
 
-async def test_a_dead_network_stops_the_batch(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_a_dead_network_stops_the_batch(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
     """Jobs that cannot be sent stay pending for another run."""
-    box.fail(fault=Fault.refuse)
+    sandbox.fail(fault=Fault.refuse)
     report = await run_batch(client, make_jobs(100), tmp_path)
 
     assert "could not be sent" in (report.stopped or "")
     assert Decimal(0) == report.in_doubt_usd
 
-    box.release()
+    sandbox.release()
 
     assert {JobState.DONE: 100} == (await run_batch(client, make_jobs(100), tmp_path)).by_state
 
 
-async def test_a_stop_does_not_wait_for_a_closed_gate(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_a_stop_does_not_wait_for_a_closed_gate(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
     """Jobs that wait because of a 429 stay pending for another run."""
     events = Events()
     refusal = Fault.status(429, headers={"Retry-After": "600"})
-    box.fail(fault=refusal, times=1000)
+    sandbox.fail(fault=refusal, times=1000)
     async with asyncio.timeout(TIMEOUT), client.batch(make_jobs(30), tmp_path, on_event=events) as batch:
         while not events.of(Throttled):
             await asyncio.sleep(0.001)
 
-    assert (0, "the caller left") == (len(box.ledger.entries), batch.report().stopped)
+    assert (0, "the caller left") == (len(sandbox.ledger.entries), batch.report().stopped)

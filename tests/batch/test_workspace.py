@@ -39,13 +39,13 @@ def draw_padded(size: int) -> Any:
 
 
 async def test_a_full_disk_stops_the_batch_and_loses_nothing(
-    client: Ideogram, box: Sandbox, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+    client: Ideogram, sandbox: Sandbox, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Nothing more is sent. Once there is space, all billed images are stored without a new call."""
     monkeypatch.setattr(origin, "draw", draw_padded(150_000))
     folder = small_disk / "out"
     report = await run_batch(client, make_jobs(200), folder)
-    sent = len(box.requests)
+    sent = len(sandbox.requests)
 
     assert report.stopped is not None
     assert "No space left on device" in report.stopped
@@ -55,18 +55,18 @@ async def test_a_full_disk_stops_the_batch_and_loses_nothing(
     with suppress(OSError):
         assert "No space left on device" in str(await run_batch(client, make_jobs(200), folder))
 
-    assert len(box.requests) <= sent + 10
-    sent = len(box.requests)
+    assert len(sandbox.requests) <= sent + 10
+    sent = len(sandbox.requests)
 
     # A job may have stayed unsent on the full disk while a later one was sent, so all 200 are in the input.
     subprocess.run(["mount", "-o", "remount,size=200m", small_disk], check=True)
     report = await run_batch(client, make_jobs(200), folder)
 
-    assert 200 == len(box.requests) == count_images(folder) + len(report.ambiguous)
-    assert [] == box.ledger.duplicates
+    assert 200 == len(sandbox.requests) == count_images(folder) + len(report.ambiguous)
+    assert [] == sandbox.ledger.duplicates
 
 
-async def test_a_journal_that_does_not_fit_stops_the_batch(client: Ideogram, box: Sandbox, small_disk: Path):
+async def test_a_journal_that_does_not_fit_stops_the_batch(client: Ideogram, sandbox: Sandbox, small_disk: Path):
     """Nothing more is sent if the journal cannot grow, and the batch resumes once there is space."""
     folder = small_disk / "out"
     await run_batch(client, make_jobs(1), folder)
@@ -76,35 +76,35 @@ async def test_a_journal_that_does_not_fit_stops_the_batch(client: Ideogram, box
     answered = report.by_state.get(JobState.ANSWERED, 0)
 
     assert "No space left on device" in (report.stopped or "")
-    assert len(box.ledger.entries) <= count_images(folder) + len(report.ambiguous) + answered
+    assert len(sandbox.ledger.entries) <= count_images(folder) + len(report.ambiguous) + answered
 
     subprocess.run(["mount", "-o", "remount,size=200m", small_disk], check=True)
     report = await run_batch(client, make_jobs(60), folder)
 
     assert 60 == count_images(folder) + len(report.ambiguous)
-    assert [] == box.ledger.duplicates
+    assert [] == sandbox.ledger.duplicates
 
 
-async def test_a_folder_that_cannot_be_written_costs_nothing(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_a_folder_that_cannot_be_written_costs_nothing(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
     """A file at the path of the folder is noticed before anything is sent."""
     (tmp_path / "file").write_text("")
     for folder in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/nowhere")):
         with pytest.raises(OSError, match=r"."):
             await run_batch(client, make_jobs(1), folder)
 
-    assert [] == box.requests
+    assert [] == sandbox.requests
 
 
-async def test_a_read_only_disk_costs_nothing(client: Ideogram, box: Sandbox, small_disk: Path):
+async def test_a_read_only_disk_costs_nothing(client: Ideogram, sandbox: Sandbox, small_disk: Path):
     """It is noticed before anything is sent."""
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     with pytest.raises(OSError, match="Read-only"):
         await run_batch(client, make_jobs(1), small_disk)
 
-    assert [] == box.requests
+    assert [] == sandbox.requests
 
 
-async def test_a_journal_of_another_service_is_refused(box: Sandbox, client: Ideogram, tmp_path: Path):
+async def test_a_journal_of_another_service_is_refused(sandbox: Sandbox, client: Ideogram, tmp_path: Path):
     """A folder of the sandbox cannot be used with the service, and nothing is sent."""
     await run_batch(client, make_jobs(1), tmp_path)
     async with Ideogram("key", limiter=fast_limiter()) as other:
@@ -113,7 +113,9 @@ async def test_a_journal_of_another_service_is_refused(box: Sandbox, client: Ide
 
 
 @pytest.mark.parametrize("kind", ["folder", "dangling link"])
-async def test_a_journal_that_cannot_be_opened_is_refused(client: Ideogram, box: Sandbox, tmp_path: Path, kind: str):
+async def test_a_journal_that_cannot_be_opened_is_refused(
+    client: Ideogram, sandbox: Sandbox, tmp_path: Path, kind: str
+):
     """No new journal is created: the recorded jobs may only be out of reach."""
     await collect(client, make_jobs(1), tmp_path)
     journal = tmp_path / ".ideogram" / "journal.sqlite3"
@@ -126,10 +128,10 @@ async def test_a_journal_that_cannot_be_opened_is_refused(client: Ideogram, box:
     with pytest.raises(JournalError, match="is damaged or not a journal"):
         await collect(client, make_jobs(1), tmp_path)
 
-    assert 1 == len(box.requests)
+    assert 1 == len(sandbox.requests)
 
 
-async def test_the_key_is_in_no_file(client: Ideogram, box: Sandbox, tmp_path: Path):
+async def test_the_key_is_in_no_file(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
     """Neither the journal nor a sidecar contains the key, and only the owner can read the journal."""
     async with client.batch(make_jobs(3), tmp_path, sidecars=True) as batch:
         results: list[JobResult] = [result async for result in batch]

@@ -19,9 +19,9 @@ async def train(client: Ideogram) -> str:
 
 async def test_waiting_ends_when_the_model_is_trained() -> None:
     """`models.wait` polls until the training has ended, and returns the model."""
-    async with Sandbox() as box, Ideogram("key", base_url=box.url) as client:
+    async with Sandbox() as sandbox, Ideogram("key", base_url=sandbox.url) as client:
         model_id = await train(client)
-        view = client.with_options(on_event=lambda _: box.advance(1800))
+        view = client.with_options(on_event=lambda _: sandbox.advance(1800))
         answer = await view.models.wait(model_id, poll=0)
 
     assert "COMPLETED" == answer.model.status
@@ -29,7 +29,7 @@ async def test_waiting_ends_when_the_model_is_trained() -> None:
 
 async def test_waiting_has_a_timeout() -> None:
     """`models.wait` raises `TimeoutError` after its timeout."""
-    async with Sandbox() as box, Ideogram("key", base_url=box.url) as client:
+    async with Sandbox() as sandbox, Ideogram("key", base_url=sandbox.url) as client:
         model_id = await train(client)
         with pytest.raises(TimeoutError):
             await client.models.wait(model_id, poll=0, timeout=0.05)
@@ -37,7 +37,7 @@ async def test_waiting_has_a_timeout() -> None:
 
 async def test_a_dataset_lists_its_files() -> None:
     """File names are kept, captions are assigned to their images, and listing returns all datasets."""
-    async with Sandbox() as box, Ideogram("key", base_url=box.url) as client:
+    async with Sandbox() as sandbox, Ideogram("key", base_url=sandbox.url) as client:
         dataset = await client.datasets.create("foxes")
         files = [("fox one.png", picture()), ("fox one.txt", b"a fox")]
         uploaded = await client.datasets.upload_assets(dataset.dataset_id, files)
@@ -51,14 +51,14 @@ async def test_a_dataset_lists_its_files() -> None:
 async def test_a_view_shares_the_limiter_and_changes_nothing_else() -> None:
     """`with_options` returns another client with the same limiter and sessions; the first one is unchanged."""
     events: list[Event] = []
-    async with Sandbox() as box, Ideogram("key", base_url=box.url, extra_headers={"X-First": "1"}) as client:
+    async with Sandbox() as sandbox, Ideogram("key", base_url=sandbox.url, extra_headers={"X-First": "1"}) as client:
         view = client.with_options(
             timeout=400, retry=Retry(attempts=1), extra_headers={"X-View": "1"}, on_event=events.append
         )
         await view.generate("a fox")
         count = len(events)
         await client.generate("a fox")
-        headers = [arrival.headers for arrival in box.requests]
+        headers = [arrival.headers for arrival in sandbox.requests]
 
     assert client.limiter is view.limiter
     assert count == len(events) > 0
@@ -67,7 +67,7 @@ async def test_a_view_shares_the_limiter_and_changes_nothing_else() -> None:
 
 async def test_a_view_can_skip_validation() -> None:
     """`with_options(validate=False)` leaves the rules to the service, but never sends a wrong type."""
-    async with Sandbox() as box, Ideogram("key", base_url=box.url) as client:
+    async with Sandbox() as sandbox, Ideogram("key", base_url=sandbox.url) as client:
         view = client.with_options(validate=False)
         with pytest.raises(InvalidRequestError):
             await view.generate(7)  # type: ignore[arg-type]
@@ -75,7 +75,7 @@ async def test_a_view_can_skip_validation() -> None:
         with pytest.raises(InvalidRequestError):
             await client.generate("a fox", num_images=9)
 
-        assert [] == box.requests
+        assert [] == sandbox.requests
 
 
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

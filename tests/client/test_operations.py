@@ -27,12 +27,12 @@ def test_an_operation_is_a_coroutine_function(operation: Any) -> None:
 
 async def test_a_background_task_runs_an_operation() -> None:
     """Starlette awaits an operation; it would run a plain function in a thread and drop its coroutine."""
-    async with Sandbox() as box, Ideogram("key", base_url=box.url) as client:
+    async with Sandbox() as sandbox, Ideogram("key", base_url=sandbox.url) as client:
         tasks = BackgroundTasks()
         tasks.add_task(client.generate, "a red fox", num_images=2)
         await tasks()
 
-        assert 2 == box.ledger.billed_images
+        assert 2 == sandbox.ledger.billed_images
 
 
 async def test_a_mock_has_the_signatures() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,6 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     yield folder
     assert [] == list(folder.iterdir())
-
-
-@pytest.fixture
-async def client(sandbox: Sandbox) -> AsyncGenerator[Ideogram]:
-    async with connected(sandbox.url) as client:
-        yield client
 
 
 # ---- sources

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +32,6 @@ from ideogram_async.sandbox import Fault, Sandbox
 FOX = Generate("a red fox")
 
 
-@pytest.fixture
-async def box() -> AsyncGenerator[Sandbox]:
-    async with Sandbox() as box:
-        yield box
-
-
 class Recorder(list[RunningCall[Any]]):
     """An `on_done` that records calls, and can be waited for."""
 
@@ -51,35 +44,35 @@ class Recorder(list[RunningCall[Any]]):
         self.called.set()
 
 
-async def test_a_cancelled_awaiter_does_not_cancel_the_call(box: Sandbox) -> None:
+async def test_a_cancelled_awaiter_does_not_cancel_the_call(sandbox: Sandbox) -> None:
     """Cancelling awaiters ends the wait alone; the call is answered, passed to `on_done` once, and kept."""
     recorder, events = Recorder(), Events()
-    async with connected(box.url, on_event=events) as client:
-        box.hold()
+    async with connected(sandbox.url, on_event=events) as client:
+        sandbox.hold()
         call = await client.start(FOX, on_done=recorder)
         waiters = [asyncio.ensure_future(call) for _ in range(3)]
-        await box.wait_for_requests(1)
+        await sandbox.wait_for_requests(1)
         for waiter in waiters:
             waiter.cancel()
 
         await asyncio.wait(waiters)
         was_done = call.is_done
-        box.release()
+        sandbox.release()
         await recorder.called.wait()
 
         assert [True] * 3 == [waiter.cancelled() for waiter in waiters]
         assert (False, True, None) == (was_done, call.is_done, call.error)
         assert [call] == recorder
         assert call.result() is await call
-        assert (1, 1) == (len(call.result().data), box.ledger.billed_images)
+        assert (1, 1) == (len(call.result().data), sandbox.ledger.billed_images)
         assert [] == events.of(Failed)
 
 
-async def test_a_failure_is_raised_for_each_awaiter(box: Sandbox) -> None:
+async def test_a_failure_is_raised_for_each_awaiter(sandbox: Sandbox) -> None:
     """An error is kept like an answer: every awaiter and `on_done` get it."""
     recorder = Recorder()
-    box.fail("generate", fault=Fault.status(422, '{"error": "unsafe"}'))
-    async with connected(box.url) as client:
+    sandbox.fail("generate", fault=Fault.status(422, '{"error": "unsafe"}'))
+    async with connected(sandbox.url) as client:
         call = await client.start(FOX, on_done=recorder)
         for _ in range(2):
             with pytest.raises(SafetyError):
@@ -94,68 +87,68 @@ async def test_a_failure_is_raised_for_each_awaiter(box: Sandbox) -> None:
     assert "<RunningCall Generate: SafetyError>" == repr(call)
 
 
-async def test_a_call_in_flight_has_no_result(box: Sandbox) -> None:
+async def test_a_call_in_flight_has_no_result(sandbox: Sandbox) -> None:
     """Until it has ended, a call raises `InvalidStateError`, and its repr shows that it is in flight."""
-    box.hold()
-    async with connected(box.url) as client:
+    sandbox.hold()
+    async with connected(sandbox.url) as client:
         call = await client.start(FOX)
         with pytest.raises(asyncio.InvalidStateError):
             call.result()
 
         shown = repr(call)
-        box.release()
+        sandbox.release()
         await call
 
     assert ("<RunningCall Generate: in flight>", "<RunningCall Generate: answered>") == (shown, repr(call))
 
 
-async def test_an_invalid_request_is_refused_at_once(box: Sandbox) -> None:
+async def test_an_invalid_request_is_refused_at_once(sandbox: Sandbox) -> None:
     """An invalid request raises in `start` itself, and no call is started."""
     recorder = Recorder()
-    async with connected(box.url) as client:
+    async with connected(sandbox.url) as client:
         with pytest.raises(InvalidRequestError):
             await client.start(Generate("a fox", num_images=9), on_done=recorder)
 
-    assert ([], []) == (recorder, box.requests)
+    assert ([], []) == (recorder, sandbox.requests)
 
 
-async def test_files_are_copied_first(box: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_files_are_copied_first(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A one-shot file is copied before `start` returns, so that its owner can close it; the copy ends with the call."""
     folder = tmp_path / "copies"
     folder.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(folder))
     source = tmp_path / "fox.png"
     source.write_bytes(picture())
-    box.hold()
-    async with connected(box.url) as client:
+    sandbox.hold()
+    async with connected(sandbox.url) as client:
         with source.open("rb") as handle:
             call = await client.start(Remix(handle, "a blue fox"))
 
         copies = len(list(folder.iterdir()))
-        box.release()
+        sandbox.release()
         await call
 
     assert (1, []) == (copies, list(folder.iterdir()))
-    assert "fox.png" == box.requests[0].parts[0].filename
+    assert "fox.png" == sandbox.requests[0].parts[0].filename
 
 
-async def test_too_many_are_refused_unsent(box: Sandbox) -> None:
+async def test_too_many_are_refused_unsent(sandbox: Sandbox) -> None:
     """Ten calls for each slot may be in flight or queued; the next is not sent and costs nothing."""
-    box.hold()
-    async with Ideogram(CANARY, base_url=box.url, max_in_flight=2) as client:
+    sandbox.hold()
+    async with Ideogram(CANARY, base_url=sandbox.url, max_in_flight=2) as client:
         calls = [await client.start(FOX) for _ in range(20)]
         with pytest.raises(NotSentError, match="20 started calls") as caught:
             await client.start(FOX)
 
-        box.release()
+        sandbox.release()
         await asyncio.gather(*calls)
         await (await client.start(FOX))
 
     assert (Billed.NO, True) == (caught.value.billed, caught.value.retryable)
-    assert 21 == len(box.requests)
+    assert 21 == len(sandbox.requests)
 
 
-async def test_closing_waits_for_them(box: Sandbox) -> None:
+async def test_closing_waits_for_them(sandbox: Sandbox) -> None:
     """`aclose` waits for started calls, including queued ones, and for their `on_done`."""
     finished: list[RunningCall[Any]] = []
 
@@ -163,76 +156,76 @@ async def test_closing_waits_for_them(box: Sandbox) -> None:
         await client.fetch(call.result().data[0])
         finished.append(call)
 
-    box.hold()
-    client = Ideogram(CANARY, base_url=box.url, max_in_flight=1)
+    sandbox.hold()
+    client = Ideogram(CANARY, base_url=sandbox.url, max_in_flight=1)
     calls = [await client.start(FOX, on_done=download) for _ in range(3)]
-    await box.wait_for_requests(1)
+    await sandbox.wait_for_requests(1)
     closing = asyncio.create_task(client.aclose())
     await asyncio.sleep(0)
-    box.release()
+    sandbox.release()
     await closing
 
     assert calls == finished
-    assert (3, 0) == (box.ledger.billed_images, client.limiter.statistics().in_flight)
+    assert (3, 0) == (sandbox.ledger.billed_images, client.limiter.statistics().in_flight)
 
 
-async def test_after_the_grace_period_calls_end(box: Sandbox) -> None:
+async def test_after_the_grace_period_calls_end(sandbox: Sandbox) -> None:
     """A sent call is then ambiguous and a queued one not sent; both are passed to `on_done` and reported."""
     recorder, events = Recorder(), Events()
-    box.hold()
-    client = Ideogram(CANARY, base_url=box.url, max_in_flight=1, on_event=events)
+    sandbox.hold()
+    client = Ideogram(CANARY, base_url=sandbox.url, max_in_flight=1, on_event=events)
     sent = await client.start(FOX, on_done=recorder)
-    await box.wait_for_requests(1)
+    await sandbox.wait_for_requests(1)
     queued = await client.start(FOX, on_done=recorder)
     await client.aclose(grace=0)
 
     assert [AmbiguousError, NotSentError] == [type(sent.error), type(queued.error)]
     assert {sent, queued} == set(recorder)
     assert {Billed.UNKNOWN, Billed.NO} == {event.billed for event in events.of(Failed)}
-    assert (1, 0) == (len(box.requests), client.limiter.statistics().in_flight)
-    box.release()
-    await box.wait_idle()
+    assert (1, 0) == (len(sandbox.requests), client.limiter.statistics().in_flight)
+    sandbox.release()
+    await sandbox.wait_idle()
 
-    assert 1 == box.ledger.billed_images
+    assert 1 == sandbox.ledger.billed_images
 
 
-async def test_closing_waits_for_calls_of_on_done(box: Sandbox) -> None:
+async def test_closing_waits_for_calls_of_on_done(sandbox: Sandbox) -> None:
     """A call that `on_done` starts in the grace period has the rest of that period."""
     recorder = Recorder()
 
     async def follow(call: RunningCall[Any]) -> None:
         await client.start(Generate("another fox"), on_done=recorder)
 
-    box.hold()
-    client = Ideogram(CANARY, base_url=box.url)
+    sandbox.hold()
+    client = Ideogram(CANARY, base_url=sandbox.url)
     await client.start(FOX, on_done=follow)
-    await box.wait_for_requests(1)
+    await sandbox.wait_for_requests(1)
     closing = asyncio.create_task(client.aclose(grace=1000))
     await asyncio.sleep(0)
-    box.release()
+    sandbox.release()
     await closing
 
     assert [None] == [call.error for call in recorder]
-    assert 2 == box.ledger.billed_images
+    assert 2 == sandbox.ledger.billed_images
 
 
-async def test_a_cancelled_aclose_closes_the_client(box: Sandbox) -> None:
+async def test_a_cancelled_aclose_closes_the_client(sandbox: Sandbox) -> None:
     """A cancellation of `aclose` in the grace period still closes the client and ends its calls."""
-    box.hold()
-    client = Ideogram(CANARY, base_url=box.url)
+    sandbox.hold()
+    client = Ideogram(CANARY, base_url=sandbox.url)
     call = await client.start(FOX)
-    await box.wait_for_requests(1)
+    await sandbox.wait_for_requests(1)
     closing = asyncio.create_task(client.aclose(grace=1000))
     await asyncio.sleep(0)
     closing.cancel()
     await asyncio.wait([closing])
-    box.release()
+    sandbox.release()
 
     assert closing.cancelled()
     assert AmbiguousError is type(call.error)
 
 
-async def test_closed_by_on_done(box: Sandbox) -> None:
+async def test_closed_by_on_done(sandbox: Sandbox) -> None:
     """`on_done` can close the client without waiting for itself."""
     closed = asyncio.Event()
 
@@ -240,15 +233,15 @@ async def test_closed_by_on_done(box: Sandbox) -> None:
         await client.aclose(grace=1000)
         closed.set()
 
-    client = Ideogram(CANARY, base_url=box.url)
+    client = Ideogram(CANARY, base_url=sandbox.url)
     async with asyncio.timeout(10):
         await client.start(FOX, on_done=on_done)
         await closed.wait()
 
-    assert 1 == box.ledger.billed_images
+    assert 1 == sandbox.ledger.billed_images
 
 
-async def test_on_done_that_never_ends_is_cancelled(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_on_done_that_never_ends_is_cancelled(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the grace period `on_done` has a timeout; then it is cancelled, and closing ends."""
     monkeypatch.setattr(sessions, "SHUTDOWN_TIMEOUT", 0.01)
     begun, ended = asyncio.Event(), asyncio.Event()
@@ -260,7 +253,7 @@ async def test_on_done_that_never_ends_is_cancelled(box: Sandbox, monkeypatch: p
         finally:
             ended.set()
 
-    client = Ideogram(CANARY, base_url=box.url)
+    client = Ideogram(CANARY, base_url=sandbox.url)
     async with asyncio.timeout(10):
         await client.start(FOX, on_done=on_done)
         await begun.wait()
@@ -286,10 +279,10 @@ async def cancelled(call: RunningCall[Any]) -> None:
 
 
 @pytest.mark.parametrize("on_done", [broken, broken_later, cancelled])
-async def test_on_done_that_fails_is_logged(box: Sandbox, caplog: pytest.LogCaptureFixture, on_done: Any) -> None:
+async def test_on_done_that_fails_is_logged(sandbox: Sandbox, caplog: pytest.LogCaptureFixture, on_done: Any) -> None:
     """The answer is kept, and awaiters get it."""
     before = other_tasks()
-    async with connected(box.url) as client:
+    async with connected(sandbox.url) as client:
         call = await client.start(FOX, on_done=on_done)
         answer = await call
 
@@ -300,16 +293,16 @@ async def test_on_done_that_fails_is_logged(box: Sandbox, caplog: pytest.LogCapt
     assert set() == other_tasks() - before
 
 
-async def test_a_view_starts_calls_with_its_options(box: Sandbox) -> None:
+async def test_a_view_starts_calls_with_its_options(sandbox: Sandbox) -> None:
     """Calls of a view belong to the client, and are reported to the listener of the view."""
     events = Events()
-    async with Ideogram(CANARY, base_url=box.url, retry=AT_ONCE) as client:
+    async with Ideogram(CANARY, base_url=sandbox.url, retry=AT_ONCE) as client:
         await client.with_options(on_event=events).start(FOX)
 
     assert ["Waiting", "Sending", "Answered"] == events.names[:3]
 
 
-async def test_cancelled_before_it_returns(box: Sandbox) -> None:
+async def test_cancelled_before_it_returns(sandbox: Sandbox) -> None:
     """While its files are copied a call is not started yet: a cancellation leaves nothing, and costs nothing."""
 
     class Slow:
@@ -321,21 +314,21 @@ async def test_cancelled_before_it_returns(box: Sandbox) -> None:
             return b""
 
     recorder = Recorder()
-    async with connected(box.url) as client:
+    async with connected(sandbox.url) as client:
         task = asyncio.create_task(client.start(Remix(Slow(), "a fox"), on_done=recorder))
         await Slow.begun.wait()
         task.cancel()
         await asyncio.wait([task])
 
     assert task.cancelled()
-    assert ([], []) == (recorder, box.requests)
+    assert ([], []) == (recorder, sandbox.requests)
 
 
 @pytest.mark.parametrize("reuse", [False, True])
-async def test_cancelled_in_any_step_of_the_loop(box: Sandbox, reuse: bool) -> None:
+async def test_cancelled_in_any_step_of_the_loop(sandbox: Sandbox, reuse: bool) -> None:
     """Whenever it is cancelled, `start` has either returned, or nothing is sent and nothing is billed."""
     recorder, returned, steps = Recorder(), 0, 0
-    async with Ideogram(CANARY, base_url=box.url, reuse_connections=reuse) as client:
+    async with Ideogram(CANARY, base_url=sandbox.url, reuse_connections=reuse) as client:
         # Open a connection that can be reused: a call could be sent in its first step.
         await client.send(FOX)
         while returned < 3:
@@ -349,17 +342,17 @@ async def test_cancelled_in_any_step_of_the_loop(box: Sandbox, reuse: bool) -> N
             steps += 1
 
     assert steps > returned
-    assert 1 + returned == box.ledger.billed_images == len(box.requests)
+    assert 1 + returned == sandbox.ledger.billed_images == len(sandbox.requests)
     assert {type(None), NotSentError} >= {type(call.error) for call in recorder}
 
 
-async def test_on_done_must_be_a_function(box: Sandbox) -> None:
+async def test_on_done_must_be_a_function(sandbox: Sandbox) -> None:
     """A value that is not callable is refused before anything is sent."""
-    async with connected(box.url) as client:
+    async with connected(sandbox.url) as client:
         with pytest.raises(TypeError, match="on_done must be a function, not list"):
             await client.start(FOX, on_done=[])  # type: ignore[arg-type]
 
-    assert [] == box.requests
+    assert [] == sandbox.requests
 
 
 def test_the_end_of_a_loop_cancels_on_done() -> None:
@@ -374,13 +367,13 @@ def test_the_end_of_a_loop_cancels_on_done() -> None:
 
         async def work():
             await client.start(Generate("a fox"), on_done=hang)
-            await box.wait_for_requests(1)
+            await sandbox.wait_for_requests(1)
 
         outcomes = []
         running_call.SHUTDOWN_TIMEOUT = 0.01
-        with running_in_thread(Sandbox()) as box:
-            client = Ideogram("sandbox", base_url=box.url)
-            box.hold()
+        with running_in_thread(Sandbox()) as sandbox:
+            client = Ideogram("sandbox", base_url=sandbox.url)
+            sandbox.hold()
             asyncio.run(work())
 
         assert outcomes == ["unknown"], outcomes
@@ -400,15 +393,15 @@ def test_the_end_of_a_loop_is_the_end_of_its_calls(ending: str) -> None:
         async def work():
             for _ in range(3):
                 await client.start(Generate("a fox"), on_done=on_done)
-            await box.wait_for_requests(1)
+            await sandbox.wait_for_requests(1)
             {ending}
 
         outcomes = []
-        with running_in_thread(Sandbox()) as box:
-            client = Ideogram("sandbox", base_url=box.url, max_in_flight=1)
+        with running_in_thread(Sandbox()) as sandbox:
+            client = Ideogram("sandbox", base_url=sandbox.url, max_in_flight=1)
             for _ in range(3):
-                box.reset()
-                box.hold()
+                sandbox.reset()
+                sandbox.hold()
                 asyncio.run(work())
 
             gc.collect()
@@ -418,13 +411,13 @@ def test_the_end_of_a_loop_is_the_end_of_its_calls(ending: str) -> None:
     """)
 
 
-async def test_a_cancelled_task_raises_an_error_of_the_library(box: Sandbox) -> None:
+async def test_a_cancelled_task_raises_an_error_of_the_library(sandbox: Sandbox) -> None:
     """If its task is cancelled, a call raises an `IdeogramError`, never `CancelledError`, for its awaiters."""
-    box.hold()
-    async with connected(box.url) as client:
+    sandbox.hold()
+    async with connected(sandbox.url) as client:
         before = other_tasks()
         call = await client.start(FOX)
-        await box.wait_for_requests(1)
+        await sandbox.wait_for_requests(1)
         for task in other_tasks() - before:
             if task.get_coro().__qualname__ == "RunningCall.run":  # type: ignore[union-attr]
                 task.cancel()
@@ -432,6 +425,6 @@ async def test_a_cancelled_task_raises_an_error_of_the_library(box: Sandbox) -> 
         with pytest.raises(IdeogramError) as caught:
             await call
 
-    box.release()
+    sandbox.release()
 
     assert AmbiguousError is type(caught.value)

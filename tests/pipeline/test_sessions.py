@@ -26,8 +26,8 @@ PROGRAMS = {
                 image = (await client.generate("a fox")).data[0]
                 await client.fetch(image)
 
-        with running_in_thread(Sandbox()) as box:
-            client = Ideogram("sandbox", base_url=box.url)
+        with running_in_thread(Sandbox()) as sandbox:
+            client = Ideogram("sandbox", base_url=sandbox.url)
             for _ in range(3):
                 asyncio.run(work())
     """,
@@ -36,8 +36,8 @@ PROGRAMS = {
             image = (await client.generate("a fox")).data[0]
             await client.fetch(image)
 
-        with running_in_thread(Sandbox()) as box:
-            client = Ideogram("sandbox", base_url=box.url)
+        with running_in_thread(Sandbox()) as sandbox:
+            client = Ideogram("sandbox", base_url=sandbox.url)
             for _ in range(3):
                 asyncio.run(work())
     """,
@@ -45,8 +45,8 @@ PROGRAMS = {
         async def work():
             await asyncio.gather(*(client.generate("a fox") for _ in range(5)))
 
-        with running_in_thread(Sandbox()) as box:
-            client = Ideogram("sandbox", base_url=box.url, reuse_connections=True)
+        with running_in_thread(Sandbox()) as sandbox:
+            client = Ideogram("sandbox", base_url=sandbox.url, reuse_connections=True)
             for _ in range(3):
                 asyncio.run(work())
     """,
@@ -59,51 +59,51 @@ PROGRAMS = {
             streams.append((opened, await opened.__aenter__()))
             await anext(streams[-1][1])
 
-        with running_in_thread(Sandbox()) as box:
-            client = Ideogram("sandbox", base_url=box.url)
+        with running_in_thread(Sandbox()) as sandbox:
+            client = Ideogram("sandbox", base_url=sandbox.url)
             for _ in range(3):
                 asyncio.run(work())
     """,
     "a client dropped in a running loop": """
         async def work():
             for _ in range(3):
-                await Ideogram("sandbox", base_url=box.url, reuse_connections=True).generate("a fox")
+                await Ideogram("sandbox", base_url=sandbox.url, reuse_connections=True).generate("a fox")
                 gc.collect()
 
-        with running_in_thread(Sandbox()) as box:
+        with running_in_thread(Sandbox()) as sandbox:
             asyncio.run(work())
     """,
     "calls left running": """
         async def work():
             tasks.extend(asyncio.create_task(client.generate("a fox")) for _ in range(5))
-            await box.wait_for_requests(3 * (len(tasks) // 5))
+            await sandbox.wait_for_requests(3 * (len(tasks) // 5))
 
         tasks = []
-        with running_in_thread(Sandbox()) as box:
-            box.hold()
-            client = Ideogram("sandbox", base_url=box.url, max_in_flight=3)
+        with running_in_thread(Sandbox()) as sandbox:
+            sandbox.hold()
+            client = Ideogram("sandbox", base_url=sandbox.url, max_in_flight=3)
             for _ in range(3):
                 asyncio.run(work())
-            box.release()
+            sandbox.release()
     """,
     "closed with calls in flight": """
         async def work():
             async with client:
                 tasks = [asyncio.create_task(client.generate("a fox")) for _ in range(5)]
-                await box.wait_for_requests(3)
+                await sandbox.wait_for_requests(3)
             errors = await asyncio.gather(*tasks, return_exceptions=True)
             names = sorted(type(error).__name__ for error in errors)
             assert ["AmbiguousError"] * 3 + ["NotSentError"] * 2 == names, names
             assert {asyncio.current_task()} == asyncio.all_tasks()
-            box.reset()
-            box.hold()
+            sandbox.reset()
+            sandbox.hold()
 
-        with running_in_thread(Sandbox()) as box:
-            box.hold()
-            client = Ideogram("sandbox", base_url=box.url, max_in_flight=3)
+        with running_in_thread(Sandbox()) as sandbox:
+            sandbox.hold()
+            client = Ideogram("sandbox", base_url=sandbox.url, max_in_flight=3)
             for _ in range(3):
                 asyncio.run(work())
-            box.release()
+            sandbox.release()
     """,
     "an async listener": """
         async def on_event(event):
@@ -115,8 +115,8 @@ PROGRAMS = {
                 await client.generate("a fox")
 
         events = []
-        with running_in_thread(Sandbox()) as box:
-            client = Ideogram("sandbox", base_url=box.url, on_event=on_event)
+        with running_in_thread(Sandbox()) as sandbox:
+            client = Ideogram("sandbox", base_url=sandbox.url, on_event=on_event)
             for _ in range(3):
                 asyncio.run(work())
 
@@ -160,8 +160,8 @@ PROGRAMS = {
                 pass
             gc.collect()
 
-        with running_in_thread(Sandbox()) as box:
-            client = Ideogram("sandbox", base_url=box.url, on_event=on_event)
+        with running_in_thread(Sandbox()) as sandbox:
+            client = Ideogram("sandbox", base_url=sandbox.url, on_event=on_event)
             for _ in range(3):
                 asyncio.run(work())
         del client
@@ -174,8 +174,8 @@ PROGRAMS = {
                 await client.fetch(answers[0].data[0])
                 assert 5 == len(answers)
 
-        with running_in_thread(Sandbox(max_in_flight=100)) as box:
-            client = Ideogram("sandbox", base_url=box.url)
+        with running_in_thread(Sandbox(max_in_flight=100)) as sandbox:
+            client = Ideogram("sandbox", base_url=sandbox.url)
             for _ in range(3):
                 threads = [threading.Thread(target=asyncio.run, args=(work(),)) for _ in range(2)]
                 for thread in threads:
@@ -196,8 +196,8 @@ PROGRAMS = {
         async def work():
             await client.generate("a fox")
 
-        with running_in_thread(Sandbox()) as box:
-            client = Ideogram("sandbox", base_url=box.url)
+        with running_in_thread(Sandbox()) as sandbox:
+            client = Ideogram("sandbox", base_url=sandbox.url)
             for _ in range(3):
                 loop = asyncio.new_event_loop()
                 loop.run_until_complete(work())
@@ -288,12 +288,12 @@ async def test_nothing_leaks(tmp_path: Path) -> None:
 
 async def test_a_sandbox_in_the_same_loop() -> None:
     """A sandbox in the same loop answers, bills once, and its image host receives no key."""
-    async with Sandbox() as box, connected(box.url) as client:
+    async with Sandbox() as sandbox, connected(sandbox.url) as client:
         images = await client.generate("a fox", num_images=2)
         for image in images:
             await client.fetch(image)
 
-        assert (2, 0, []) == (box.ledger.billed_images, len(box.ledger.duplicates), box.leaked_keys)
+        assert (2, 0, []) == (sandbox.ledger.billed_images, len(sandbox.ledger.duplicates), sandbox.leaked_keys)
 
 
 async def test_views_share_the_client() -> None:

@@ -13,11 +13,11 @@ from ideogram_async.sandbox import Sandbox
 async def test_an_empty_key_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty key counts as missing: the key of the environment is not used in its place."""
     monkeypatch.setenv("IDEOGRAM_API_KEY", "another-key")
-    async with Sandbox() as box, Ideogram("", base_url=box.url) as client:
+    async with Sandbox() as sandbox, Ideogram("", base_url=sandbox.url) as client:
         with pytest.raises(AuthenticationError, match="no API key"):
             await client.generate("a fox")
 
-        assert [] == box.requests
+        assert [] == sandbox.requests
 
 
 @pytest.mark.parametrize(

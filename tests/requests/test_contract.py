@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.clients import CANARY
 from support.schemas import (
     ALIAS,
     ANSWERS,
@@ -117,7 +118,7 @@ async def test_wire(kind: type[Any], which: str, client: Ideogram, sandbox: Sand
     assert [(str(kind.endpoint), expected.path, 200)] == [(a.operation, a.path, a.status) for a in arrived]
     assert comparable(expected.parts) == comparable(arrived[0].parts)
     assert (expected.json, expected.query) == (arrived[0].json, arrived[0].query)
-    assert "key" == arrived[0].headers["Api-Key"]
+    assert CANARY == arrived[0].headers["Api-Key"]
     assert arrived[0].headers.get("Content-Type", "").startswith(kind.endpoint.body.value or "")
     assert kind.endpoint.answer is type(answer)
 

@@ -61,14 +61,14 @@ async def serve(options: dict[str, Any]) -> None:
         options["latency"] = tuple(options["latency"])
 
     loop = asyncio.get_running_loop()
-    async with Sandbox(**options) as box:
-        write({"url": box.url})
+    async with Sandbox(**options) as sandbox:
+        write({"url": sandbox.url})
         while line := await loop.run_in_executor(None, sys.stdin.readline):
             if line.strip() == "reset":
-                box.reset()
+                sandbox.reset()
 
-            await box.wait_idle()
-            ledger = box.ledger
+            await sandbox.wait_idle()
+            ledger = sandbox.ledger
             write(
                 {
                     "calls": len(ledger.entries),

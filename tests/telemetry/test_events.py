@@ -30,9 +30,9 @@ PROMPT = "a canary in a coal mine"
 async def events_of(fault: Fault | None, **options: Any) -> Events:
     """Return the events of a call that meets a fault."""
     events = Events()
-    async with Sandbox() as box, connected(box.url, on_event=events, **options) as client:
+    async with Sandbox() as sandbox, connected(sandbox.url, on_event=events, **options) as client:
         if fault:
-            box.fail("generate", fault=fault)
+            sandbox.fail("generate", fault=fault)
 
         await asyncio.gather(client.generate(PROMPT, num_images=2), return_exceptions=True)
 
@@ -63,7 +63,7 @@ async def test_waiting_fields():
     """`Waiting` contains weight, images and model."""
     events = Events()
     custom = "model/fox/version/3"
-    async with Sandbox() as box, connected(box.url, on_event=events) as client:
+    async with Sandbox() as sandbox, connected(sandbox.url, on_event=events) as client:
         await client.generate(PROMPT, num_images=2)
         await asyncio.gather(client.generate(PROMPT, custom_model_uri=custom), return_exceptions=True)
         await client.legacy.generate(PROMPT, model="V_2")
@@ -78,9 +78,9 @@ async def test_waiting_fields():
 async def test_calls_of_a_batch_end_once(tmp_path: Path, end: str):
     """A batch emits `Failed` for each failed call, with its cost."""
     events = Events()
-    async with Sandbox() as box, connected(box.url, on_event=events) as client:
+    async with Sandbox() as sandbox, connected(sandbox.url, on_event=events) as client:
         if end != "answered":
-            box.fail("generate", fault=Fault.status(400) if end == "refused" else Fault.close_after_body)
+            sandbox.fail("generate", fault=Fault.status(400) if end == "refused" else Fault.close_after_body)
 
         await client.run_batch([Generate(PROMPT)], tmp_path)
 
@@ -148,17 +148,17 @@ async def test_no_event_is_built_without_a_listener(monkeypatch: pytest.MonkeyPa
     for module, name in events:
         monkeypatch.setattr(module, name, Costly)
 
-    async with Sandbox() as box, connected(box.url, retry=Retry(base=0.0)) as client:
-        box.fail("generate", fault=Fault.status(429))
+    async with Sandbox() as sandbox, connected(sandbox.url, retry=Retry(base=0.0)) as client:
+        sandbox.fail("generate", fault=Fault.status(429))
         answer = await client.generate(PROMPT)
         await client.download(answer.data[0], tmp_path)
-        box.fail("models", fault=Fault.status(500))
+        sandbox.fail("models", fault=Fault.status(500))
         await client.models.list()
-        box.fail("generate", fault=Fault.status(400))
+        sandbox.fail("generate", fault=Fault.status(400))
         with pytest.raises(BadRequestError):
             await client.generate(PROMPT)
 
-        box.fail("generate", fault=Fault.status(402), after=1)
+        sandbox.fail("generate", fault=Fault.status(402), after=1)
         report = await client.run_batch([Generate(PROMPT), Generate("an owl")], tmp_path / "out")
 
     assert {kind.__name__ for kind in Event.__subclasses__()} == {name for _, name in events}

@@ -31,9 +31,9 @@ class Structured:
 
 
 async def generate(listener: EventLog, *faults: Fault) -> None:
-    async with Sandbox() as box, connected(box.url, on_event=listener) as client:
+    async with Sandbox() as sandbox, connected(sandbox.url, on_event=listener) as client:
         for fault in faults:
-            box.fail("generate", fault=fault)
+            sandbox.fail("generate", fault=fault)
 
         await asyncio.gather(client.generate(PROMPT), return_exceptions=True)
 

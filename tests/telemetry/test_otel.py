@@ -68,9 +68,9 @@ def watch() -> Watch:
 
 async def generate(watch: Watch, *faults: Fault, **options: Any) -> None:
     """Make a call for two images that meets the faults one after another."""
-    async with Sandbox() as box, connected(box.url, on_event=watch.telemetry) as client:
+    async with Sandbox() as sandbox, connected(sandbox.url, on_event=watch.telemetry) as client:
         for fault in faults:
-            box.fail("generate", fault=fault)
+            sandbox.fail("generate", fault=fault)
 
         await asyncio.gather(client.generate(PROMPT, num_images=2, **options), return_exceptions=True)
 
@@ -137,13 +137,13 @@ async def test_a_failed_call(watch: Watch, fault: Fault, error: str, billed: str
 
 async def test_a_cancelled_call(watch: Watch):
     """The span of a sent call that is cancelled ends, and may have been billed."""
-    async with Sandbox() as box, connected(box.url, on_event=watch.telemetry) as client:
-        box.hold()
+    async with Sandbox() as sandbox, connected(sandbox.url, on_event=watch.telemetry) as client:
+        sandbox.hold()
         call = asyncio.create_task(client.generate(PROMPT))
-        await box.wait_for_requests(1)
+        await sandbox.wait_for_requests(1)
         call.cancel()
         await asyncio.wait([call])
-        box.release()
+        sandbox.release()
 
     assert {"error.type": "CancelledError", "ideogram.billed": "unknown"}.items() <= (
         watch.span.attributes or {}
@@ -152,7 +152,7 @@ async def test_a_cancelled_call(watch: Watch):
 
 async def test_parent_span(watch: Watch):
     """The parent of a call is the current span of its caller, also in concurrent calls."""
-    async with Sandbox() as box, connected(box.url, on_event=watch.telemetry) as client:
+    async with Sandbox() as sandbox, connected(sandbox.url, on_event=watch.telemetry) as client:
 
         async def call(n: int) -> tuple[int, int]:
             with watch.tracer.start_as_current_span("caller") as caller:
@@ -166,8 +166,8 @@ async def test_parent_span(watch: Watch):
 
 async def test_batch(tmp_path: Path, watch: Watch):
     """The calls of a batch, also failed ones, are children of the current span."""
-    async with Sandbox() as box, connected(box.url, on_event=watch.telemetry) as client:
-        box.fail("generate", fault=Fault.status(400))
+    async with Sandbox() as sandbox, connected(sandbox.url, on_event=watch.telemetry) as client:
+        sandbox.fail("generate", fault=Fault.status(400))
         with watch.tracer.start_as_current_span("caller") as caller:
             await client.run_batch([Generate(f"fox {n}") for n in range(4)], tmp_path)
 
@@ -186,7 +186,7 @@ async def test_batch(tmp_path: Path, watch: Watch):
 )
 async def test_other_operations(watch: Watch, call: Any, name: str):
     """Calls that run no model are named by method and path."""
-    async with Sandbox() as box, connected(box.url, on_event=watch.telemetry) as client:
+    async with Sandbox() as sandbox, connected(sandbox.url, on_event=watch.telemetry) as client:
         await call(client)
 
     assert (name, name) == (watch.span.name, (watch.span.attributes or {})["gen_ai.operation.name"])
@@ -194,7 +194,7 @@ async def test_other_operations(watch: Watch, call: Any, name: str):
 
 async def test_description(watch: Watch):
     """Describing an image is an inference with text as output."""
-    async with Sandbox() as box, Ideogram("sandbox", base_url=box.url) as client:
+    async with Sandbox() as sandbox, Ideogram("sandbox", base_url=sandbox.url) as client:
         image = (await client.generate(PROMPT)).data[0]
         await client.with_options(on_event=watch.telemetry).describe(await client.fetch(image))
 
@@ -209,16 +209,16 @@ async def test_description(watch: Watch):
 
 async def test_waiting_and_in_flight(watch: Watch):
     """The metrics count queued calls and images in progress, and return to 0."""
-    async with Sandbox() as box, connected(box.url, on_event=watch.telemetry) as client:
-        box.hold()
+    async with Sandbox() as sandbox, connected(sandbox.url, on_event=watch.telemetry) as client:
+        sandbox.hold()
         calls = [asyncio.create_task(client.generate(f"fox {n}", num_images=4)) for n in range(5)]
-        await box.wait_for_requests(2)
+        await sandbox.wait_for_requests(2)
 
         assert 3 == watch.value("ideogram.client.calls.waiting")
         assert 8 == watch.value("ideogram.client.images.in_flight")
 
         calls[-1].cancel()
-        box.release()
+        sandbox.release()
         await asyncio.wait(calls)
 
     assert 0 == watch.value("ideogram.client.calls.waiting")
@@ -305,7 +305,7 @@ async def test_second_listener(watch: Watch):
         watch.telemetry(event)
         events(event)
 
-    async with Sandbox() as box, connected(box.url, on_event=listen) as client:
+    async with Sandbox() as sandbox, connected(sandbox.url, on_event=listen) as client:
         await client.generate(PROMPT)
 
     assert ("Answered", 1) == (events.names[-1], len(watch.spans))

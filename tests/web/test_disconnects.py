@@ -48,7 +48,7 @@ cancel_on_disconnect = shown("cancel_on_disconnect")
 class Scene:
     """An app whose routes make one call each, a client with one slot, and a sandbox that holds calls."""
 
-    box: Sandbox
+    sandbox: Sandbox
     client: Ideogram
     events: Events
     disconnected: asyncio.Event = field(factory=asyncio.Event)
@@ -97,21 +97,21 @@ class Scene:
 
     async def disconnect(self, path: str, phase: str) -> None:
         """Request a path, and disconnect when the call is queued or sent."""
-        self.box.hold()
+        self.sandbox.hold()
         async with serving(self.app()) as url:
             if phase == "queued":
                 first = await self.client.start(Generate("a hen"))
-                await self.box.wait_for_requests(1)
+                await self.sandbox.wait_for_requests(1)
 
             browser = await SocketClient.request(url, path, method="POST")
-            await (self.queued() if phase == "queued" else self.box.wait_for_requests(1))
+            await (self.queued() if phase == "queued" else self.sandbox.wait_for_requests(1))
             await browser.disconnect()
             await self.disconnected.wait()
-            self.box.release()
+            self.sandbox.release()
             if phase == "queued":
                 await first
 
-        await self.box.wait_idle()
+        await self.sandbox.wait_idle()
 
     async def queued(self) -> None:
         while self.client.limiter.statistics().waiting == 0:
@@ -119,9 +119,9 @@ class Scene:
 
 
 @pytest.fixture
-def scene(box: Sandbox) -> Scene:
+def scene(sandbox: Sandbox) -> Scene:
     events = Events()
-    return Scene(box, Ideogram(CANARY, base_url=box.url, max_in_flight=1, on_event=events), events)
+    return Scene(sandbox, Ideogram(CANARY, base_url=sandbox.url, max_in_flight=1, on_event=events), events)
 
 
 @pytest.mark.parametrize(("phase", "billed"), [("queued", 2), ("sent", 1)])
@@ -129,7 +129,7 @@ async def test_a_plain_call_continues(scene: Scene, phase: str, billed: int) -> 
     """Starlette does not cancel the handler on disconnect: the call succeeds and is billed."""
     await scene.disconnect("/plain", phase)
 
-    assert (1, billed, billed) == (scene.ended, scene.box.ledger.billed_images, len(scene.events.of(Answered)))
+    assert (1, billed, billed) == (scene.ended, scene.sandbox.ledger.billed_images, len(scene.events.of(Answered)))
     assert [] == scene.events.of(Failed)
 
 
@@ -140,7 +140,7 @@ async def test_a_cancelled_plain_call_reports_its_cost(scene: Scene, phase: str,
     failed = [(event.error, event.billed) for event in scene.events.of(Failed)]
 
     assert [("CancelledError", reported)] == failed
-    assert (1, billed) == (scene.ended, scene.box.ledger.billed_images)
+    assert (1, billed) == (scene.ended, scene.sandbox.ledger.billed_images)
     assert 0 == scene.client.limiter.statistics().in_flight
 
 
@@ -150,7 +150,7 @@ async def test_a_started_call_continues(scene: Scene, phase: str, billed: int) -
     await scene.disconnect("/started", phase)
 
     assert [1] == [len(call.result().data) for call in scene.kept]
-    assert (1, billed, billed) == (scene.ended, scene.box.ledger.billed_images, len(scene.events.of(Answered)))
+    assert (1, billed, billed) == (scene.ended, scene.sandbox.ledger.billed_images, len(scene.events.of(Answered)))
     assert [] == scene.events.of(Failed)
 
 

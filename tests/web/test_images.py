@@ -30,8 +30,8 @@ LARGE = 5_000_000
 
 
 @pytest.fixture
-def client(box: Sandbox) -> Ideogram:
-    return Ideogram(CANARY, base_url=box.url, retry=Retry(base=0.0))
+def client(sandbox: Sandbox) -> Ideogram:
+    return Ideogram(CANARY, base_url=sandbox.url, retry=Retry(base=0.0))
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ async def request_image(url: str, method: str = "GET", **headers: str) -> AsyncG
         yield response
 
 
-async def test_headers(client: Ideogram, fox: Any, box: Sandbox) -> None:
+async def test_headers(client: Ideogram, fox: Any, sandbox: Sandbox) -> None:
     """An image has its type, its length, private caching, and no content sniffing."""
     expected = await client.fetch(fox)
     async with serving(app_of(client, fox)) as url, request_image(url) as response:
@@ -89,14 +89,14 @@ async def test_a_link(client: Ideogram, fox: Any) -> None:
 
 
 @pytest.mark.parametrize("form", ["{}", "W/{}", '"other", {}'])
-async def test_not_modified(client: Ideogram, fox: Any, box: Sandbox, form: str) -> None:
+async def test_not_modified(client: Ideogram, fox: Any, sandbox: Sandbox, form: str) -> None:
     """A request with the tag returns 304, without a request to the image host."""
     async with serving(app_of(client, fox)) as url:
         async with request_image(url) as response:
             tag = response.headers["ETag"]
             await response.read()
 
-        requests = len(box.image_requests)
+        requests = len(sandbox.image_requests)
         async with request_image(url, **{"If-None-Match": form.format(tag)}) as response:
             known = response.status, await response.read(), response.headers["ETag"]
 
@@ -104,7 +104,7 @@ async def test_not_modified(client: Ideogram, fox: Any, box: Sandbox, form: str)
             unknown = response.status
 
     assert ((304, b"", tag), 200) == (known, unknown)
-    assert requests + 1 == len(box.image_requests)
+    assert requests + 1 == len(sandbox.image_requests)
 
 
 async def test_headers_of_the_app(client: Ideogram, fox: Any) -> None:
@@ -120,9 +120,9 @@ async def test_head(client: Ideogram, fox: Any) -> None:
         assert ("image/png", True) == (response.headers["Content-Type"], int(response.headers["Content-Length"]) > 0)
 
 
-async def test_without_a_length(client: Ideogram, fox: Any, box: Sandbox) -> None:
+async def test_without_a_length(client: Ideogram, fox: Any, sandbox: Sandbox) -> None:
     """An image without a length is sent in chunks. If it is truncated, so is the response."""
-    box.fail("images", fault=Fault.cut_without_length, times=5)
+    sandbox.fail("images", fault=Fault.cut_without_length, times=5)
     async with serving(app_of(client, fox)) as url, request_image(url) as response:
         has_length = "Content-Length" in response.headers
         with pytest.raises(aiohttp.ClientPayloadError):
@@ -131,9 +131,9 @@ async def test_without_a_length(client: Ideogram, fox: Any, box: Sandbox) -> Non
     assert not has_length
 
 
-async def test_a_truncated_image(client: Ideogram, fox: Any, box: Sandbox, large: None) -> None:
+async def test_a_truncated_image(client: Ideogram, fox: Any, sandbox: Sandbox, large: None) -> None:
     """An error after the first byte truncates the response."""
-    box.fail("images", fault=Fault.cut)
+    sandbox.fail("images", fault=Fault.cut)
     async with serving(app_of(client, fox)) as url, request_image(url) as response:
         with pytest.raises(aiohttp.ClientPayloadError):
             await response.read()
@@ -141,18 +141,18 @@ async def test_a_truncated_image(client: Ideogram, fox: Any, box: Sandbox, large
     assert 200 == response.status
 
 
-async def test_a_withheld_image(client: Ideogram, box: Sandbox) -> None:
+async def test_a_withheld_image(client: Ideogram, sandbox: Sandbox) -> None:
     """A withheld image returns 404, without a tag."""
-    box.fail("generate", fault=Fault.unsafe())
+    sandbox.fail("generate", fault=Fault.unsafe())
     image = (await client.generate("a fox")).data[0]
     async with serving(app_of(client, image)) as url, request_image(url) as response:
         assert (404, "WithheldImageError") == (response.status, (await response.json(content_type=None))["type"][19:])
         assert "ETag" not in response.headers
 
 
-async def test_disconnect_during_an_image(client: Ideogram, fox: Any, box: Sandbox, large: None) -> None:
+async def test_disconnect_during_an_image(client: Ideogram, fox: Any, sandbox: Sandbox, large: None) -> None:
     """A disconnect in the middle of an image closes the connection to the image host."""
-    box.fail("images", fault=Fault.endless)
+    sandbox.fail("images", fault=Fault.endless)
     ended = asyncio.Event()
     app = app_of(client, fox)
 
@@ -181,11 +181,11 @@ async def pass_through(request: Request, call_next: Any) -> Any:
 
 @pytest.mark.parametrize("is_wrapped", [False, True])
 async def test_disconnect_before_the_first_byte(
-    client: Ideogram, fox: Any, box: Sandbox, caplog: pytest.LogCaptureFixture, is_wrapped: bool
+    client: Ideogram, fox: Any, sandbox: Sandbox, caplog: pytest.LogCaptureFixture, is_wrapped: bool
 ) -> None:
     """A disconnect while the image host is silent ends the response, without an error in the log."""
-    box.fail("images", fault=Fault.hang)
-    before = len(box.image_requests)
+    sandbox.fail("images", fault=Fault.hang)
+    before = len(sandbox.image_requests)
     ended = asyncio.Event()
     app = app_of(client, fox)
     if is_wrapped:
@@ -199,23 +199,23 @@ async def test_disconnect_before_the_first_byte(
     async with serving(with_event) as url:
         browser = await SocketClient.request(url, "/")
         async with asyncio.timeout(20):
-            while len(box.image_requests) == before:
+            while len(sandbox.image_requests) == before:
                 await asyncio.sleep(0)
 
             await browser.disconnect()
             await ended.wait()
 
-    box.release()
+    sandbox.release()
 
-    assert before + 1 == len(box.image_requests)
+    assert before + 1 == len(sandbox.image_requests)
     assert [] == [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
-async def test_backpressure(client: Ideogram, fox: Any, box: Sandbox) -> None:
+async def test_backpressure(client: Ideogram, fox: Any, sandbox: Sandbox) -> None:
     """An endless image is read only as fast as the client reads it."""
-    box.fail("images", fault=Fault.endless)
+    sandbox.fail("images", fault=Fault.endless)
     taken = 0
-    app = app_of(Ideogram(CANARY, base_url=box.url, max_image_bytes=2**40), fox)
+    app = app_of(Ideogram(CANARY, base_url=sandbox.url, max_image_bytes=2**40), fox)
 
     async def with_count(scope: Any, receive: Any, send: Any) -> None:
         async def counting(message: Any) -> None:

@@ -40,10 +40,10 @@ async def get_json(url: str) -> Any:
         return await response.json()
 
 
-async def test_default_client(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_default_client(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """The default client has the settings of the environment, and is closed at the end of the app."""
     monkeypatch.setenv("IDEOGRAM_API_KEY", CANARY)
-    monkeypatch.setenv("IDEOGRAM_BASE_URL", box.url)
+    monkeypatch.setenv("IDEOGRAM_BASE_URL", sandbox.url)
     app = FastAPI(lifespan=lifespan)
     app.get("/fox")(fox)
     async with serving(app) as url:
@@ -55,10 +55,10 @@ async def test_default_client(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> 
     assert (1, 0) == (was_open, len(sessions._states))
 
 
-async def test_custom_client(box: Sandbox) -> None:
+async def test_custom_client(sandbox: Sandbox) -> None:
     """A client can be passed to `lifespan`, with its own options and limiter."""
     limiter = ImageLimiter(3)
-    client = Ideogram(CANARY, base_url=box.url, limiter=limiter)
+    client = Ideogram(CANARY, base_url=sandbox.url, limiter=limiter)
     app = FastAPI(lifespan=partial(lifespan, client=client))
     clients: list[Ideogram] = []
 
@@ -74,14 +74,14 @@ async def test_custom_client(box: Sandbox) -> None:
     assert limiter is client.limiter
 
 
-async def test_inside_another_lifespan(box: Sandbox) -> None:
+async def test_inside_another_lifespan(sandbox: Sandbox) -> None:
     """`lifespan` can be opened inside the app's own lifespan, and adds to its state."""
     steps: list[str] = []
 
     @asynccontextmanager
     async def own(app: FastAPI) -> AsyncGenerator[dict[str, Any]]:
         steps.append("database opened")
-        async with lifespan(app, Ideogram(CANARY, base_url=box.url)) as state:
+        async with lifespan(app, Ideogram(CANARY, base_url=sandbox.url)) as state:
             yield {**state, "answer": 42}
 
         steps.append("database closed")
@@ -99,12 +99,12 @@ async def test_inside_another_lifespan(box: Sandbox) -> None:
     assert ["database opened", "database closed"] == steps
 
 
-async def test_without_state(box: Sandbox) -> None:
+async def test_without_state(sandbox: Sandbox) -> None:
     """The client is available if the app's own lifespan yields no state."""
 
     @asynccontextmanager
     async def own(app: FastAPI) -> AsyncGenerator[None]:
-        async with lifespan(app, Ideogram(CANARY, base_url=box.url)):
+        async with lifespan(app, Ideogram(CANARY, base_url=sandbox.url)):
             yield
 
     app = FastAPI(lifespan=own)
@@ -113,9 +113,9 @@ async def test_without_state(box: Sandbox) -> None:
         assert 1 == await get_json(f"{url}/fox")
 
 
-async def test_router_lifespan(box: Sandbox) -> None:
+async def test_router_lifespan(sandbox: Sandbox) -> None:
     """The lifespan of an included router provides the client to the whole app."""
-    router = APIRouter(lifespan=partial(lifespan, client=Ideogram(CANARY, base_url=box.url)))
+    router = APIRouter(lifespan=partial(lifespan, client=Ideogram(CANARY, base_url=sandbox.url)))
     app = FastAPI()
     app.get("/fox")(fox)
     app.include_router(router)
@@ -127,12 +127,12 @@ async def starlette_fox(request: Request) -> JSONResponse:
     return JSONResponse(await fox(await get_client(request)))
 
 
-async def test_starlette(box: Sandbox) -> None:
+async def test_starlette(sandbox: Sandbox) -> None:
     """A Starlette app and an app mounted in it have the client."""
     inner = Starlette(routes=[Route("/fox", starlette_fox)])
     app = Starlette(
         routes=[Route("/fox", starlette_fox), Mount("/inner", inner)],
-        lifespan=partial(lifespan, client=Ideogram(CANARY, base_url=box.url)),
+        lifespan=partial(lifespan, client=Ideogram(CANARY, base_url=sandbox.url)),
     )
     async with serving(app) as url:
         assert [1, 1] == [await get_json(f"{url}/fox"), await get_json(f"{url}/inner/fox")]
@@ -158,9 +158,9 @@ async def test_missing_lifespan() -> None:
         await get_client(connection)
 
 
-async def test_restart(box: Sandbox) -> None:
+async def test_restart(sandbox: Sandbox) -> None:
     """An app can be started again with the same client."""
-    app = FastAPI(lifespan=partial(lifespan, client=Ideogram(CANARY, base_url=box.url)))
+    app = FastAPI(lifespan=partial(lifespan, client=Ideogram(CANARY, base_url=sandbox.url)))
     app.get("/fox")(fox)
     for _ in range(2):
         async with serving(app) as url:
@@ -168,11 +168,11 @@ async def test_restart(box: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("grace", [1000.0, 0.0])
-async def test_shutdown_waits_for_started_calls(box: Sandbox, grace: float) -> None:
+async def test_shutdown_waits_for_started_calls(sandbox: Sandbox, grace: float) -> None:
     """Started calls finish within the grace period. After it their outcome is unknown, and reported."""
     calls: list[RunningCall[Any]] = []
     events, ending = Events(), asyncio.Event()
-    client = Ideogram(CANARY, base_url=box.url, on_event=events)
+    client = Ideogram(CANARY, base_url=sandbox.url, on_event=events)
 
     @asynccontextmanager
     async def own(app: FastAPI) -> AsyncGenerator[None]:
@@ -189,19 +189,19 @@ async def test_shutdown_waits_for_started_calls(box: Sandbox, grace: float) -> N
 
     async def release() -> None:
         await ending.wait()
-        box.release()
+        sandbox.release()
 
-    box.hold()
+    sandbox.hold()
     releasing = asyncio.create_task(release()) if grace else None
     async with serving(app) as url:
         assert "started" == await get_json(f"{url}/start")
-        await box.wait_for_requests(1)
+        await sandbox.wait_for_requests(1)
 
-    box.release()
-    await box.wait_idle()
+    sandbox.release()
+    await sandbox.wait_idle()
 
     assert [type(None) if grace else AmbiguousError] == [type(call.error) for call in calls]
-    assert (0 if grace else 1, 1) == (len(events.of(Failed)), box.ledger.billed_images)
+    assert (0 if grace else 1, 1) == (len(events.of(Failed)), sandbox.ledger.billed_images)
     assert releasing is None or await releasing is None
 
 
@@ -215,44 +215,44 @@ async def test_servers_keep_signal_handlers() -> None:
 
 
 @pytest.mark.parametrize("workers", [2, 5])
-async def test_workers_with_shares(box: Sandbox, workers: int) -> None:
+async def test_workers_with_shares(sandbox: Sandbox, workers: int) -> None:
     """Workers with equal shares of the limit use all slots of the account without a 429."""
     apps = [
-        FastAPI(lifespan=partial(lifespan, client=Ideogram(CANARY, base_url=box.url, max_in_flight=10 // workers)))
+        FastAPI(lifespan=partial(lifespan, client=Ideogram(CANARY, base_url=sandbox.url, max_in_flight=10 // workers)))
         for _ in range(workers)
     ]
-    box.hold()
+    sandbox.hold()
     async with asyncio.TaskGroup() as group:
         for app in apps:
             app.get("/fox")(fox)
-            group.create_task(_request_foxes(app, 40 // workers, box))
+            group.create_task(_request_foxes(app, 40 // workers, sandbox))
 
-        await box.wait_for_requests(10)
-        box.release()
+        await sandbox.wait_for_requests(10)
+        sandbox.release()
 
-    assert (40, 10) == (box.ledger.billed_images, box.peak_in_flight)
+    assert (40, 10) == (sandbox.ledger.billed_images, sandbox.peak_in_flight)
     assert 0 == sum(app.state.ideogram.limiter.statistics().rejected for app in apps)
 
 
-async def _request_foxes(app: FastAPI, count: int, box: Sandbox) -> None:
+async def _request_foxes(app: FastAPI, count: int, sandbox: Sandbox) -> None:
     async with serving(app) as url:
         await asyncio.gather(*(get_json(f"{url}/fox") for _ in range(count)))
 
 
-async def test_workers_with_too_large_shares(box: Sandbox) -> None:
+async def test_workers_with_too_large_shares(sandbox: Sandbox) -> None:
     """Workers that each use the whole limit get 429s; all images are generated, and billed once."""
-    clients = [Ideogram(CANARY, base_url=box.url, limiter=fast_limiter()) for _ in range(2)]
+    clients = [Ideogram(CANARY, base_url=sandbox.url, limiter=fast_limiter()) for _ in range(2)]
     apps = [FastAPI(lifespan=partial(lifespan, client=client)) for client in clients]
     for app in apps:
         app.get("/fox")(fox)
 
-    box.hold()
+    sandbox.hold()
     async with asyncio.TaskGroup() as group:
         for app in apps:
-            group.create_task(_request_foxes(app, 15, box))
+            group.create_task(_request_foxes(app, 15, sandbox))
 
-        await box.wait_for_requests(11)
-        box.release()
+        await sandbox.wait_for_requests(11)
+        sandbox.release()
 
-    assert 30 == box.ledger.billed_images
+    assert 30 == sandbox.ledger.billed_images
     assert sum(client.limiter.statistics().rejected for client in clients) > 0

@@ -50,13 +50,13 @@ def resident(pid: int, name: str) -> int:
 
 
 @linux
-async def test_images_pass_through_a_worker(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_images_pass_through_a_worker(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundred images of 5 MB, ten at a time, raise the peak memory of the worker by less than 32 MiB."""
     monkeypatch.setattr(origin, "draw", lambda recipe, kind: picture(kind, length=SIZE))
-    async with Ideogram(CANARY, base_url=box.url) as client:
+    async with Ideogram(CANARY, base_url=sandbox.url) as client:
         links = [image.url for image in await client.generate("a fox", num_images=8)]
 
-    async with relay(box.url) as (url, pid), aiohttp.ClientSession() as http:
+    async with relay(sandbox.url) as (url, pid), aiohttp.ClientSession() as http:
 
         async def read_image(n: int) -> int:
             async with http.get(url, params={"link": links[n % len(links)]}) as response:

@@ -22,10 +22,10 @@ PAGE = ROOT / "docs" / "web.md"
 
 
 @pytest.fixture
-def shown(box: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
+def shown(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     """Run every block of the page, one after another, with the app of the first."""
     monkeypatch.setenv("IDEOGRAM_API_KEY", CANARY)
-    monkeypatch.setenv("IDEOGRAM_BASE_URL", box.url)
+    monkeypatch.setenv("IDEOGRAM_BASE_URL", sandbox.url)
     monkeypatch.setenv("WEB_CONCURRENCY", "4")
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"__name__": "page"}
@@ -38,7 +38,7 @@ def shown(box: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict
     return names | {"apps": list(dict.fromkeys(apps))}
 
 
-async def test_the_app_of_the_page(shown: dict[str, Any], box: Sandbox, tmp_path: Path) -> None:
+async def test_the_app_of_the_page(shown: dict[str, Any], sandbox: Sandbox, tmp_path: Path) -> None:
     """An image, an upload, a started call whose images are downloaded, and a preview work as printed."""
     upload = aiohttp.FormData({"prompt": "a blue fox"})
     upload.add_field("image", picture(), filename="fox.png")
@@ -56,7 +56,7 @@ async def test_the_app_of_the_page(shown: dict[str, Any], box: Sandbox, tmp_path
             previewed = response.status
 
     assert ("image/png", 1, 1, 200) == (image, len(remixed), len(drawn), previewed)
-    assert 4 == box.ledger.billed_images
+    assert 4 == sandbox.ledger.billed_images
     # The shutdown of the app has waited for the images of the started call.
     assert 1 == len(list((tmp_path / "images").iterdir()))
 

@@ -173,7 +173,7 @@ def test_statuses_and_titles() -> None:
 
 
 def fail(fault: Fault) -> Callable[[Sandbox], None]:
-    return lambda box: box.fail("generate", fault=fault, times=100)
+    return lambda sandbox: sandbox.fail("generate", fault=fault, times=100)
 
 
 REAL = {
@@ -191,12 +191,12 @@ REAL = {
 
 
 @pytest.mark.parametrize("name", REAL)
-async def test_real_failures(name: str, box: Sandbox) -> None:
+async def test_real_failures(name: str, sandbox: Sandbox) -> None:
     """A failure of the service becomes the right status and cost, without the API key in the response."""
     prepare, expected, billed = REAL[name]
-    prepare(box)
+    prepare(sandbox)
     retry = Retry(attempts=2, base=0.0, throttle_wait=0.0)
-    client = Ideogram(CANARY, base_url=box.url, retry=retry, limiter=fast_limiter())
+    client = Ideogram(CANARY, base_url=sandbox.url, retry=retry, limiter=fast_limiter())
     app = FastAPI(lifespan=partial(lifespan, client=client))
     install_error_handlers(app)
 
@@ -207,7 +207,7 @@ async def test_real_failures(name: str, box: Sandbox) -> None:
     async with serving(app) as url:
         status, headers, body = await get(url)
 
-    box.release()
+    sandbox.release()
 
     assert (expected, billed) == (status, json.loads(body)["billed"])
     assert CANARY not in f"{headers} {body.decode()}"
@@ -217,9 +217,9 @@ async def test_real_failures(name: str, box: Sandbox) -> None:
     ("fault", "status"),
     [(Fault.expired, 410), (Fault.not_an_image, 502), (Fault.status(404), 410), (Fault.status(500), 502)],
 )
-async def test_unavailable_image(fault: Fault, status: int, box: Sandbox) -> None:
+async def test_unavailable_image(fault: Fault, status: int, sandbox: Sandbox) -> None:
     """An image that fails before its first byte becomes a problem document."""
-    client = Ideogram(CANARY, base_url=box.url, retry=Retry(base=0.0))
+    client = Ideogram(CANARY, base_url=sandbox.url, retry=Retry(base=0.0))
     app = FastAPI(lifespan=partial(lifespan, client=client))
     install_error_handlers(app)
 
@@ -227,7 +227,7 @@ async def test_unavailable_image(fault: Fault, status: int, box: Sandbox) -> Non
     async def fox(client: Client) -> Any:
         return image_response(client, (await client.generate("a fox")).data[0])
 
-    box.fail("images", fault=fault, times=100)
+    sandbox.fail("images", fault=fault, times=100)
     async with serving(app) as url:
         code, headers, body = await get(url)
 
@@ -237,14 +237,14 @@ async def test_unavailable_image(fault: Fault, status: int, box: Sandbox) -> Non
 
 
 @pytest.mark.parametrize("reader", [Path(SECRET_PATH), None], ids=["path", "open file"])
-async def test_unreadable_file(reader: Path | None, box: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+async def test_unreadable_file(reader: Path | None, sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
     """The problem contains the field, and only the log contains the path on the server."""
 
     class Broken:
         def read(self, size: int = -1, /) -> bytes:
             raise PermissionError(13, "Permission denied", SECRET_PATH)
 
-    app = FastAPI(lifespan=partial(lifespan, client=Ideogram(CANARY, base_url=box.url)))
+    app = FastAPI(lifespan=partial(lifespan, client=Ideogram(CANARY, base_url=sandbox.url)))
     install_error_handlers(app)
 
     @app.get("/")
@@ -259,14 +259,14 @@ async def test_unreadable_file(reader: Path | None, box: Sandbox, caplog: pytest
     assert [True] == [SECRET_PATH in str(record.exc_info) for record in caplog.records if record.exc_info]
 
 
-async def test_starlette(box: Sandbox) -> None:
+async def test_starlette(sandbox: Sandbox) -> None:
     """Errors of a Starlette app become problem documents."""
 
     async def fox(request: Request) -> None:
         client = await get_client(request)
         await client.send(Generate("", num_images=9))
 
-    app = Starlette(routes=[Route("/", fox)], lifespan=partial(lifespan, client=Ideogram(CANARY, base_url=box.url)))
+    app = Starlette(routes=[Route("/", fox)], lifespan=partial(lifespan, client=Ideogram(CANARY, base_url=sandbox.url)))
     install_error_handlers(app)
     async with serving(app) as url:
         status, _, body = await get(url)

@@ -27,8 +27,8 @@ LARGE = picture(length=3 * 2**20)
 """Larger than the part of an upload that a server keeps in memory."""
 
 
-def app_of(box: Sandbox) -> FastAPI:
-    app = FastAPI(lifespan=partial(lifespan, client=Ideogram(CANARY, base_url=box.url)))
+def app_of(sandbox: Sandbox) -> FastAPI:
+    app = FastAPI(lifespan=partial(lifespan, client=Ideogram(CANARY, base_url=sandbox.url)))
     install_error_handlers(app)
 
     @app.post("/remix")
@@ -64,25 +64,25 @@ async def upload(url: str, name: str, *images: tuple[str, bytes], **fields: str)
 
 @pytest.mark.parametrize("body", [picture(), picture("JPEG"), LARGE], ids=["png", "jpeg", "large"])
 @pytest.mark.parametrize("path", ["remix", "again"])
-async def test_an_upload_is_a_file(box: Sandbox, path: str, body: bytes) -> None:
+async def test_an_upload_is_a_file(sandbox: Sandbox, path: str, body: bytes) -> None:
     """An upload in memory or on disk is sent completely, with its name and the type of its content."""
-    async with serving(app_of(box)) as url:
+    async with serving(app_of(sandbox)) as url:
         answer = await upload(f"{url}/{path}", "image", ("my-fox.bin", body), prompt="a blue fox")
 
-    part = box.requests[0].parts[0]
+    part = sandbox.requests[0].parts[0]
 
     assert (200, 1) == answer
     assert ("image", "my-fox.bin", digest(body)) == (part.name, part.filename, digest(part.body))
     assert f"image/{'jpeg' if body == picture('JPEG') else 'png'}" == part.content_type
 
 
-async def test_several_uploads(box: Sandbox) -> None:
+async def test_several_uploads(sandbox: Sandbox) -> None:
     """A field for several files accepts several uploads."""
     files = [(f"{n}.png", picture(size=(64 + n, 48))) for n in range(3)]
-    async with serving(app_of(box)) as url:
+    async with serving(app_of(sandbox)) as url:
         answer = await upload(f"{url}/styled", "images", *files)
 
-    parts = [part for part in box.requests[0].parts if part.name.startswith("style_reference_images")]
+    parts = [part for part in sandbox.requests[0].parts if part.name.startswith("style_reference_images")]
 
     assert (200, 1) == answer
     assert files == [(part.filename, part.body) for part in parts]
@@ -92,16 +92,16 @@ async def test_several_uploads(box: Sandbox) -> None:
     ("body", "word"),
     [(b"", "empty"), (b"no image at all", "PNG, JPEG or WebP"), (picture(length=TOO_LARGE), "bytes")],
 )
-async def test_an_invalid_upload(box: Sandbox, body: bytes, word: str) -> None:
+async def test_an_invalid_upload(sandbox: Sandbox, body: bytes, word: str) -> None:
     """An upload that is empty, not an image or too large is reported by field, and nothing is sent."""
-    async with serving(app_of(box)) as url:
+    async with serving(app_of(sandbox)) as url:
         status, problem = await upload(f"{url}/remix", "image", ("fox.png", body), prompt="a blue fox")
 
-    assert (422, []) == (status, box.requests)
+    assert (422, []) == (status, sandbox.requests)
     assert word in " ".join(problem["problems"]["image"])
 
 
-async def test_an_upload_in_starlette(box: Sandbox) -> None:
+async def test_an_upload_in_starlette(sandbox: Sandbox) -> None:
     """An upload of a Starlette app is sent completely."""
 
     async def remix(request: Request) -> JSONResponse:
@@ -113,9 +113,9 @@ async def test_an_upload_in_starlette(box: Sandbox) -> None:
 
     app = Starlette(
         routes=[Route("/remix", remix, methods=["POST"])],
-        lifespan=partial(lifespan, client=Ideogram(CANARY, base_url=box.url)),
+        lifespan=partial(lifespan, client=Ideogram(CANARY, base_url=sandbox.url)),
     )
     async with serving(app) as url:
         assert (200, 1) == await upload(f"{url}/remix", "image", ("fox.png", LARGE))
 
-    assert digest(LARGE) in [digest(part.body) for part in box.requests[0].parts]
+    assert digest(LARGE) in [digest(part.body) for part in sandbox.requests[0].parts]

@@ -86,7 +86,7 @@ class Site:
 
 
 @asynccontextmanager
-async def two_workers(box: Sandbox, redis: RedisServer, *, lease: float = 90.0) -> AsyncGenerator[Site]:
+async def two_workers(sandbox: Sandbox, redis: RedisServer, *, lease: float = 90.0) -> AsyncGenerator[Site]:
     """Run the app with two workers."""
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
         arguments = ["--workers", "2", "--fd", str(listener.fileno()), "--app-dir", str(SUPPORT)]
@@ -98,7 +98,7 @@ async def two_workers(box: Sandbox, redis: RedisServer, *, lease: float = 90.0) 
             "--lifespan",
             "on",
         ]
-        settings = {"IDEOGRAM_BASE_URL": box.url, "IDEOGRAM_API_KEY": "sandbox", "REDIS_URL": redis.url}
+        settings = {"IDEOGRAM_BASE_URL": sandbox.url, "IDEOGRAM_API_KEY": "sandbox", "REDIS_URL": redis.url}
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-W", "default", "-m", "uvicorn", "workers_app:app", *arguments),
             env={**os.environ, **settings, "LEASE": str(lease)},
@@ -120,7 +120,7 @@ async def two_workers(box: Sandbox, redis: RedisServer, *, lease: float = 90.0) 
 
 async def test_200_requests_and_one_limit(redis: RedisServer):
     """Two workers answer 200 concurrent requests without a 429, and leave nothing in Redis."""
-    async with Sandbox(latency=(0.01, 0.05)) as box, two_workers(box, redis) as site:
+    async with Sandbox(latency=(0.01, 0.05)) as sandbox, two_workers(sandbox, redis) as site:
         assert 2 == len(await site.pids())
 
         images = await asyncio.gather(*(site.request(f"/fox/{n}.png") for n in range(200)))
@@ -129,9 +129,9 @@ async def test_200_requests_and_one_limit(redis: RedisServer):
 
         assert {200: 200} == site.statuses
         assert 200 == sum(image.startswith(b"\x89PNG") for image in images)
-        assert {200} == {arrival.status for arrival in box.requests}
-        assert 10 >= box.peak_in_flight
-        assert (200, []) == (len(box.ledger.entries), box.ledger.duplicates)
+        assert {200} == {arrival.status for arrival in sandbox.requests}
+        assert 10 >= sandbox.peak_in_flight
+        assert (200, []) == (len(sandbox.ledger.entries), sandbox.ledger.duplicates)
 
     assert [] == problems
     assert ([], 0) == (redis.keys, redis.connections())
@@ -139,10 +139,10 @@ async def test_200_requests_and_one_limit(redis: RedisServer):
 
 async def test_sigterm_during_load(redis: RedisServer):
     """After SIGTERM the workers finish the accepted requests and exit without errors."""
-    async with Sandbox(latency=(0.01, 0.05)) as box, two_workers(box, redis) as site:
+    async with Sandbox(latency=(0.01, 0.05)) as sandbox, two_workers(sandbox, redis) as site:
         await site.pids()
         requests = asyncio.gather(*(site.request(f"/fox/{n}.png") for n in range(60)))
-        arrived = asyncio.ensure_future(box.wait_for_requests(20))
+        arrived = asyncio.ensure_future(sandbox.wait_for_requests(20))
         # Do not wait for arrivals if all requests have failed.
         await asyncio.wait([arrived, requests], return_when=asyncio.FIRST_COMPLETED)
 
@@ -150,8 +150,8 @@ async def test_sigterm_during_load(redis: RedisServer):
 
         site.process.terminate()
         problems = await site.end()
-        await box.wait_idle()
-        entries, duplicates = len(box.ledger.entries), box.ledger.duplicates
+        await sandbox.wait_idle()
+        entries, duplicates = len(sandbox.ledger.entries), sandbox.ledger.duplicates
 
     # Requests that were not accepted were not billed; the others were answered.
     await requests
@@ -166,15 +166,15 @@ async def test_sigterm_during_load(redis: RedisServer):
 async def test_a_killed_worker_frees_its_slots(redis: RedisServer):
     """After `kill -9` of a worker its slots are free once its lease expires. The other one answers all its requests."""
     lease = 3.0
-    async with Sandbox() as box, two_workers(box, redis, lease=lease) as site:
+    async with Sandbox() as sandbox, two_workers(sandbox, redis, lease=lease) as site:
         pid, _ = await site.pids()
-        box.hold()
+        sandbox.hold()
         requests = asyncio.gather(*(site.request(f"/fox/{n}.png") for n in range(60)))
         snapshot = await redis.until(lambda snapshot: snapshot.in_flight == 10 and len(snapshot.holding) == 2)
         os.kill(pid, signal.SIGKILL)
         killed_at = redis.time()
         latest = max(snapshot.expires_at.values())
-        box.release()
+        sandbox.release()
         await requests
         await redis.until(lambda snapshot: not snapshot.holding)
         site.process.terminate()
@@ -182,8 +182,8 @@ async def test_a_killed_worker_frees_its_slots(redis: RedisServer):
 
         assert {200} >= {status for status in site.statuses if isinstance(status, int)}
         assert 0 < site.statuses[200] < 60
-        assert {200} == {arrival.status for arrival in box.requests}
-        assert [] == box.ledger.duplicates
+        assert {200} == {arrival.status for arrival in sandbox.requests}
+        assert [] == sandbox.ledger.duplicates
         assert lease >= latest - killed_at
 
     assert [] == problems

@@ -242,25 +242,25 @@ async def test_the_limit_of_the_service(redis: RedisServer):
     limiters = [RedisLimiter(redis.url), RedisLimiter(redis.url)]
     for limiter in limiters:
         limiter._rng = FixedRandom(0.001)
-    async with Sandbox(max_in_flight=4) as box:
-        clients = [Ideogram("sandbox", base_url=box.url, limiter=limiter) for limiter in limiters]
-        box.hold()
+    async with Sandbox(max_in_flight=4) as sandbox:
+        clients = [Ideogram("sandbox", base_url=sandbox.url, limiter=limiter) for limiter in limiters]
+        sandbox.hold()
         calls = [asyncio.ensure_future(clients[n % 2].generate(f"fox {n}", num_images=1 + n % 3)) for n in range(40)]
-        await box.wait_for_requests(2)
-        box.release()
+        await sandbox.wait_for_requests(2)
+        sandbox.release()
         await asyncio.gather(*calls)
         for client in clients:
             await client.aclose()
 
-        assert (40, []) == (len(box.ledger.entries), box.ledger.duplicates)
+        assert (40, []) == (len(sandbox.ledger.entries), sandbox.ledger.duplicates)
         assert 4.0 >= max(limiter.statistics().limit for limiter in limiters)
 
 
 async def test_a_free_call_does_not_change_the_limit(redis: RedisServer):
     """A GET that is refused with 429 changes nothing for the images."""
     limiter = RedisLimiter(redis.url)
-    async with Sandbox() as box, Ideogram("sandbox", base_url=box.url, limiter=limiter) as client:
-        box.fail("GET /models", fault=Fault.status(429))
+    async with Sandbox() as sandbox, Ideogram("sandbox", base_url=sandbox.url, limiter=limiter) as client:
+        sandbox.fail("GET /models", fault=Fault.status(429))
         await client.models.list()
 
     assert [] == redis.keys
@@ -282,27 +282,27 @@ PRELUDE = """
 """
 PROGRAMS = {
     "three loops": """
-        with running_in_thread(Sandbox()) as box:
-            client = Ideogram("sandbox", base_url=box.url, limiter=RedisLimiter(URL))
+        with running_in_thread(Sandbox()) as sandbox:
+            client = Ideogram("sandbox", base_url=sandbox.url, limiter=RedisLimiter(URL))
             for _ in range(3):
                 asyncio.run(work())
     """,
     "a loop that ends over calls": """
         async def leave():
             tasks.extend(asyncio.create_task(client.generate("fox", num_images=4)) for _ in range(8))
-            await box.wait_for_requests(2)
+            await sandbox.wait_for_requests(2)
 
         tasks = []
-        with running_in_thread(Sandbox()) as box:
-            box.hold()
-            client = Ideogram("sandbox", base_url=box.url, limiter=RedisLimiter(URL))
+        with running_in_thread(Sandbox()) as sandbox:
+            sandbox.hold()
+            client = Ideogram("sandbox", base_url=sandbox.url, limiter=RedisLimiter(URL))
             asyncio.run(leave())
-            box.release()
+            sandbox.release()
             asyncio.run(work())
     """,
     "no Redis": """
-        with running_in_thread(Sandbox()) as box:
-            client = Ideogram("sandbox", base_url=box.url, limiter=RedisLimiter("unix:///nowhere/redis.sock"))
+        with running_in_thread(Sandbox()) as sandbox:
+            client = Ideogram("sandbox", base_url=sandbox.url, limiter=RedisLimiter("unix:///nowhere/redis.sock"))
             for _ in range(2):
                 asyncio.run(work())
     """,

@@ -52,24 +52,24 @@ async def wait_until(limiter: RedisLimiter, **wanted: float) -> None:
 @asynccontextmanager
 async def two_clients(redis: RedisServer) -> AsyncGenerator[tuple[Sandbox, list[asyncio.Future[object]]]]:
     """Run 60 calls of two clients, each with its own limiter; the sandbox holds them until the block ends."""
-    async with Sandbox() as box:
+    async with Sandbox() as sandbox:
         limiters = [RedisLimiter(redis.url), RedisLimiter(redis.url)]
-        clients = [Ideogram("sandbox", base_url=box.url, limiter=limiter) for limiter in limiters]
+        clients = [Ideogram("sandbox", base_url=sandbox.url, limiter=limiter) for limiter in limiters]
         for limiter in limiters:
             limiter._rng = FixedRandom(0.001)
 
-        box.hold()
+        sandbox.hold()
         calls: list[asyncio.Future[object]] = [
             asyncio.ensure_future(clients[n % 2].generate(f"fox {n}", num_images=1 + n % 3)) for n in range(60)
         ]
-        await box.wait_for_requests(4)
-        yield box, calls
-        box.release()
+        await sandbox.wait_for_requests(4)
+        yield sandbox, calls
+        sandbox.release()
         await asyncio.gather(*calls)
         for client in clients:
             await client.aclose()
 
-        assert (60, []) == (len(box.ledger.entries), box.ledger.duplicates)
+        assert (60, []) == (len(sandbox.ledger.entries), sandbox.ledger.duplicates)
         assert [(0, 0)] * 2 == [numbers(limiter)[1:3] for limiter in limiters]
 
 

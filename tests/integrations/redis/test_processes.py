@@ -26,9 +26,9 @@ class Worker:
 
     @classmethod
     async def start(
-        cls, name: str, box: Sandbox, redis: RedisServer, *, calls: int, images: int = 0, lease: float = 90.0
+        cls, name: str, sandbox: Sandbox, redis: RedisServer, *, calls: int, images: int = 0, lease: float = 90.0
     ) -> Worker:
-        arguments = [name, box.url, redis.url, str(calls), str(images), str(lease)]
+        arguments = [name, sandbox.url, redis.url, str(calls), str(images), str(lease)]
         command = [sys.executable, "-X", "dev", "-W", "error", str(SCRIPT), *arguments]
         pipe = asyncio.subprocess.PIPE
         return cls(await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe, cwd=ROOT))
@@ -57,21 +57,21 @@ class Worker:
         await self.process.communicate()
 
 
-async def wait_for_requests(box: Sandbox, calls: int) -> None:
+async def wait_for_requests(sandbox: Sandbox, calls: int) -> None:
     """Wait for requests at the sandbox, at most a minute."""
     async with asyncio.timeout(TIMEOUT):
-        await box.wait_for_requests(calls)
+        await sandbox.wait_for_requests(calls)
 
 
 async def test_three_processes_keep_to_one_limit(redis: RedisServer):
     """Three processes with many calls get no 429, and never have more than ten images in progress."""
-    async with Sandbox(latency=(0.01, 0.05)) as box:
-        workers = [await Worker.start(name, box, redis, calls=20) for name in "abc"]
+    async with Sandbox(latency=(0.01, 0.05)) as sandbox:
+        workers = [await Worker.start(name, sandbox, redis, calls=20) for name in "abc"]
         refused = [await worker.end() for worker in workers]
 
         assert [0, 0, 0] == refused
-        assert 10 >= box.peak_in_flight
-        assert (60, []) == (len(box.ledger.entries), box.ledger.duplicates)
+        assert 10 >= sandbox.peak_in_flight
+        assert (60, []) == (len(sandbox.ledger.entries), sandbox.ledger.duplicates)
 
     assert ([], 0) == (redis.keys, redis.connections())
 
@@ -79,17 +79,17 @@ async def test_three_processes_keep_to_one_limit(redis: RedisServer):
 async def test_the_slots_of_a_killed_process_are_released(redis: RedisServer):
     """After kill -9 the slots of a process are released when its lease expires, and not before."""
     lease = 3.0
-    async with Sandbox() as box:
-        box.hold()
-        killed = await Worker.start("killed", box, redis, calls=10, images=1, lease=lease)
-        await wait_for_requests(box, 10)
-        successor = await Worker.start("successor", box, redis, calls=1, images=1, lease=lease)
+    async with Sandbox() as sandbox:
+        sandbox.hold()
+        killed = await Worker.start("killed", sandbox, redis, calls=10, images=1, lease=lease)
+        await wait_for_requests(sandbox, 10)
+        successor = await Worker.start("successor", sandbox, redis, calls=1, images=1, lease=lease)
         await redis.until(lambda snapshot: (snapshot.in_flight, snapshot.queued) == (10, 1))
         await killed.kill()
         killed_at = redis.time()
         expires_at = min(redis.snapshot().expires_at.values())
         # The service finishes the calls of the killed process; its slots stay taken until its lease expires.
-        box.release()
+        sandbox.release()
 
         assert 0 == await successor.end()
         assert expires_at <= redis.time()
@@ -101,14 +101,14 @@ async def test_the_slots_of_a_killed_process_are_released(redis: RedisServer):
 @pytest.mark.parametrize("fate", ["stopped and started", "flushed"])
 async def test_redis_outage_during_a_run(redis: RedisServer, fate: str):
     """After a restart or flush of Redis during a run, all images are made, and none is billed twice."""
-    async with Sandbox(latency=(0.01, 0.05)) as box:
-        workers = [await Worker.start(name, box, redis, calls=30) for name in "abc"]
-        await wait_for_requests(box, 15)
+    async with Sandbox(latency=(0.01, 0.05)) as sandbox:
+        workers = [await Worker.start(name, sandbox, redis, calls=30) for name in "abc"]
+        await wait_for_requests(sandbox, 15)
         if fate == "flushed":
             redis.flush()
         else:
             redis.stop()
-            await wait_for_requests(box, 30)
+            await wait_for_requests(sandbox, 30)
             redis.start()
 
         for worker in workers:
@@ -116,7 +116,7 @@ async def test_redis_outage_during_a_run(redis: RedisServer, fate: str):
 
             assert (0, True) == (worker.process.returncode, "rejected" in json.loads(out))
 
-        assert (90, []) == (len(box.ledger.entries), box.ledger.duplicates)
+        assert (90, []) == (len(sandbox.ledger.entries), sandbox.ledger.duplicates)
 
 
 @pytest.mark.skipif(REDIS_SERVER is None, reason="redis-server is not installed")
