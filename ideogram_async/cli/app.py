@@ -7,8 +7,8 @@ from cyclopts import App, CycloptsError, Group, UnusedCliTokensError
 from ideogram_async._version import __version__
 from ideogram_async.cli.batch import make_batch_app
 from ideogram_async.cli.catalog import commands
-from ideogram_async.cli.console import Exit, exit_code_for_error
-from ideogram_async.cli.errors import UsageError, print_error, print_ideogram_error
+from ideogram_async.cli.console import Exit
+from ideogram_async.cli.errors import UsageError, print_bug, print_error, print_ideogram_error
 from ideogram_async.errors import Billed, IdeogramError
 
 HELP = """Ideogram's image API from the command line. Nothing is paid twice by accident.
@@ -65,15 +65,18 @@ def run(argv: list[str]) -> int:
         print_error(str(error), error.advice, as_json=as_json)
         return Exit.USAGE
     except IdeogramError as error:
-        print_ideogram_error(error, as_json=as_json)
-        return exit_code_for_error(error)
+        return print_ideogram_error(error, as_json=as_json)
     except KeyboardInterrupt:
         print_error("Interrupted.", "Nothing was sent.", as_json=as_json, name="Interrupted")
         return Exit.INTERRUPTED
     except BrokenPipeError:
         raise
+    except OSError as error:
+        message = f"{error.filename or 'The system'}: {error.strerror or error}"
+        print_error(message, "", as_json=as_json, name=type(error).__name__, billed=Billed.UNKNOWN)
+        return Exit.FAILED
     except Exception as error:
-        return _print_unexpected(error, as_json=as_json)
+        return print_bug(error, as_json=as_json)
 
     return int(code or Exit.OK)
 
@@ -130,14 +133,3 @@ def _usage_message(error: CycloptsError) -> str:
         return f"Unexpected arguments: {', '.join(map(repr, error.unused_tokens))}."
 
     return str(error)
-
-
-def _print_unexpected(error: Exception, *, as_json: bool) -> Exit:
-    """Print an unforeseen error. Whether a call was billed is unknown here."""
-    if isinstance(error, OSError):
-        message, advice = f"{error.filename or 'The system'}: {error.strerror or error}", ""
-    else:
-        message, advice = f"{type(error).__name__}: {error}", "This is a bug of this program; please report it."
-
-    print_error(message, advice, as_json=as_json, name=type(error).__name__, billed=Billed.UNKNOWN)
-    return Exit.FAILED

@@ -16,8 +16,8 @@ from ideogram_async.batch import Folder
 from ideogram_async.cli.batch_check import check_jobs, print_problems
 from ideogram_async.cli.batch_folder import INSTALL, can_draw, write_gallery
 from ideogram_async.cli.batch_loop import Outcome, run_batch
-from ideogram_async.cli.console import Exit, exit_code_for_error, exit_code_for_report, run_async, spinner, worst
-from ideogram_async.cli.errors import UsageError, print_error, print_ideogram_error
+from ideogram_async.cli.console import Exit, exit_code_for_report, run_async, spinner, worst
+from ideogram_async.cli.errors import UsageError, print_bug, print_error, print_ideogram_error
 from ideogram_async.cli.jobs_file import InvalidJobsError, JobsFile, read_stdin_jobs
 from ideogram_async.cli.options import BatchRunOptions, Json, Switch, client_from_environment
 from ideogram_async.cli.report import print_json_report, print_report
@@ -177,17 +177,13 @@ def _print_failure(error: Exception, *, as_json: bool) -> Exit:
             print_problems(error.name, error.problems, as_json=as_json, status="earlier jobs are kept")
             return Exit.USAGE
         case IdeogramError():
-            print_ideogram_error(error, as_json=as_json)
-            return exit_code_for_error(error)
+            return print_ideogram_error(error, as_json=as_json)
         case OSError():
             message = f"{error.filename or 'The input'} cannot be read: {error.strerror or error}"
             print_error(message, "Earlier jobs are kept; run the same command to resume.", as_json=as_json)
             return Exit.USAGE
         case _:
-            name = type(error).__name__
-            message, advice = f"{name}: {error}", "This is a bug of this program; please report it."
-            print_error(message, advice, as_json=as_json, name=name, billed=Billed.UNKNOWN)
-            return Exit.FAILED
+            return print_bug(error, as_json=as_json)
 
 
 def _name_option(message: str) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from pathlib import Path
-
-from attrs import frozen
+from typing import TypeAlias
 
 from ideogram_async import Ideogram
 from ideogram_async.cli.catalog import AnyRequest, Command, command_function
@@ -16,6 +15,9 @@ from ideogram_async.cli.options import FOLDER, JSON, client_from_environment, op
 from ideogram_async.cli.render import print_answer, print_paths
 from ideogram_async.errors import Billed, DecodeError, IdeogramError
 from ideogram_async.models.images import ImageAnswer
+
+Download: TypeAlias = Path | IdeogramError | OSError | None
+"""Outcome of a download: `None` for a withheld image, which has no link."""
 
 
 def __getattr__(name: str) -> Callable[..., int]:
@@ -36,14 +38,6 @@ def send(request: AnyRequest, *, output: Path | None = None, json: bool = False)
     except KeyboardInterrupt:
         sending.print_interrupted()
         return Exit.INTERRUPTED
-
-
-@frozen
-class _Download:
-    """Outcome of a download: a path or an error. Neither for a withheld image, which has no link."""
-
-    path: Path | None = None
-    error: IdeogramError | OSError | None = None
 
 
 class _Sending:
@@ -67,7 +61,7 @@ class _Sending:
             downloads = await self._download(client, links)
 
         self._print_answer(downloads, client)
-        codes = [self._print_failed_download(one.error) for one in downloads if one.error is not None]
+        codes = [self._print_failure(error) for error in downloads if isinstance(error, Exception)]
         return worst([Exit.FAILED if None in links else Exit.OK, *codes])
 
     def print_interrupted(self) -> None:
@@ -81,7 +75,7 @@ class _Sending:
         else:
             self._print_error("Interrupted.", "", Billed.NO)
 
-    async def _download(self, client: Ideogram, links: Iterable[str | None]) -> list[_Download]:
+    async def _download(self, client: Ideogram, links: Iterable[str | None]) -> list[Download]:
         """Download each link on its own: a failure does not affect the others."""
         if self._output is None:
             return []
@@ -90,7 +84,7 @@ class _Sending:
 
     async def _rescue_images(self, client: Ideogram, error: DecodeError) -> Exit:
         """Store the images that a malformed response links to, since they were billed."""
-        paths = [download.path for download in await self._download(client, error.links)]
+        paths = _paths(await self._download(client, error.links))
         if self._as_json:
             print_json({"event": "Error", **to_json_error(error), **({"paths": paths} if paths else {})})
         else:
@@ -99,14 +93,14 @@ class _Sending:
 
         return exit_code_for_error(error)
 
-    def _print_answer(self, downloads: list[_Download], client: Ideogram | None) -> None:
-        paths = [download.path for download in downloads]
+    def _print_answer(self, downloads: list[Download], client: Ideogram | None) -> None:
+        paths = _paths(downloads)
         if self._as_json:
             print_json(to_json_fields(self._answer) | ({"paths": paths} if downloads else {}))
         else:
             print_answer(self._answer, paths, None if client is None else client.estimate(self._request))
 
-    def _print_failed_download(self, error: IdeogramError | OSError) -> Exit:
+    def _print_failure(self, error: IdeogramError | OSError) -> Exit:
         if isinstance(error, IdeogramError):
             print_ideogram_error(error, as_json=self._as_json, billed=Billed.YES)
         else:
@@ -136,11 +130,12 @@ def _links_of(answer: object) -> list[str | None]:
     return [image.url for image in answer.images] if isinstance(answer, ImageAnswer) else []
 
 
-async def _download(client: Ideogram, link: str | None, output: Path) -> _Download:
-    if link is None:
-        return _Download()
+def _paths(downloads: Iterable[Download]) -> list[Path | None]:
+    return [download if isinstance(download, Path) else None for download in downloads]
 
+
+async def _download(client: Ideogram, link: str | None, output: Path) -> Download:
     try:
-        return _Download(path=await client.download(link, f"{output}/"))
+        return None if link is None else await client.download(link, f"{output}/")
     except (IdeogramError, OSError) as error:
-        return _Download(error=error)
+        return error

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from ideogram_async.cli.catalog import rule_for_cli
-from ideogram_async.cli.console import console, escape, print_json
+from ideogram_async.cli.console import Exit, console, escape, exit_code_for_error, print_json
 from ideogram_async.errors import (
     APIStatusError,
     AuthenticationError,
@@ -69,8 +69,8 @@ def print_error(
         _print_lines(message.split("\n"), billed, advice)
 
 
-def print_ideogram_error(error: IdeogramError, *, as_json: bool = False, billed: Billed | None = None) -> None:
-    """Print an exception of the library.
+def print_ideogram_error(error: IdeogramError, *, as_json: bool = False, billed: Billed | None = None) -> Exit:
+    """Print an exception of the library, and return its exit code.
 
     Args:
         error: The exception.
@@ -80,11 +80,20 @@ def print_ideogram_error(error: IdeogramError, *, as_json: bool = False, billed:
     billed = error.billed if billed is None else billed
     if as_json:
         print_json({"event": "Error", **to_json_error(error), "billed": billed})
-        return
+    else:
+        message = rule_for_cli(str(error)) or type(error).__name__
+        links = error.links if isinstance(error, DecodeError) else ()
+        _print_lines([*message.split("\n"), *links], billed, advice_for(error))
 
-    message = rule_for_cli(str(error)) or type(error).__name__
-    links = error.links if isinstance(error, DecodeError) else ()
-    _print_lines([*message.split("\n"), *links], billed, advice_for(error))
+    return exit_code_for_error(error)
+
+
+def print_bug(error: Exception, *, as_json: bool) -> Exit:
+    """Print an unforeseen exception. Whether a call was billed is unknown here."""
+    name = type(error).__name__
+    advice = "This is a bug of this program; please report it."
+    print_error(f"{name}: {error}", advice, as_json=as_json, name=name, billed=Billed.UNKNOWN)
+    return Exit.FAILED
 
 
 def to_json_error(error: IdeogramError) -> dict[str, object]:

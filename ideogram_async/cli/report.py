@@ -8,12 +8,22 @@ from collections.abc import Iterator, Sequence
 from errno import ENOSPC
 from pathlib import Path
 
+import attrs
 from rich.cells import set_cell_size
 from rich.table import Table
 from rich.text import Text
 
 from ideogram_async import JobResult, JobState, Report
-from ideogram_async.cli.console import console, escape, format_duration, format_usd, label_line, pluralize, print_json
+from ideogram_async.cli.console import (
+    console,
+    escape,
+    format_duration,
+    format_usd,
+    label_line,
+    pluralize,
+    print_json,
+    to_json_fields,
+)
 from ideogram_async.cli.errors import advice_for
 from ideogram_async.cli.render import ID_WIDTH, SIGNS, reason, to_json_result
 from ideogram_async.errors import DecodeError
@@ -70,25 +80,18 @@ def print_report(
 
 def print_json_report(report: Report, folder: Path, page: Path | None, code: int) -> None:
     """Print a report for machines."""
-    fields = {
-        "event": "Report",
-        "folder": folder.resolve(),
-        "gallery": None if page is None else page.resolve(),
-        "jobs": report.jobs,
-        "by_state": report.by_state,
-        "images_stored": report.images_stored,
-        "images_withheld": report.images_withheld,
-        "images_lost": report.images_lost,
-        "spent_usd": report.spent_usd,
-        "in_doubt_usd": report.in_doubt_usd,
-        "throttled": report.throttled,
-        "elapsed": round(report.elapsed, 3),
-        "stopped": report.stopped,
-        "failures": [to_json_result(result) for result in report.failures],
-        "ambiguous": [to_json_result(result) for result in report.ambiguous],
-        "exit": code,
-    }
-    print_json(fields)
+    rounded = attrs.evolve(report, elapsed=round(report.elapsed, 3), failures=(), ambiguous=())
+    print_json(
+        {
+            "event": "Report",
+            "folder": folder.resolve(),
+            "gallery": None if page is None else page.resolve(),
+            **to_json_fields(rounded),
+            "failures": [to_json_result(result) for result in report.failures],
+            "ambiguous": [to_json_result(result) for result in report.ambiguous],
+            "exit": code,
+        }
+    )
 
 
 def _print_failures(report: Report, folder: Path) -> None:
