@@ -58,8 +58,8 @@ def run(argv: list[str]) -> int:
     try:
         code = make_app()(argv, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        words = " ".join(["ideogram-async", *(error.command_chain or ()), "--help"])
-        print_error(_usage_message(error), f"See: {words}", as_json=as_json)
+        help_command = " ".join(["ideogram-async", *(error.command_chain or ()), "--help"])
+        print_error(_usage_message(error), f"See: {help_command}", as_json=as_json)
         return Exit.USAGE
     except UsageError as error:
         print_error(str(error), error.advice, as_json=as_json)

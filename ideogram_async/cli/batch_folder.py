@@ -23,7 +23,7 @@ from ideogram_async.cli.console import (
 )
 from ideogram_async.cli.errors import UsageError
 from ideogram_async.cli.options import Json
-from ideogram_async.cli.report import print_json_report, print_report
+from ideogram_async.cli.report import print_report
 from ideogram_async.errors import HostRefusedError
 
 BatchFolder = Annotated[Path, Parameter(help="The folder of a batch.")]
@@ -35,11 +35,7 @@ def status(folder: BatchFolder, /, *, json: Json = False) -> int:
     """Run `batch status`."""
     report = Folder(folder).report()
     code = exit_code_for_report(report)
-    if json:
-        print_json_report(report, folder, None, code)
-    else:
-        print_report(report, folder, is_run=False)
-
+    print_report(report, folder, code, as_json=json, is_run=False)
     return code
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, Callable, Generator, Iterable
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import attrs
 
@@ -68,7 +67,7 @@ class BatchLoop:
         """Run until all jobs are finished, or an interrupt ends the batch."""
         task = self._task = asyncio.current_task()
         try:
-            with Interrupts(first=self._stop, second=self._abort):
+            with handle_interrupts(first=self._stop, second=self._abort):
                 await self._show_results()
         except asyncio.CancelledError:
             if task is None or not self.is_aborted:
@@ -95,42 +94,34 @@ class BatchLoop:
             self._task.cancel()
 
 
-class Interrupts:
-    """Handler of SIGINT and SIGTERM: the first calls one function, the second another; a third has its default effect.
+@contextmanager
+def handle_interrupts(first: Callable[[], object], second: Callable[[], object]) -> Generator[None]:
+    """Call one function at the first SIGINT or SIGTERM, another at the second; a third has its default effect.
 
     Args:
         first: Stops sending.
         second: Aborts the calls in flight.
     """
+    loop = asyncio.get_running_loop()
+    actions = [first, second]
 
-    def __init__(self, first: Callable[[], object], second: Callable[[], object]) -> None:
-        self.count: int = 0
-        self._actions = (first, second)
-
-    def __enter__(self) -> Self:
-        self._loop = asyncio.get_running_loop()
+    def remove_handlers() -> None:
         for number in SIGNALS:
-            self._loop.add_signal_handler(number, self._on_signal)
+            loop.remove_signal_handler(number)
 
-        return self
+    def on_signal() -> None:
+        # A third signal may have been queued together with the second one.
+        if actions:
+            action = actions.pop(0)
+            if not actions:
+                remove_handlers()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._remove_handlers()
+            action()
 
-    def _on_signal(self) -> None:
-        if self.count == len(self._actions):
-            # The loop had queued it together with the second one.
-            return
+    for number in SIGNALS:
+        loop.add_signal_handler(number, on_signal)
 
-        action = self._actions[self.count]
-        self.count += 1
-        if self.count == len(self._actions):
-            self._remove_handlers()
-
-        action()
-
-    def _remove_handlers(self) -> None:
-        for number in SIGNALS:
-            self._loop.remove_signal_handler(number)
+    try:
+        yield
+    finally:
+        remove_handlers()

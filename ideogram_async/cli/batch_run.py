@@ -20,7 +20,7 @@ from ideogram_async.cli.console import Exit, exit_code_for_report, run_async, sp
 from ideogram_async.cli.errors import UsageError, print_bug, print_error, print_ideogram_error
 from ideogram_async.cli.jobs_file import InvalidJobsError, JobsFile, read_stdin_jobs
 from ideogram_async.cli.options import BatchRunOptions, Json, Switch, client_from_environment
-from ideogram_async.cli.report import print_json_report, print_report
+from ideogram_async.cli.report import print_report
 from ideogram_async.errors import BatchError, Billed, IdeogramError
 
 STDIN = Path("-")
@@ -111,12 +111,8 @@ class BatchRun:
 
         page = self._write_gallery() if with_gallery and report.images_stored and not outcome.is_aborted else None
         code = worst(codes)
-        if self.as_json:
-            print_json_report(report, self.folder, page, code)
-        else:
-            note = "in the sandbox only" if self.sandbox else ""
-            print_report(report, self.folder, total=outcome.total, page=page, note=note)
-
+        note = "in the sandbox only" if self.sandbox else ""
+        print_report(report, self.folder, code, as_json=self.as_json, total=outcome.total, page=page, note=note)
         return code
 
     async def _send(self, client: Ideogram, jobs: JobsFile | None, total: int | None) -> Outcome:

@@ -47,10 +47,7 @@ Json = Annotated[bool, Parameter(help="Write JSON, for machines.", negative=(), 
 """The switch `--json`."""
 
 JSON = inspect.Parameter(
-    "json",
-    inspect.Parameter.KEYWORD_ONLY,
-    default=False,
-    annotation=Annotated[Json, Parameter(group=OUTPUT)],
+    "json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[Json, Parameter(group=OUTPUT)]
 )
 
 FOLDER = inspect.Parameter(

@@ -48,22 +48,30 @@ ORDER = (
 def print_report(
     report: Report,
     folder: Path,
+    code: int,
     *,
+    as_json: bool,
     total: int | None = None,
     page: Path | None = None,
     note: str = "",
     is_run: bool = True,
 ) -> None:
-    """Print a report for people.
+    """Print a report.
 
     Args:
         report: The report.
         folder: The batch folder.
+        code: The exit code.
+        as_json: Whether to write JSON.
         total: The number of jobs in the input, if known.
         page: The gallery, if there is one.
         note: A remark after the cost.
         is_run: Whether the report is that of a run, which has a duration.
     """
+    if as_json:
+        print_json(_to_json(report, folder, page, code))
+        return
+
     target = console()
     target.print()
     _print_failures(report, folder)
@@ -71,27 +79,20 @@ def print_report(
     if report.failures or report.ambiguous:
         target.print()
 
-    for line in _summary(report, total, note, is_run=is_run):
-        target.print(line, soft_wrap=True)
-
-    for line in _paths(report, folder, page):
+    for line in (*_summary(report, total, note, is_run=is_run), *_paths(report, folder, page)):
         target.print(line, soft_wrap=True)
 
 
-def print_json_report(report: Report, folder: Path, page: Path | None, code: int) -> None:
-    """Print a report for machines."""
-    rounded = attrs.evolve(report, elapsed=round(report.elapsed, 3), failures=(), ambiguous=())
-    print_json(
-        {
-            "event": "Report",
-            "folder": folder.resolve(),
-            "gallery": None if page is None else page.resolve(),
-            **to_json_fields(rounded),
-            "failures": [to_json_result(result) for result in report.failures],
-            "ambiguous": [to_json_result(result) for result in report.ambiguous],
-            "exit": code,
-        }
-    )
+def _to_json(report: Report, folder: Path, page: Path | None, code: int) -> dict[str, object]:
+    return {
+        "event": "Report",
+        "folder": folder.resolve(),
+        "gallery": None if page is None else page.resolve(),
+        **to_json_fields(attrs.evolve(report, elapsed=round(report.elapsed, 3), failures=(), ambiguous=())),
+        "failures": [to_json_result(result) for result in report.failures],
+        "ambiguous": [to_json_result(result) for result in report.ambiguous],
+        "exit": code,
+    }
 
 
 def _print_failures(report: Report, folder: Path) -> None:

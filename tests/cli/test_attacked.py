@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ideogram_async.cli.batch_loop import Interrupts
+from ideogram_async.cli.batch_loop import handle_interrupts
 from ideogram_async.cli.console import run_async
 
 
@@ -22,11 +22,11 @@ async def test_three_interrupts_at_once():
     called: list[str] = []
     reports: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reports.append(context))
-    with Interrupts(first=lambda: called.append("first"), second=lambda: called.append("second")) as interrupts:
+    with handle_interrupts(first=lambda: called.append("first"), second=lambda: called.append("second")):
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
             os.kill(os.getpid(), number)
 
-        while interrupts.count < 2:
+        while len(called) < 2:
             await asyncio.sleep(0)
 
         await asyncio.sleep(0)
