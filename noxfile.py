@@ -82,6 +82,7 @@ def typing(session: nox.Session) -> None:
     session.install("-q", "-e", ".[dev]")
     session.run("mypy")
     session.run("pyright")
+    session.run("pyright", "--verifytypes", "ideogram_async", "--ignoreexternal")
 
 
 @nox.session(python=OLDEST)
