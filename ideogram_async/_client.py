@@ -204,9 +204,9 @@ class Ideogram:
         method: str,
         path: str,
         *,
-        json: Any = None,
-        fields: Mapping[str, Any] | None = None,
-        params: Mapping[str, Any] | None = None,
+        json: object = None,
+        fields: Mapping[str, object] | None = None,
+        params: Mapping[str, object] | None = None,
         charged: bool = True,
         weight: int = 1,
     ) -> Reply:
@@ -324,7 +324,7 @@ class Ideogram:
 
         return await make_plan(jobs, self._prices, self._pipeline.config)
 
-    def estimate(self, request: Request[Any], /) -> Price:
+    def estimate(self, request: Request[object], /) -> Price:
         """Return the price of a request in USD, by a dated table; an unknown price is `None`. Sends nothing."""
         return self._prices.estimate(request)
 

@@ -110,13 +110,13 @@ def operation(
         async def send(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
             return await self.send(request(*args, **kwargs))
 
-        _describe(send, stub, cast(Any, request))
+        _describe(send, stub, cast("type[Request[object]]", request))
         return send
 
     return decorate
 
 
-def operations_of(owner: type) -> dict[str, type[Any]]:
+def operations_of(owner: type) -> dict[str, type[Request[object]]]:
     """Return the request classes of a class's operations, by the name of the method."""
     return {name: method.request_class for name, method in vars(owner).items() if hasattr(method, "request_class")}
 
@@ -149,7 +149,7 @@ def _short(annotation: object) -> _Bare:
     return _Bare(re.sub(r"\b(?:\w+\.)+", "", text))
 
 
-def _describe(method: Any, stub: Any, request: Any) -> None:
+def _describe(method: Any, stub: Callable[..., object], request: type[Request[object]]) -> None:
     """Give a method the name of its stub, and the signature and docstring of its request class."""
     endpoint = request.endpoint
     parameters = inspect.signature(request).parameters.values()

@@ -68,6 +68,8 @@ PUBLIC = {
 }
 
 
+MAX_ANY = 15
+"""Uses of `Any` in 1,000 lines of code: JSON, and values of libraries without types."""
 HEAVY = ("aiohttp", "cattrs", "tenacity", "sqlite3", "anyio", "asyncio", "PIL")
 # They open connections, files or tasks, and load what they do that with.
 LIGHT = [name for name in ideogram_async.__all__ if name not in ("Batch", "Plan", "Report", "RunningCall")]
@@ -92,6 +94,19 @@ def imports_of(path: Path) -> set[str]:
     names = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
     names |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     return {name for name in names if name.split(".")[0] == "ideogram_async"}
+
+
+def code_lines_of(path: Path) -> int:
+    """Count the lines of a module that are neither blank, nor a comment or docstring."""
+    source = path.read_text()
+    docs = {
+        line
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
+    lines = enumerate(source.splitlines(), 1)
+    return sum(bool(line.strip()) and line.strip()[0] != "#" and number not in docs for number, line in lines)
 
 
 def run(script: str) -> str:
@@ -122,6 +137,15 @@ def test_imports_have_no_cycle():
     graph = {name_of(path): imports_of(path) - {"ideogram_async", name_of(path)} for path in MODULES}
 
     assert len(graph) <= len(list(TopologicalSorter(graph).static_order()))
+
+
+@pytest.mark.parametrize("package", sorted({package_of(name_of(path)) for path in MODULES if path.parent != ROOT}))
+def test_untyped_values_are_rare(package: str):
+    """`Any` is rare in the code of each package."""
+    paths = [path for path in MODULES if package_of(name_of(path)) == package]
+    names = [node for path in paths for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)]
+
+    assert sum(name.id == "Any" for name in names) <= MAX_ANY * sum(map(code_lines_of, paths)) / 1000
 
 
 @pytest.mark.parametrize("heavy", HEAVY)

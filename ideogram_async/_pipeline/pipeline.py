@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import aiohttp
 
@@ -107,7 +107,7 @@ class Pipeline:
         return StreamContext(opening)
 
     @asynccontextmanager
-    async def _encoded(self, request: Request[Any]) -> AsyncGenerator[Call]:
+    async def _encoded(self, request: Request[object]) -> AsyncGenerator[Call]:
         """Check a request, copy its one-shot files for the block, and encode it."""
         if isinstance(request, type) or not hasattr(request, "endpoint"):
             raise TypeError(f"send takes a request such as Generate(...), not {type(request).__name__}")
@@ -212,7 +212,7 @@ class Transport:
         )
 
 
-async def check_request(request: Request[Any], config: ClientConfig, *, validate: bool = True) -> None:
+async def check_request(request: Request[object], config: ClientConfig, *, validate: bool = True) -> None:
     """Check a request against its rules, in a thread if it sends files.
 
     Args:

@@ -20,7 +20,7 @@ from ideogram_async.files import FromJob, HasUrl, ImageFile, as_tuple
 
 COPY_CHUNK = 2**18
 
-R = TypeVar("R", bound=Request[Any])
+R = TypeVar("R", bound=Request[object])
 
 OpenLink = Callable[[HasUrl], AbstractAsyncContextManager[AsyncIterator[bytes]]]
 
@@ -60,7 +60,7 @@ async def map_files(request: R, replace: Callable[[str, ImageFile], Awaitable[Im
     return cast(R, attrs.evolve(cast(Any, request), **changes)) if changes else request
 
 
-def has_files(request: Request[Any]) -> bool:
+def has_files(request: Request[object]) -> bool:
     """Return whether a request sends files, so that reading it reads a disk."""
     return any(map(_has_file, vars(request).values()))
 
