@@ -106,8 +106,8 @@ class Downloads:
             OSError: If the target cannot be written.
         """
         link = self._link_of(image_or_url)
-        place = await self._tasks().finish(in_thread(partial(DownloadTarget.of, target, link)))
-        return (await self.store(link, place)).path
+        resolved = await self._tasks().finish(in_thread(partial(DownloadTarget.of, target, link)))
+        return (await self.store(link, resolved)).path
 
     async def store(self, link: str, target: DownloadTarget) -> Stored:
         """Store an image in an existing folder, and return its path, size and hash. Raises what `download` raises."""
@@ -257,9 +257,9 @@ class DownloadTarget:
         if is_folder:
             make_folder(path)
 
-        place = cls(path, link_id(link)) if is_folder else cls(path.parent, path.name, is_stem=False)
-        check_folder(place.folder)
-        return place
+        resolved = cls(path, link_id(link)) if is_folder else cls(path.parent, path.name, is_stem=False)
+        check_folder(resolved.folder)
+        return resolved
 
     def file_name(self, kind: Format) -> str:
         """Return the file name of an image of that format."""
