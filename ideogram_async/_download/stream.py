@@ -48,7 +48,7 @@ class ImageStream:
     """
 
     def __init__(
-        self, body: Body, *, first: bytes, kind: Format, length: int | None, hang_up: Callable[[], None]
+        self, body: Body, *, first: bytes, kind: Format, length: int | None, disconnect: Callable[[], None]
     ) -> None:
         self.format = kind
         """Format by the first bytes; the link and the host are not trusted."""
@@ -57,7 +57,7 @@ class ImageStream:
 
         self._body = body
         self._first = first
-        self._hang_up = hang_up
+        self._disconnect = disconnect
         self._is_closed = False
 
     @property
@@ -71,7 +71,7 @@ class ImageStream:
     def close(self) -> None:
         """Close the connection. Calling it twice is fine."""
         self._is_closed = True
-        self._hang_up()
+        self._disconnect()
 
     async def __anext__(self) -> bytes:
         if self._is_closed:
@@ -135,17 +135,17 @@ async def open_image(
     total = TOTAL if seconds is None else max(min(TOTAL, seconds), 0.001)
     timeout = aiohttp.ClientTimeout(total=total, sock_connect=SOCK_CONNECT, sock_read=SOCK_READ)
     response = await _follow(session, url, hosts, timeout)
-    hang_up = response.close
+    disconnect = response.close
     try:
-        result = await _to_stream(response, max_bytes, hang_up)
+        result = await _to_stream(response, max_bytes, disconnect)
     except BaseException:
-        hang_up()
+        disconnect()
         raise
     finally:
         del response
 
     if isinstance(result, HttpFailure):
-        hang_up()
+        disconnect()
 
     return result
 
@@ -195,7 +195,7 @@ def _join(link: URL, location: str) -> str:
 
 
 async def _to_stream(
-    response: aiohttp.ClientResponse, max_bytes: int, hang_up: Callable[[], None]
+    response: aiohttp.ClientResponse, max_bytes: int, disconnect: Callable[[], None]
 ) -> ImageStream | HttpFailure:
     link, length, status = scrub(str(response.url)), response.content_length, response.status
     headers, reader = response.headers, response.content
@@ -214,7 +214,7 @@ async def _to_stream(
 
     body = Body(reader, link=link, max_bytes=max_bytes)
     first, kind = await body.begin()
-    return ImageStream(body, first=first, kind=kind, length=length, hang_up=hang_up)
+    return ImageStream(body, first=first, kind=kind, length=length, disconnect=disconnect)
 
 
 class Body:
