@@ -257,6 +257,13 @@ def test_raw_none() -> None:
     assert ((Part("b", "0"),), (("d", ""),)) == (call.form, call.params)
 
 
+def test_raw_field_named_json() -> None:
+    """A form may have a field named `json`, with a list of files too."""
+    call = encode_raw("POST", "/x", fields={"json": [b"1", b"2"]})
+
+    assert (Part("json", ImageFile(b"1")), Part("json", ImageFile(b"2"))) == call.form
+
+
 def test_raw_tuples() -> None:
     """A name and bytes are one file; any other tuple is a list."""
     call = encode_raw("POST", "/x", fields={"f": ("a.png", b"1"), "t": ("x", "y"), "b": (b"1", b"2")})
