@@ -75,7 +75,7 @@ def to_json_result(result: JobResult) -> dict[str, object]:
         "cost_usd": result.cost_usd,
         "from_journal": result.from_journal,
         "images": result.images,
-        "why": reason(result) or None,
+        "reason": reason(result) or None,
         "error": None if result.error is None else to_json_error(result.error),
     }
 

@@ -73,7 +73,7 @@ def test_a_cell_that_looks_like_a_formula_is_escaped(start: str):
 
 
 @pytest.mark.parametrize("cell", ["a fox", "'quoted'", "1=1", "", None, 0, Decimal("0.06")])
-def test_other_cells_are_unchanged(cell):
+def test_other_cells_are_unchanged(cell: object):
     """Harmless cells are unchanged."""
     assert cell == escape_cell(cell)
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -159,7 +160,7 @@ def elsewhere(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("spoil", "links"), [(gone, 0), (damaged, 1), (elsewhere, 1)])
-def test_a_picture_that_cannot_be_shown_keeps_its_card(tmp_path: Path, spoil, links: int):
+def test_a_picture_that_cannot_be_shown_keeps_its_card(tmp_path: Path, spoil: Callable[[Path], None], links: int):
     """A file that is missing, damaged or outside the folder has no thumbnail, and the other cards are unaffected."""
     images = [image(job(0)), image(job(0), 1)]
     folder = Folder(write_pictures(write_folder(tmp_path / "out", [job(0)], images), images))

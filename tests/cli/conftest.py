@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.commands import CommandLine, Completed
+from support.commands import CommandLine, Completed, Invoke
 
 from ideogram_async.cli import main
 from ideogram_async.sandbox import Sandbox
@@ -21,9 +20,7 @@ def cli(tmp_path: Path, ideogram_sandbox: Sandbox) -> CommandLine:
 
 
 @pytest.fixture
-def invoke(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Completed]:
+def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Invoke:
     """Return a function that runs a command in this process, without a key and without a server."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("IDEOGRAM_API_KEY", raising=False)

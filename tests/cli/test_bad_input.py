@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.commands import generate
+from support.commands import Invoke, generate
 
 FAULTS: list[tuple[Any, str, str]] = [
     ('{"operation": "generate", "prompt"', "", "invalid JSON: Expecting ':' delimiter"),
@@ -44,7 +44,7 @@ FAULTS: list[tuple[Any, str, str]] = [
 
 
 @pytest.mark.parametrize(("row", "field", "rule"), FAULTS, ids=[f"{field}-{rule[:20]}" for _, field, rule in FAULTS])
-def test_a_fault_has_its_line_and_field(invoke, row: Any, field: str, rule: str):
+def test_a_fault_has_its_line_and_field(invoke: Invoke, row: Any, field: str, rule: str):
     """Each fault is reported with its line and field; `plan` exits with 2."""
     second = row if isinstance(row, str) else json.dumps(row)
     Path("jobs.jsonl").write_text(f"{json.dumps(generate('first'))}\n\n{second}\n")
@@ -58,7 +58,7 @@ def test_a_fault_has_its_line_and_field(invoke, row: Any, field: str, rule: str)
     assert completed.err.endswith("  correct them, then run the same command\n")
 
 
-def test_machines_get_faults_as_json(invoke):
+def test_machines_get_faults_as_json(invoke: Invoke):
     """With `--json` each fault has its line, field and rule."""
     Path("jobs.jsonl").write_text('{"operation": "generate"}\n')
 
@@ -77,7 +77,7 @@ def test_machines_get_faults_as_json(invoke):
         ('generate,"a fox', "invalid CSV"),
     ],
 )
-def test_a_fault_in_a_table_has_its_line(invoke, row: str, rule: str):
+def test_a_fault_in_a_table_has_its_line(invoke: Invoke, row: str, rule: str):
     """A fault in a table is reported with its line."""
     Path("jobs.csv").write_text(f"operation,prompt,num_images\n{row}\n")
 
@@ -98,7 +98,7 @@ def test_a_fault_in_a_table_has_its_line(invoke, row: str, rule: str):
         ("op\u00e9ration".encode("utf-16"), "is not UTF-8 text"),
     ],
 )
-def test_a_fault_in_the_header_is_reported_once(invoke, header: str | bytes, fault: str):
+def test_a_fault_in_the_header_is_reported_once(invoke: Invoke, header: str | bytes, fault: str):
     """A fault of a column is reported for the first line, not for every row."""
     first = header if isinstance(header, bytes) else header.encode()
     Path("jobs.csv").write_bytes(first + b"\n" + b"generate,a fox\n" * 3)
@@ -110,7 +110,7 @@ def test_a_fault_in_the_header_is_reported_once(invoke, header: str | bytes, fau
     assert f"line 1    {fault}" in completed.err
 
 
-def test_a_row_has_the_number_of_its_first_line(invoke):
+def test_a_row_has_the_number_of_its_first_line(invoke: Invoke):
     """Cells may contain line breaks; blank lines, a byte order mark and CRLF are not faults."""
     rows = ["operation,prompt,num_images,", 'generate,"a\r\nred ""fox""",1', "", "generate,a fox,two", 'generate,"open']
     Path("jobs.csv").write_bytes("\r\n".join(rows).encode("utf-8-sig"))
@@ -122,7 +122,7 @@ def test_a_row_has_the_number_of_its_first_line(invoke):
     assert "  line 6    invalid CSV: a quote is not closed\n" in completed.err
 
 
-def test_a_newer_value_is_written_unchecked(invoke):
+def test_a_newer_value_is_written_unchecked(invoke: Invoke):
     """In a table and in JSON lines `unchecked:` passes a value unchanged; the case of known values does not matter."""
     row = {"operation": "generate", "prompt": "a", "rendering_speed": "Unchecked:BALANCED", "style_type": "design"}
     Path("jobs.jsonl").write_text(json.dumps(row))
@@ -134,7 +134,7 @@ def test_a_newer_value_is_written_unchecked(invoke):
     assert all("and 1 job of unknown price" in completed.out for completed in runs)
 
 
-def test_an_empty_file(invoke):
+def test_an_empty_file(invoke: Invoke):
     """A file without jobs is a usage error."""
     Path("jobs.jsonl").write_text("\n")
 
@@ -144,7 +144,7 @@ def test_an_empty_file(invoke):
     assert "contains no jobs" in completed.err
 
 
-def test_no_file(invoke):
+def test_no_file(invoke: Invoke):
     """A missing file is named."""
     completed = invoke("batch", "run", "none.jsonl", "out", "--sandbox")
 
@@ -152,7 +152,7 @@ def test_no_file(invoke):
     assert "none.jsonl cannot be read: No such file or directory" in completed.err
 
 
-def test_the_folder_is_a_file(invoke):
+def test_the_folder_is_a_file(invoke: Invoke):
     """A folder that is a file is refused before anything is read."""
     Path("out").touch()
 
@@ -165,7 +165,7 @@ def test_the_folder_is_a_file(invoke):
 @pytest.mark.parametrize(
     "words", [("--names", "{bad}"), ("--names", "{seed:d}"), ("--max-cost-usd", "much"), ("--max-downloads", "0")]
 )
-def test_invalid_options(invoke, words: tuple[str, ...]):
+def test_invalid_options(invoke: Invoke, words: tuple[str, ...]):
     """An invalid option exits with 2, and creates no folder."""
     Path("jobs.jsonl").write_text(json.dumps(generate("fox")))
 
@@ -178,7 +178,7 @@ def test_invalid_options(invoke, words: tuple[str, ...]):
 
 
 @pytest.mark.parametrize("words", [("batch", "status"), ("batch", "gallery"), ("batch", "export", "jobs.csv")])
-def test_a_folder_without_a_batch(invoke, words: tuple[str, ...]):
+def test_a_folder_without_a_batch(invoke: Invoke, words: tuple[str, ...]):
     """The error names the folder, and explains why it is not that of a batch."""
     Path("file").touch()
     Path("empty").mkdir()
@@ -190,7 +190,7 @@ def test_a_folder_without_a_batch(invoke, words: tuple[str, ...]):
         assert completed.err.endswith("  Nothing was billed. Name the folder of a batch.\n")
 
 
-def test_no_key(invoke):
+def test_no_key(invoke: Invoke):
     """Without a key nothing is sent, and the alternatives are shown."""
     Path("jobs.jsonl").write_text(json.dumps(generate("fox")))
 
@@ -200,7 +200,7 @@ def test_no_key(invoke):
     assert all("IDEOGRAM_API_KEY" in completed.err and "--sandbox" in completed.err for completed in runs)
 
 
-def test_control_characters_are_escaped(invoke):
+def test_control_characters_are_escaped(invoke: Invoke):
     """The content of a file cannot control the terminal."""
     row = {"operation": "generate", "prompt": "a", "x\x1b]0;title\x07\u202e": 1}
     Path("jobs.jsonl").write_text(json.dumps(row))

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.commands import CommandLine
+from support.commands import CommandLine, Invoke
 
 from ideogram_async import Generate
 from ideogram_async.cli.catalog import commands, image_commands
@@ -20,7 +20,7 @@ from ideogram_async.cli.console import Exit, worst
 from ideogram_async.sandbox import Fault, Sandbox
 
 
-def test_every_operation_is_a_command(invoke):
+def test_every_operation_is_a_command(invoke: Invoke):
     """Help lists all operations of the client."""
     pages = {group: invoke(*group.split(), "--help").out for group in ("", "datasets", "models")}
 
@@ -29,7 +29,7 @@ def test_every_operation_is_a_command(invoke):
     assert 15 == len(image_commands())
 
 
-def test_options_come_from_the_request_class(invoke):
+def test_options_come_from_the_request_class(invoke: Invoke):
     """Names, types and help come from the request class; its positional arguments are positional here."""
     page = invoke("generate", "--help").out
 
@@ -41,7 +41,7 @@ def test_options_come_from_the_request_class(invoke):
 
 
 @pytest.mark.parametrize("words", [("genrate",), ("generate",), ("generate", "x", "--seed", "y"), ("batch", "rum")])
-def test_usage_errors(invoke, words: tuple[str, ...]):
+def test_usage_errors(invoke: Invoke, words: tuple[str, ...]):
     """Invalid arguments exit with 2 and a sentence that names `--help`."""
     completed = invoke(*words)
 
@@ -224,12 +224,12 @@ def test_waiting_for_a_model(
     assert text in completed.out + completed.err
 
 
-def test_waiting_needs_positive_seconds(invoke):
+def test_waiting_needs_positive_seconds(invoke: Invoke):
     """An interval of 0 seconds is a usage error."""
     assert 2 == invoke("models", "wait", "m", "--poll", "0").code
 
 
-def test_help_names_commands_and_options(invoke):
+def test_help_names_commands_and_options(invoke: Invoke):
     """Help contains no Python names: fields are options, other operations are commands."""
     pages = [invoke(*command.group.split(), command.name, "--help").out for command in commands()]
     text = " ".join(" ".join(pages).split())
@@ -260,7 +260,7 @@ def test_the_demo_needs_a_folder(cli: CommandLine):
     assert "cannot create the folder file" in completed.err
 
 
-def test_a_price(invoke):
+def test_a_price(invoke: Invoke):
     """`estimate` accepts the options of the operation, and sends nothing."""
     completed = invoke("estimate", "generate", "a fox", "--num-images", "4")
 
@@ -278,7 +278,7 @@ def test_the_doctor_finds_no_fault(cli: CommandLine, ideogram_sandbox: Sandbox):
     assert ["HEAD"] == [arrival.method for arrival in ideogram_sandbox.requests]
 
 
-def test_the_doctor_finds_faults(invoke):
+def test_the_doctor_finds_faults(invoke: Invoke):
     """Without a key and without a server, `doctor` exits with 1."""
     completed = invoke("doctor")
 

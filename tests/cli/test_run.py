@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support.commands import CommandLine, generate
+from support.commands import CommandLine, Invoke, generate
 
 from ideogram_async.sandbox import Fault, Sandbox
 
@@ -111,7 +111,7 @@ def test_1_some_jobs_failed(cli: CommandLine, ideogram_sandbox: Sandbox, fault: 
     assert "Nothing was billed" in completed.out or "withheld" in completed.out
 
 
-def test_3_an_ambiguous_job(cli: CommandLine, ideogram_sandbox: Sandbox, invoke):
+def test_3_an_ambiguous_job(cli: CommandLine, ideogram_sandbox: Sandbox, invoke: Invoke):
     """An ambiguous job exits with 3, and the command to resolve it is shown; once resolved as lost, it exits with 1."""
     cli.write("jobs.jsonl", generate("fox"))
     ideogram_sandbox.fail("generate", fault=Fault.close_after_body)
@@ -152,7 +152,7 @@ def test_a_resent_job_is_no_longer_ambiguous(cli: CommandLine, ideogram_sandbox:
     ],
 )
 def test_2_an_invalid_resolution(
-    cli: CommandLine, ideogram_sandbox: Sandbox, invoke, arguments: tuple[str, ...], error: str
+    cli: CommandLine, ideogram_sandbox: Sandbox, invoke: Invoke, arguments: tuple[str, ...], error: str
 ):
     """Unknown jobs, finished ones and unsuitable links are refused, and change nothing."""
     cli.write("jobs.jsonl", generate("fox", seed=1), generate("owl", seed=2))
@@ -168,7 +168,7 @@ def test_2_an_invalid_resolution(
     assert 3 == invoke("batch", "status", "out").code
 
 
-def test_a_resolution_is_final(cli: CommandLine, ideogram_sandbox: Sandbox, invoke):
+def test_a_resolution_is_final(cli: CommandLine, ideogram_sandbox: Sandbox, invoke: Invoke):
     """A resolved job is no longer ambiguous: a second resolution is refused."""
     cli.write("jobs.jsonl", generate("fox", num_images=3))
     ideogram_sandbox.fail("generate", fault=Fault.close_after_body)
@@ -183,7 +183,7 @@ def test_a_resolution_is_final(cli: CommandLine, ideogram_sandbox: Sandbox, invo
     assert "The folder has no ambiguous jobs." in second.err
 
 
-def test_jobs_in_flight_of_a_dead_process_are_ambiguous(cli: CommandLine, ideogram_sandbox: Sandbox, invoke):
+def test_jobs_in_flight_of_a_dead_process_are_ambiguous(cli: CommandLine, ideogram_sandbox: Sandbox, invoke: Invoke):
     """While a batch runs, `status` shows the jobs in flight; after it was killed, they are ambiguous."""
     cli.write("jobs.jsonl", *(generate(f"n{n}") for n in range(12)))
     ideogram_sandbox.hold()
@@ -307,7 +307,7 @@ def test_a_gallery_that_cannot_be_written_changes_nothing(cli: CommandLine):
     assert "  The images are stored. To retry: ideogram-async batch gallery out\n" in completed.err
 
 
-def test_130_an_interrupt_while_a_batch_is_closed(invoke, monkeypatch: pytest.MonkeyPatch):
+def test_130_an_interrupt_while_a_batch_is_closed(invoke: Invoke, monkeypatch: pytest.MonkeyPatch):
     """The output does not claim that nothing was billed."""
 
     async def interrupted(*args: object, **kwargs: object) -> None:
@@ -351,7 +351,7 @@ def test_2_an_id_of_another_request(cli: CommandLine, ideogram_sandbox: Sandbox)
     assert 1 == len(ideogram_sandbox.requests)
 
 
-def test_a_folder_can_be_exported(cli: CommandLine, invoke):
+def test_a_folder_can_be_exported(cli: CommandLine, invoke: Invoke):
     """A folder is exported to a table, to JSON lines, and to a gallery."""
     cli.write("jobs.jsonl", generate("fox"))
     cli("batch", "run", "jobs.jsonl", "out")

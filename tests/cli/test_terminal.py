@@ -10,7 +10,7 @@ import re
 import struct
 import subprocess
 import termios
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 
 import pytest
@@ -51,7 +51,9 @@ class Screen:
 
 
 @contextmanager
-def terminal(cli: CommandLine, width: int, *words: str, **env: str) -> Iterator[tuple[subprocess.Popen[bytes], Screen]]:
+def terminal(
+    cli: CommandLine, width: int, *words: str, **env: str
+) -> Generator[tuple[subprocess.Popen[bytes], Screen]]:
     """Run a command in a terminal of that width."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.commands import generate
+from support.commands import Invoke, generate
 from support.pictures import picture
 
 from ideogram_async.cli.jobs_file import JobsFile
@@ -29,7 +29,7 @@ def image(tmp_path: Path) -> Path:
     return path
 
 
-def plan(invoke, *rows: Any) -> list[tuple[str, str]]:
+def plan(invoke: Invoke, *rows: Any) -> list[tuple[str, str]]:
     """Plan rows of JSON, and return the field and the rule of every fault."""
     Path("jobs.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     ended = invoke("batch", "plan", "jobs.jsonl", "--json")
@@ -40,19 +40,19 @@ def plan(invoke, *rows: Any) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("palette", PALETTES, ids=json.dumps)
-def test_a_palette_of_json_is_a_preset_or_members(invoke, palette: Any):
+def test_a_palette_of_json_is_a_preset_or_members(invoke: Invoke, palette: Any):
     """A palette is the name of a preset or a list of members, wrapped as in the API or not."""
     assert [] == plan(invoke, generate("n", color_palette=palette))
 
 
 @pytest.mark.parametrize("images", ["a.png", ["a.png", "a.png"], {"job": "fox"}, [{"job": "fox", "index": 0}]])
-def test_a_list_of_files_of_json_may_be_one_file(invoke, images: Any):
+def test_a_list_of_files_of_json_may_be_one_file(invoke: Invoke, images: Any):
     """A field of files takes paths and earlier jobs, one or several."""
     assert [] == plan(invoke, FOX, generate("n", style_reference_images=images))
 
 
 @pytest.mark.parametrize("image", [{"job": "fox", "index": -1}, {"job": 7}, {"job": "fox", "at": 0}, {}, True])
-def test_a_file_of_json_is_a_path_or_an_earlier_job(invoke, image: Any):
+def test_a_file_of_json_is_a_path_or_an_earlier_job(invoke: Invoke, image: Any):
     """Any other object is a fault of its field."""
     problems = plan(invoke, FOX, {"operation": "upscale", "image": image})
 
@@ -60,7 +60,7 @@ def test_a_file_of_json_is_a_path_or_an_earlier_job(invoke, image: Any):
 
 
 @pytest.mark.parametrize("palette", ["SUNSET", "#red", "#112233;#44556", "#112233:heavy"])
-def test_a_palette_that_cannot_be_read_is_a_fault_of_its_field(invoke, palette: str):
+def test_a_palette_that_cannot_be_read_is_a_fault_of_its_field(invoke: Invoke, palette: str):
     """An unknown preset, a color or a weight is reported by the palette's own rule."""
     Path("jobs.csv").write_text(f"operation,prompt,color_palette\ngenerate,a fox,{palette}\n")
     ended = invoke("batch", "plan", "jobs.csv", "--json")
@@ -69,7 +69,7 @@ def test_a_palette_that_cannot_be_read_is_a_fault_of_its_field(invoke, palette: 
     assert ["color_palette" in json.dumps(problem) for problem in ended.events[0]["problems"]] == [True]
 
 
-def test_cells_of_a_table_hold_lists(invoke):
+def test_cells_of_a_table_hold_lists(invoke: Invoke):
     """Files, earlier jobs, codes and colors with weights are separated by `;`."""
     header = "operation,id,prompt,style_reference_images,style_codes,color_palette"
     rows = [
@@ -85,7 +85,7 @@ def test_cells_of_a_table_hold_lists(invoke):
 
 
 @pytest.mark.parametrize("line", [b'{"prompt": "\xff"}', b"[" * 100_000, b'{"seed": ' + b"9" * 5_000 + b"}"])
-def test_a_line_that_is_not_json_is_a_fault_of_its_line(invoke, line: bytes):
+def test_a_line_that_is_not_json_is_a_fault_of_its_line(invoke: Invoke, line: bytes):
     """Other encodings, endless nesting and endless numbers are reported like any fault."""
     Path("jobs.jsonl").write_bytes(json.dumps(FOX).encode() + b"\n" + line + b"\n")
     ended = invoke("batch", "plan", "jobs.jsonl", "--json")
@@ -94,7 +94,7 @@ def test_a_line_that_is_not_json_is_a_fault_of_its_line(invoke, line: bytes):
     assert [2] == [problem["line"] for problem in ended.events[0]["problems"]]
 
 
-def test_only_some_of_many_faults_are_printed(invoke):
+def test_only_some_of_many_faults_are_printed(invoke: Invoke):
     """A file full of faults does not fill the terminal; the first line says how many there are."""
     Path("jobs.jsonl").write_text('{"operation": "generate"}\n' * 200)
     ended = invoke("batch", "plan", "jobs.jsonl")
@@ -104,7 +104,7 @@ def test_only_some_of_many_faults_are_printed(invoke):
     assert "200 faults" in ended.err
 
 
-def test_an_estimate_lists_what_is_invalid(invoke):
+def test_an_estimate_lists_what_is_invalid(invoke: Invoke):
     """`estimate` prints the price and every broken rule, and exits with 2."""
     valid, invalid = invoke("estimate", "generate", "a fox", "--num-images", "2"), invoke("estimate", "generate", " ")
     machine = invoke("estimate", "generate", " ", "--num-images", "9", "--json").events[0]
@@ -120,7 +120,7 @@ def test_an_estimate_lists_what_is_invalid(invoke):
     [("IDEOGRAM_TIMEOUT", "soon", "IDEOGRAM_TIMEOUT"), ("IDEOGRAM_BASE_URL", "ftp://x", "base_url")],
 )
 def test_a_setting_that_is_invalid_exits_with_2(
-    invoke, monkeypatch: pytest.MonkeyPatch, name: str, value: str, named: str
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch, name: str, value: str, named: str
 ):
     """A setting of the environment that cannot be used is named."""
     monkeypatch.setenv(name, value)
@@ -130,7 +130,7 @@ def test_a_setting_that_is_invalid_exits_with_2(
     assert named in ended.err
 
 
-def test_the_doctor_reports_a_base_url_that_cannot_be_read(invoke, monkeypatch: pytest.MonkeyPatch):
+def test_the_doctor_reports_a_base_url_that_cannot_be_read(invoke: Invoke, monkeypatch: pytest.MonkeyPatch):
     """A malformed address is a finding of the doctor, not a crash."""
     monkeypatch.setenv("IDEOGRAM_BASE_URL", "http://[")
     ended = invoke("doctor")
@@ -139,7 +139,7 @@ def test_the_doctor_reports_a_base_url_that_cannot_be_read(invoke, monkeypatch: 
     assert "IDEOGRAM_BASE_URL" in ended.out
 
 
-def test_a_word_too_many_is_named(invoke):
+def test_a_word_too_many_is_named(invoke: Invoke):
     """An argument that the command does not take exits with 2 and is quoted."""
     ended = invoke("estimate", "generate", "a fox", "another")
 
@@ -147,7 +147,7 @@ def test_a_word_too_many_is_named(invoke):
     assert "'another'" in ended.err
 
 
-def test_a_fault_of_the_program_is_reported_in_a_sentence(invoke, monkeypatch: pytest.MonkeyPatch):
+def test_a_fault_of_the_program_is_reported_in_a_sentence(invoke: Invoke, monkeypatch: pytest.MonkeyPatch):
     """An unexpected error exits with 1, without a traceback, and says that money may have been spent."""
 
     def fail(*_: object) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from attrs import frozen
 
@@ -26,6 +26,10 @@ class Completed:
     def events(self) -> list[dict[str, Any]]:
         """Parse every line of the output."""
         return [json.loads(line) for line in self.out.splitlines()]
+
+
+Invoke: TypeAlias = Callable[..., Completed]
+"""A function that runs a command in the process of the test."""
 
 
 @frozen
