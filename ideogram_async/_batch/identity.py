@@ -25,7 +25,7 @@ PAIR_SHIFTS = range(90, -1, -10)
 _writer = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
-def serialize(request: Request[Any], inputs: InputStore) -> str:
+def serialize(request: Request[object], inputs: InputStore) -> str:
     """Return a request as JSON. Reads every file, so it blocks. Files that are not paths are copied to the folder.
 
     Raises:
@@ -36,12 +36,12 @@ def serialize(request: Request[Any], inputs: InputStore) -> str:
     return _to_json({"operation": type(request).__name__, "fields": fields})
 
 
-def deserialize(serialized: str, inputs: InputStore) -> Request[Any]:
+def deserialize(serialized: str, inputs: InputStore) -> Request[object]:
     """Return the request that was serialized."""
     data = json.loads(serialized)
     request_class = getattr(ideogram_async.requests, data["operation"])
     fields = {name: _from_json(value, inputs) for name, value in data["fields"].items()}
-    return cast(Request[Any], request_class(**fields))
+    return cast(Request[object], request_class(**fields))
 
 
 def fingerprint_of(serialized: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from attrs import evolve, frozen
 
@@ -34,7 +34,7 @@ class RegisteredJob:
     """A job that the journal records, or one that breaks rules and is never recorded."""
 
     row: JobRow
-    request: Request[Any]
+    request: Request[object]
     index: int
     """Position in the input."""
     images: Sequence[ImageRow] = ()
@@ -153,7 +153,7 @@ class Intake:
         step = partial(register_jobs, drafts=drafts, folder=self._workspace.folder)
         return await self._workspace.journal.run(step)
 
-    async def check(self, request: Request[Any]) -> None:
+    async def check(self, request: Request[object]) -> None:
         """Check a request against the rules of the service.
 
         Raises:
@@ -191,7 +191,7 @@ class Intake:
             problem = InvalidRequestError([("request", "contains text that cannot be encoded")], subject="job")
             return _invalid(job, index, problem)
 
-    async def _copy_one_shot_files(self, request: Request[Any]) -> Request[Any]:
+    async def _copy_one_shot_files(self, request: Request[object]) -> Request[object]:
         """Return the request with copies in the folder in place of files that can be read once only."""
         if not has_files(request):
             return request
@@ -209,7 +209,7 @@ class Intake:
 
         return await map_files(request, copy)
 
-    def _build_row(self, job: Job, request: Request[Any], index: int) -> JobRow:
+    def _build_row(self, job: Job, request: Request[object], index: int) -> JobRow:
         serialized = serialize(request, self._workspace.inputs)
         fingerprint = fingerprint_of(serialized)
         return JobRow(
@@ -225,7 +225,7 @@ class Intake:
         )
 
 
-def has_one_shot_files(request: Request[Any]) -> bool:
+def has_one_shot_files(request: Request[object]) -> bool:
     """Return whether a request has a file that can be read once only."""
     return any(_is_one_shot(item) for value in vars(request).values() for item in as_tuple(value))
 

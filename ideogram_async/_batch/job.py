@@ -60,7 +60,7 @@ class ImageState(StrEnum):
 class Job:
     """A request with an id. A bare request is a job too: its content identifies it."""
 
-    request: Request[Any]
+    request: Request[object]
     id: str | None = field(default=None, validator=optional(instance_of(str)))
     """Chosen by you, unique in the batch. An id that is already used by a different request raises
     `JobConflictError` before money is spent."""
@@ -92,7 +92,7 @@ class JobResult:
     """The job's name in the folder, derived from its id or content. It is the same in every run."""
     index: int
     """Position in the input, from 0."""
-    request: Request[Any]
+    request: Request[object]
     state: JobState
     images: tuple[StoredImage, ...] = ()
     answer: Any = field(default=None, repr=False)

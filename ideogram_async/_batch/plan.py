@@ -8,7 +8,6 @@ from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from ideogram_async._batch.dependencies import job_references
 from ideogram_async._batch.identity import fingerprint_of, serialize
@@ -81,7 +80,7 @@ class _Planner:
             seconds_at_limit=self._seconds / limit,
         )
 
-    async def _broken_rules(self, request: Request[Any]) -> list[tuple[str, str]]:
+    async def _broken_rules(self, request: Request[object]) -> list[tuple[str, str]]:
         try:
             await check_request(request, self._config)
         except InvalidRequestError as error:
@@ -97,7 +96,7 @@ class _Planner:
             if earlier.id not in self._ids:
                 yield field, f"refers to job {earlier.id!r}, and no earlier job has that id"
 
-    async def _count(self, request: Request[Any]) -> None:
+    async def _count(self, request: Request[object]) -> None:
         weight = weight_of(request)
         speed = str(getattr(request, "rendering_speed", None) or "DEFAULT")
         self._images += weight

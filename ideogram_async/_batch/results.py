@@ -44,7 +44,7 @@ class ResultReader:
         self,
         row: JobRow,
         images: Iterable[ImageRow],
-        request: Request[Any],
+        request: Request[object],
         *,
         index: int,
         answer: Any = None,
@@ -134,7 +134,7 @@ class ResultQueue:
             self._ready.put_nowait(result)
 
 
-def _recorded_error(row: JobRow, request: Request[Any]) -> IdeogramError | None:
+def _recorded_error(row: JobRow, request: Request[object]) -> IdeogramError | None:
     if row.state in (JobState.REJECTED, JobState.AMBIGUOUS) and row.status is not None and row.status >= 300:
         return _refusal(row, request)
 
@@ -144,7 +144,7 @@ def _recorded_error(row: JobRow, request: Request[Any]) -> IdeogramError | None:
     return IdeogramError(row.error) if row.error and row.state is not JobState.DONE else None
 
 
-def _refusal(row: JobRow, request: Request[Any]) -> IdeogramError:
+def _refusal(row: JobRow, request: Request[object]) -> IdeogramError:
     # Imported here: decoding is expensive to load, and few jobs need it.
     from ideogram_async._wire.decode import status_error
     from ideogram_async._wire.encode import encode

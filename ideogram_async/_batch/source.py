@@ -19,7 +19,7 @@ LOOK_AHEAD = 16
 IDLE_TIMEOUT = 0.05
 """Seconds that a reading thread waits for the next request before it ends."""
 
-Jobs: TypeAlias = Iterable[Job | Request[Any]] | AsyncIterable[Job | Request[Any]]
+Jobs: TypeAlias = Iterable[Job | Request[object]] | AsyncIterable[Job | Request[object]]
 
 
 async def iterate_jobs(jobs: Jobs) -> AsyncGenerator[Job]:

@@ -167,7 +167,7 @@ class JobTask:
             self.row = await record.current()
             await self._settle(before, price)
 
-    async def _prepare(self) -> Request[ImageAnswer]:
+    async def _prepare(self) -> Request[object]:
         """Return the request with the images of earlier jobs, once its files are verified.
 
         Raises:

@@ -153,7 +153,7 @@ class LimiterStatistics:
     """Number of calls that the service refused with 429."""
 
 
-def _json_value(value: object) -> Any:
+def _json_value(value: object) -> object:
     match value:
         case Item():
             return value.to_dict()
