@@ -100,7 +100,7 @@ class RawServer:
     def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None, is_listening: bool = True) -> None:
         self.connections = 0
         self.requests: list[Request] = []
-        """Those that wait_for_requests whole."""
+        """The requests that were received completely."""
         self.released = asyncio.Event()
         """Ends every `stall`."""
         self.bytes = 0
