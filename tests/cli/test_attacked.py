@@ -51,7 +51,7 @@ def test_a_signal_in_another_thread_interrupts_the_loop():
         run_async(wait())
 
 
-def test_130_an_interrupt_while_it_begins(invoke: Invoke, monkeypatch: pytest.MonkeyPatch):
+def test_exit_130_an_interrupt_while_it_begins(invoke: Invoke, monkeypatch: pytest.MonkeyPatch):
     """There is no traceback."""
 
     def interrupted(_: object) -> int:
@@ -64,7 +64,7 @@ def test_130_an_interrupt_while_it_begins(invoke: Invoke, monkeypatch: pytest.Mo
     assert (130, "", "") == (completed.code, completed.out, completed.err)
 
 
-def test_130_an_interrupt_while_an_interrupt_is_reported(invoke: Invoke, monkeypatch: pytest.MonkeyPatch):
+def test_exit_130_an_interrupt_while_an_interrupt_is_reported(invoke: Invoke, monkeypatch: pytest.MonkeyPatch):
     """The output does not claim that nothing was sent."""
 
     def interrupted(*_: object, **__: object) -> Any:

@@ -100,7 +100,7 @@ def test_the_sandbox_needs_no_key(cli: CommandLine):
 @pytest.mark.parametrize(
     "fault", [Fault.status(422, '{"error": "unsafe"}'), Fault.unsafe(1)], ids=["refused", "withheld"]
 )
-def test_1_some_jobs_failed(cli: CommandLine, ideogram_sandbox: Sandbox, fault: Fault):
+def test_exit_1_some_jobs_failed(cli: CommandLine, ideogram_sandbox: Sandbox, fault: Fault):
     """A rejected job and a withheld image exit with 1, and are printed with their cost."""
     cli.write("jobs.jsonl", generate("fox"), generate("owl"))
     ideogram_sandbox.fail("generate", fault=fault)
@@ -111,7 +111,7 @@ def test_1_some_jobs_failed(cli: CommandLine, ideogram_sandbox: Sandbox, fault: 
     assert "Nothing was billed" in completed.out or "withheld" in completed.out
 
 
-def test_3_an_ambiguous_job(cli: CommandLine, ideogram_sandbox: Sandbox, invoke: Invoke):
+def test_exit_3_an_ambiguous_job(cli: CommandLine, ideogram_sandbox: Sandbox, invoke: Invoke):
     """An ambiguous job exits with 3, and the command to resolve it is shown; once resolved as lost, it exits with 1."""
     cli.write("jobs.jsonl", generate("fox"))
     ideogram_sandbox.fail("generate", fault=Fault.close_after_body)
@@ -151,7 +151,7 @@ def test_a_resent_job_is_no_longer_ambiguous(cli: CommandLine, ideogram_sandbox:
         (("fox", "forget"), 'Choose from: "lost", "retry", "adopt".'),
     ],
 )
-def test_2_an_invalid_resolution(
+def test_exit_2_an_invalid_resolution(
     cli: CommandLine, ideogram_sandbox: Sandbox, invoke: Invoke, arguments: tuple[str, ...], error: str
 ):
     """Unknown jobs, finished ones and unsuitable links are refused, and change nothing."""
@@ -204,7 +204,7 @@ def test_jobs_in_flight_of_a_dead_process_are_ambiguous(cli: CommandLine, ideogr
     assert "Resolve each with: ideogram-async batch resolve out n" in after.out
 
 
-def test_4_an_error_of_all_jobs_is_printed_once(cli: CommandLine, ideogram_sandbox: Sandbox):
+def test_exit_4_an_error_of_all_jobs_is_printed_once(cli: CommandLine, ideogram_sandbox: Sandbox):
     """A rejected key stops the batch; its jobs are printed in one line, with advice."""
     cli.write("jobs.jsonl", *(generate(f"n{n}") for n in range(10)))
     ideogram_sandbox.fail("generate", times=10, fault=Fault.status(401, '{"error": "no such key"}'))
@@ -216,7 +216,7 @@ def test_4_an_error_of_all_jobs_is_printed_once(cli: CommandLine, ideogram_sandb
     assert "the API key is not valid (401); run the same command to resume" in completed.out
 
 
-def test_4_the_budget_is_reached(cli: CommandLine, ideogram_sandbox: Sandbox):
+def test_exit_4_the_budget_is_reached(cli: CommandLine, ideogram_sandbox: Sandbox):
     """A batch that stops at its budget exits with 4, and prints how to resume."""
     cli.write("jobs.jsonl", *(generate(f"n{n}") for n in range(3)))
 
@@ -228,7 +228,7 @@ def test_4_the_budget_is_reached(cli: CommandLine, ideogram_sandbox: Sandbox):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_4_the_first_interrupt_waits_for_calls_in_flight(cli: CommandLine, ideogram_sandbox: Sandbox, number: int):
+def test_exit_4_the_first_interrupt_waits_for_calls_in_flight(cli: CommandLine, ideogram_sandbox: Sandbox, number: int):
     """After one Ctrl-C nothing new is sent, the images of calls in flight are stored, and the exit code is 4."""
     cli.write("jobs.jsonl", *(generate(f"n{n}") for n in range(30)))
     ideogram_sandbox.hold()
@@ -274,7 +274,7 @@ def test_every_finished_job_is_printed(cli: CommandLine, ideogram_sandbox: Sandb
     }
 
 
-def test_130_the_second_interrupt_aborts_calls_in_flight(cli: CommandLine, ideogram_sandbox: Sandbox):
+def test_exit_130_the_second_interrupt_aborts_calls_in_flight(cli: CommandLine, ideogram_sandbox: Sandbox):
     """After two Ctrl-C calls in flight are ambiguous, the folder has no partial files, and the exit code is 130."""
     cli.write("jobs.jsonl", *(generate(f"n{n}") for n in range(12)))
     ideogram_sandbox.hold()
@@ -307,7 +307,7 @@ def test_a_gallery_that_cannot_be_written_changes_nothing(cli: CommandLine):
     assert "  The images are stored. To retry: ideogram-async batch gallery out\n" in completed.err
 
 
-def test_130_an_interrupt_while_a_batch_is_closed(invoke: Invoke, monkeypatch: pytest.MonkeyPatch):
+def test_exit_130_an_interrupt_while_a_batch_is_closed(invoke: Invoke, monkeypatch: pytest.MonkeyPatch):
     """The output does not claim that nothing was billed."""
 
     async def interrupted(*args: object, **kwargs: object) -> None:
@@ -322,7 +322,7 @@ def test_130_an_interrupt_while_a_batch_is_closed(invoke: Invoke, monkeypatch: p
     assert "It may have been billed. To see the jobs: ideogram-async batch status out\n" in completed.err
 
 
-def test_2_the_folder_is_in_use(cli: CommandLine, ideogram_sandbox: Sandbox):
+def test_exit_2_the_folder_is_in_use(cli: CommandLine, ideogram_sandbox: Sandbox):
     """A second command on the same folder is refused with 2, and sends nothing."""
     cli.write("jobs.jsonl", generate("fox"))
     ideogram_sandbox.hold()
@@ -338,7 +338,7 @@ def test_2_the_folder_is_in_use(cli: CommandLine, ideogram_sandbox: Sandbox):
     assert 1 == len(ideogram_sandbox.requests)
 
 
-def test_2_an_id_of_another_request(cli: CommandLine, ideogram_sandbox: Sandbox):
+def test_exit_2_an_id_of_another_request(cli: CommandLine, ideogram_sandbox: Sandbox):
     """A changed request under a known id is refused with 2, before money is spent on it."""
     cli.write("jobs.jsonl", generate("fox"))
     cli("batch", "run", "jobs.jsonl", "out")
