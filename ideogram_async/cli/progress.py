@@ -19,7 +19,7 @@ from rich.text import Text
 from ideogram_async import JobResult, JobState, Limiter
 from ideogram_async.cli.console import console, format_usd, pluralize, print_json, to_json_fields
 from ideogram_async.cli.render import job_line, to_json_result
-from ideogram_async.events import Downloaded, Event, JobFinished
+from ideogram_async.events import Downloaded, Event, JobFinished, JobStarted
 
 STOPPING = "Stopping: waiting for calls in flight. Press Ctrl-C again to abort them; they may still be billed."
 
@@ -82,6 +82,7 @@ class LiveProgress:
     def __init__(self, total: int | None, limiter: Limiter) -> None:
         self._total = total
         self._limiter = limiter
+        self._is_sending = False
         self._finished = 0
         self._downloaded = 0
         self._spent = Decimal(0)
@@ -103,6 +104,10 @@ class LiveProgress:
             case JobFinished():
                 self._finished += 1
                 self._spent += event.cost_usd or 0
+            case JobStarted() if not self._is_sending:
+                # Jobs that an earlier run has finished do not predict the remaining time.
+                self._is_sending = True
+                self._progress.reset(self._task, completed=self._finished)
             case Downloaded(adopted=False):
                 self._downloaded += 1
             case _:
