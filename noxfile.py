@@ -101,12 +101,15 @@ def bench(session: nox.Session) -> None:
     for name in ("import_time", "calls", "upload", "durable", "slots", "tenant", "plot"):
         session.run("python", f"benchmarks/{name}.py")
 
+    session.run("python", "docs/make_benchmarks.py")
+
 
 @nox.session(name="bench-large", python=OLDEST)
 def bench_large(session: nox.Session) -> None:
     """Run a batch of many thousands of jobs; takes minutes."""
     install_wheel(session, "dev")
     session.run("python", "benchmarks/large.py", *session.posargs)
+    session.run("python", "docs/make_benchmarks.py")
 
 
 @nox.session(python=OLDEST)

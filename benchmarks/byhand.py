@@ -1,9 +1,9 @@
-"""Images kept as durably as ours, by a loop written by hand over aiohttp: what `durable.py` compares ours with.
+"""Handwritten loop over aiohttp that stores images as durably as a batch, for `durable.py`.
 
-It keeps what ours keeps: SENDING is committed before the call, the answer before it is read, the image is hashed, grows
-under another name, is synced and linked, its folder synced, and that is committed. SQLite and files have a thread each.
-It takes a checksum for our check of the image, and leaves its images in the system's memory, as such a loop would. It
-has no limiter, no retries, no types and no events, holds whole images in memory, and loses count when it is cancelled.
+It commits SENDING before the call and the answer before it is parsed. It hashes the image, writes it under a temporary
+name, syncs and links it, syncs the folder, and commits that. SQLite has one thread, and files have four. A checksum
+replaces our verification of the image, and images stay in the page cache. The loop has no limiter, retries, types or
+events, holds whole images in memory, and does not record a cancellation.
 """
 
 from __future__ import annotations
@@ -18,9 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import ClientSession, FormData, TCPConnector
-from harness import gather
-
-__all__ = ["durable_loop"]
+from harness import run_workers
 
 SCHEMA = """
     PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
@@ -28,16 +26,16 @@ SCHEMA = """
 """
 
 
-async def durable_loop(address: str, seconds: list[str], folder: Path, *, in_flight: int) -> None:
-    """Generate, download and keep an image for each of these times."""
+async def durable_loop(url: str, seconds: list[str], folder: Path, *, in_flight: int) -> None:
+    """Generate, download and store an image for each of these times."""
     loop = asyncio.get_running_loop()
     downloads = asyncio.Semaphore(16)
     database = sqlite3.connect(folder / "journal.sqlite3", isolation_level=None, check_same_thread=False)
     database.executescript(SCHEMA)
-    clerk, packer = ThreadPoolExecutor(1), ThreadPoolExecutor(4)
+    database_thread, file_threads = ThreadPoolExecutor(1), ThreadPoolExecutor(4)
 
-    def on_record(words: str, *values: object) -> asyncio.Future[Any]:
-        return loop.run_in_executor(clerk, database.execute, words, values)
+    def execute(statement: str, *values: object) -> asyncio.Future[Any]:
+        return loop.run_in_executor(database_thread, database.execute, statement, values)
 
     async with (
         ClientSession(connector=TCPConnector(force_close=True, limit=0)) as api,
@@ -52,27 +50,27 @@ async def durable_loop(address: str, seconds: list[str], folder: Path, *, in_fli
                     checksum = zlib.crc32(chunk, checksum)
                     image += chunk
 
-            digest = await loop.run_in_executor(packer, store, folder, f"{number}.png", image)
-            words = "UPDATE job SET state = 'done', sha256 = ?, crc32 = ? WHERE number = ?"
-            await on_record(words, digest, checksum, number)
+            digest = await loop.run_in_executor(file_threads, store, folder, f"{number}.png", image)
+            statement = "UPDATE job SET state = 'done', sha256 = ?, crc32 = ? WHERE number = ?"
+            await execute(statement, digest, checksum, number)
 
         async def call(number: int) -> None:
             form = FormData({"prompt": seconds[number]}, default_to_multipart=True)
-            await on_record("INSERT INTO job VALUES (?, 'sending', NULL, NULL, NULL)", number)
-            async with api.post(address, data=form) as response:
+            await execute("INSERT INTO job VALUES (?, 'sending', NULL, NULL, NULL)", number)
+            async with api.post(url, data=form) as response:
                 raw = await response.read()
                 answer = await response.json()
 
-            await on_record("UPDATE job SET state = 'answered', raw = ? WHERE number = ?", raw, number)
+            await execute("UPDATE job SET state = 'answered', raw = ? WHERE number = ?", raw, number)
             tasks.create_task(download(number, answer["data"][0]["url"]))
 
-        await gather(in_flight, len(seconds), call)
+        await run_workers(in_flight, len(seconds), call)
 
-    close(database, clerk, packer)
+    close(database, database_thread, file_threads)
 
 
 def store(folder: Path, name: str, image: bytearray) -> str:
-    """Let an image appear whole, or not at all, and return its hash."""
+    """Write an image atomically, and return its hash."""
     part = folder / f".{name}.part"
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     os.write(handle, image)
@@ -80,14 +78,14 @@ def store(folder: Path, name: str, image: bytearray) -> str:
     os.close(handle)
     os.link(part, folder / name)
     part.unlink()
-    place = os.open(folder, os.O_RDONLY)
-    os.fsync(place)
-    os.close(place)
+    directory = os.open(folder, os.O_RDONLY)
+    os.fsync(directory)
+    os.close(directory)
     return hashlib.sha256(image).hexdigest()
 
 
 def close(database: sqlite3.Connection, *pools: ThreadPoolExecutor) -> None:
-    """End the threads, then the database."""
+    """End the threads, then close the database."""
     for pool in pools:
         pool.shutdown()
 

@@ -1,9 +1,8 @@
-"""Measures what a call costs in CPU and by the clock, JSON only, with 10, 50 and 200 calls in flight.
+"""CPU and time of a call, JSON only, with 10, 50 and 200 calls in flight.
 
-Every contender posts the same multipart form from the same lean loop of workers to a server that answers at once, and
-reads the answer as JSON (ours as typed values, through its limiter, retries and money-safety). All but two keep their
-connections: ours opens a fresh one for each call unless told otherwise, so the price of that is shown beside it, for a
-bare aiohttp loop and for ours.
+Every contender posts the same multipart form from the same loop of workers to a server that responds at once, and reads
+the answer as JSON. Ours reads typed values, and has its limiter and retries. All contenders but two reuse connections.
+By default ours opens a fresh connection for each call, so both a bare aiohttp loop and ours are also measured that way.
 
     python benchmarks/calls.py
 """
@@ -14,7 +13,7 @@ import asyncio
 import threading
 from typing import Any
 
-from harness import Figures, compare, contend, gather, keep, machine, serving
+from harness import Figures, compare, describe_machine, fast_server, run_script, run_workers, write_results
 
 PATH = "/v1/ideogram-v3/generate"
 FIELDS = {"prompt": "a red fox", "rendering_speed": "TURBO", "num_images": "1", "seed": "7"}
@@ -23,7 +22,7 @@ COUNT = 1_200
 
 
 async def bare(url: str, *, count: int, in_flight: int, fresh: bool = False) -> None:
-    """Post with aiohttp and nothing else."""
+    """Post with aiohttp alone."""
     from aiohttp import ClientSession, FormData, TCPConnector
 
     async with ClientSession(connector=TCPConnector(limit=0, force_close=fresh)) as session:
@@ -33,11 +32,11 @@ async def bare(url: str, *, count: int, in_flight: int, fresh: bool = False) -> 
             async with session.post(url + PATH, data=form) as response:
                 assert (await response.json())["data"][0]["seed"] == 1
 
-        await gather(in_flight, count, call)
+        await run_workers(in_flight, count, call)
 
 
 async def bare_fresh(url: str, **options: Any) -> None:
-    """Post with aiohttp, each time on a fresh connection."""
+    """Post with aiohttp, each call on a fresh connection."""
     await bare(url, **options, fresh=True)
 
 
@@ -51,16 +50,16 @@ async def ours(url: str, *, count: int, in_flight: int, reuse: bool = True) -> N
             answer = await client.generate("a red fox", rendering_speed="TURBO", num_images=1, seed=7)
             assert answer.data[0].seed == 1
 
-        await gather(in_flight, count, call)
+        await run_workers(in_flight, count, call)
 
 
 async def ours_on_uvloop(url: str, **options: Any) -> None:
-    """Post with the client in an event loop written in C."""
+    """Post with the client on uvloop."""
     await ours(url, **options)
 
 
 async def ours_fresh(url: str, **options: Any) -> None:
-    """Post with the client as it is by default."""
+    """Post with the client and its default settings: a fresh connection for each call."""
     await ours(url, **options, reuse=False)
 
 
@@ -75,11 +74,11 @@ async def httpx_loop(url: str, *, count: int, in_flight: int) -> None:
             response = await client.post(url + PATH, files={name: (None, text) for name, text in FIELDS.items()})
             assert response.json()["data"][0]["seed"] == 1
 
-        await gather(in_flight, count, call)
+        await run_workers(in_flight, count, call)
 
 
 async def openai_client(url: str, *, count: int, in_flight: int) -> None:
-    """Post with openai's client, which checks and retries in its own way."""
+    """Post with openai's client, which has its own validation and retries."""
     from openai import AsyncOpenAI
 
     async with AsyncOpenAI(api_key="key", base_url=url) as client:
@@ -94,16 +93,16 @@ async def openai_client(url: str, *, count: int, in_flight: int) -> None:
             )
             assert answer["data"][0]["seed"] == 1
 
-        await gather(in_flight, count, call)
+        await run_workers(in_flight, count, call)
 
 
 async def requests_threads(url: str, *, count: int, in_flight: int) -> None:
-    """Post with requests, a thread and a session each."""
+    """Post with requests, with a thread and a session for each call in flight."""
     import requests
 
     numbers, lock = iter(range(count)), threading.Lock()
 
-    def work() -> None:
+    def post_in_thread() -> None:
         with requests.Session() as session:
             while True:
                 with lock:
@@ -113,7 +112,7 @@ async def requests_threads(url: str, *, count: int, in_flight: int) -> None:
                 response = session.post(url + PATH, files={name: (None, text) for name, text in FIELDS.items()})
                 assert response.json()["data"][0]["seed"] == 1
 
-    workers = [threading.Thread(target=work) for _ in range(in_flight)]
+    workers = [threading.Thread(target=post_in_thread) for _ in range(in_flight)]
     for worker in workers:
         worker.start()
 
@@ -134,26 +133,26 @@ CONTENDERS = {
 
 def main(rounds: int) -> None:
     """Print a table for each number of calls in flight."""
-    print(machine())
-    kept: dict[str, dict[str, Figures]] = {}
-    with serving() as url:
+    print(describe_machine())
+    results: dict[str, dict[str, Figures]] = {}
+    with fast_server() as url:
         for in_flight in IN_FLIGHT:
             medians = compare(
-                __file__, CONTENDERS, url, rounds=rounds, warm=COUNT // 10, count=COUNT, in_flight=in_flight
+                __file__, CONTENDERS, url, rounds=rounds, warmup=COUNT // 10, count=COUNT, in_flight=in_flight
             )
-            kept[str(in_flight)] = medians
+            results[str(in_flight)] = medians
             print(f"\n{in_flight} in flight            CPU per call          wall per call         peak memory")
             for name, figures in medians.items():
-                print(f"{name:22} {row(figures, medians['aiohttp'])}")
+                print(f"{name:22} {format_row(figures, medians['aiohttp'])}")
 
-    keep("calls", kept)
+    write_results("calls", results)
 
 
-def row(figures: Figures, base: Figures) -> str:
-    """Show the figures of one contender beside those of the bare loop."""
+def format_row(figures: Figures, base: Figures) -> str:
+    """Return the figures of a contender, absolute and relative to the bare loop."""
     cells = [f"{1e6 * figures[key] / COUNT:7.0f} µs {figures[key] / base[key]:6.2f} x" for key in ("cpu", "wall")]
     return "   ".join([*cells, f"{figures['peak']:6.1f} MB"])
 
 
 if __name__ == "__main__":
-    contend(CONTENDERS, main, rounds=3)
+    run_script(CONTENDERS, main, rounds=3)

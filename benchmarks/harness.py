@@ -1,7 +1,7 @@
-"""Lets contenders take turns against one server, each time in a fresh process, and compares their medians.
+"""Comparison of contenders that take turns against one server, each run in a fresh process.
 
-A contender is a coroutine function of an address, a count and keywords. It does some of its work before it is measured,
-so that neither imports nor first connections count.
+A contender is a coroutine function of a URL, a count and keywords. It runs with a small count before it is measured, so
+that imports and first connections do not count.
 """
 
 from __future__ import annotations
@@ -23,22 +23,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from nginx import is_here, nginx, nginx_version
-
-__all__ = [
-    "Contender",
-    "Figures",
-    "compare",
-    "contend",
-    "gather",
-    "keep",
-    "machine",
-    "on_disk",
-    "peak",
-    "resident",
-    "serving",
-    "serving_slowly",
-]
+from nginx import is_installed, nginx_server, nginx_version
 
 Contender = Callable[..., Coroutine[Any, Any, "dict[str, float] | None"]]
 Figures = dict[str, float]
@@ -49,20 +34,25 @@ IMAGE_BYTES = 2_000
 LIBRARIES = ("ideogram_async", "aiohttp", "httpx", "requests", "openai", "uvloop")
 
 
-def serving() -> AbstractContextManager[str]:
-    """Start a server that answers at once, give its address, and end it."""
-    return nginx(IMAGE_BYTES) if is_here() else serving_slowly()
+def fast_server() -> AbstractContextManager[str]:
+    """Run a server that responds at once during the block, and return its URL."""
+    return nginx_server(IMAGE_BYTES) if is_installed() else slow_server()
 
 
 @contextmanager
-def serving_slowly(*, image_bytes: int = IMAGE_BYTES, image_seconds: float = 0.0) -> Iterator[str]:
-    """Start a server that lets calls wait, and images if it is to, give its address, and end it."""
+def slow_server(*, image_bytes: int = IMAGE_BYTES, image_seconds: float = 0.0) -> Iterator[str]:
+    """Run a server that delays each response as requested during the block, and return its URL.
+
+    Args:
+        image_bytes: The approximate size of an image.
+        image_seconds: The delay of an image. Without one, nginx serves the images if it is installed.
+    """
     with ExitStack() as stack:
         command = [sys.executable, str(HERE / "server.py"), f"--image-bytes={image_bytes}"]
         if image_seconds:
             command.append(f"--image-seconds={image_seconds}")
-        elif is_here():
-            command.append(f"--images-at={stack.enter_context(nginx(image_bytes))}")
+        elif is_installed():
+            command.append(f"--images-at={stack.enter_context(nginx_server(image_bytes))}")
 
         server = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
         stack.callback(server.terminate)
@@ -70,17 +60,17 @@ def serving_slowly(*, image_bytes: int = IMAGE_BYTES, image_seconds: float = 0.0
         yield server.stdout.readline().strip()
 
 
-def on_disk() -> TemporaryDirectory[str]:
-    """Make a folder on a disk, which a temporary one often is not.
+def disk_folder() -> TemporaryDirectory[str]:
+    """Create a temporary folder next to the code: the system's temporary folder is often not on a disk.
 
-    What it holds is removed when all is over: on some file systems a file is slow to make when others have just been
-    removed.
+    Its files are removed at the end of all runs, because on some file systems creating a file is slow just after others
+    were removed.
     """
     return TemporaryDirectory(dir=HERE.parent, prefix=".bench-")
 
 
-async def gather(workers: int, count: int, work: Callable[[int], Coroutine[Any, Any, None]]) -> None:
-    """Do a work so many times, by so many workers that each take the next: the leanest loop there is."""
+async def run_workers(workers: int, count: int, work: Callable[[int], Coroutine[Any, Any, None]]) -> None:
+    """Run `work(0)` to `work(count - 1)` in concurrent workers: the leanest loop there is."""
     numbers = iter(range(count))
 
     async def worker() -> None:
@@ -91,71 +81,73 @@ async def gather(workers: int, count: int, work: Callable[[int], Coroutine[Any, 
 
 
 def compare(
-    script: str, contenders: Mapping[str, Contender], url: str, *, rounds: int, warm: int, **options: object
+    script: str, contenders: Mapping[str, Contender], url: str, *, rounds: int, warmup: int, **options: object
 ) -> dict[str, Figures]:
-    """Let all contenders run once a round, in an order that turns, and return the medians of each.
+    """Run all contenders once a round, in rotating order, and return the medians of each.
 
     Args:
-        script: Where the contenders are.
-        contenders: Who takes turns.
-        url: Where the server is.
-        rounds: How many turns each has.
-        warm: With what count each warms up; 0 for not at all.
-        **options: What the contenders take.
+        script: The script that defines the contenders.
+        contenders: The contenders by name.
+        url: The URL of the server.
+        rounds: The number of runs of each contender.
+        warmup: The count of the run before the measured one; 0 for none.
+        **options: The keywords of the contenders.
     """
-    options |= {"warm": warm}
-    names, taken = list(contenders), {name: list[Figures]() for name in contenders}
-    for turn in range(rounds):
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            taken[name].append(run_apart(script, name, url, options))
+    options |= {"warmup": warmup}
+    names, runs = list(contenders), {name: list[Figures]() for name in contenders}
+    for number in range(rounds):
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            runs[name].append(measure_in_process(script, name, url, options))
 
-    return {name: {key: median(each[key] for each in all_) for key in all_[0]} for name, all_ in taken.items()}
+    return {name: {key: median(run[key] for run in each) for key in each[0]} for name, each in runs.items()}
 
 
-def run_apart(script: str, name: str, url: str, options: Mapping[str, object]) -> Figures:
-    """Run one contender in a fresh process."""
+def measure_in_process(script: str, name: str, url: str, options: Mapping[str, object]) -> Figures:
+    """Measure one contender in a fresh process."""
     command = [sys.executable, script, "--contender", name, "--url", url, "--options", json.dumps(options)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{name} failed:\n{done.stderr}")
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    if process.returncode:
+        raise SystemExit(f"{name} failed:\n{process.stderr}")
 
-    figures: Figures = json.loads(done.stdout)
+    figures: Figures = json.loads(process.stdout)
     return figures
 
 
-def contend(contenders: Mapping[str, Contender], main: Callable[[int], None], *, rounds: int) -> None:
-    """Be the one contender that the command line names, or compare all of them."""
+def run_script(contenders: Mapping[str, Contender], main: Callable[[int], None], *, rounds: int) -> None:
+    """Measure the contender that the command line names; without one, compare all in `main(rounds)`."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--contender", choices=contenders)
     parser.add_argument("--url")
     parser.add_argument("--options", type=json.loads, default={})
     parser.add_argument("--rounds", type=int, default=rounds)
-    chosen = parser.parse_args()
-    if chosen.contender is None:
-        main(chosen.rounds)
+    arguments = parser.parse_args()
+    if arguments.contender is None:
+        main(arguments.rounds)
     else:
-        print(json.dumps(measured(contenders[chosen.contender], chosen.url, chosen.options)))
+        print(json.dumps(measure(contenders[arguments.contender], arguments.url, arguments.options)))
 
 
-def measured(contender: Contender, url: str, options: dict[str, Any]) -> Figures:
-    """Run a contender, and return its seconds by the clock and of the processor, and the memory it took in MB."""
-    warm = options.pop("warm")
+def measure(contender: Contender, url: str, options: dict[str, Any]) -> Figures:
+    """Run a contender, and return its seconds by the clock and of CPU time, and its memory in MB."""
+    warmup = options.pop("warmup")
 
-    async def work() -> Figures:
-        if warm:
-            await contender(url, **options | {"count": warm})
+    async def run() -> Figures:
+        if warmup:
+            await contender(url, **options | {"count": warmup})
 
-        before, began, worked = resident(), time.perf_counter(), time.process_time()
-        told = await contender(url, **options)
-        wall, processor = time.perf_counter() - began, time.process_time() - worked
-        return {"wall": wall, "cpu": processor, "grown": peak() - before, "peak": peak(), **(told or {})}
+        memory, started, cpu = resident(), time.perf_counter(), time.process_time()
+        figures = await contender(url, **options)
+        wall, cpu = time.perf_counter() - started, time.process_time() - cpu
+        measured = {"count": options["count"], "wall": wall, "cpu": cpu, "grown": peak() - memory, "peak": peak()}
+        return {**measured, **(figures or {})}
 
-    with asyncio.Runner(loop_factory=loop_of(contender)) as runner:
-        return runner.run(work())
+    with asyncio.Runner(loop_factory=loop_factory_of(contender)) as runner:
+        return runner.run(run())
 
 
-def loop_of(contender: Contender) -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return how the event loop of a contender is made: one that is named after uvloop runs on that."""
+def loop_factory_of(contender: Contender) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return the factory of a contender's event loop: uvloop's if its name ends with `uvloop`."""
     if not contender.__name__.endswith("uvloop"):
         return None
 
@@ -171,29 +163,29 @@ def resident() -> float:
 
 
 def peak() -> float:
-    """Return the most memory that was resident at once, in MB."""
-    # Not `getrusage`: its mark begins with the one of the process that started this one.
+    """Return the peak of the resident memory in MB."""
+    # Not `getrusage`, whose peak starts with that of the parent process.
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
 
 
-def machine() -> str:
-    """Say on what this runs."""
+def describe_machine() -> str:
+    """Return the versions of Python, the libraries and nginx, the number of cores and the system."""
     parts = [f"Python {platform.python_version()}", f"{os.cpu_count()} cores", platform.system()]
-    return ", ".join(told for told in [*parts, *map(versioned, LIBRARIES), nginx_version()] if told)
+    return ", ".join(part for part in [*parts, *map(library_version, LIBRARIES), nginx_version()] if part)
 
 
-def versioned(library: str) -> str:
-    """Name a library with its version; nothing if it is not there."""
+def library_version(library: str) -> str:
+    """Return a library's name and version; an empty string if it is not installed."""
     try:
         return f"{library} {version(library.replace('_', '-'))}"
     except PackageNotFoundError:
         return ""
 
 
-def keep(measure: str, figures: object) -> None:
-    """Write the figures of a measure, and where they are from, beside those of the others."""
-    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    kept[measure] = figures
-    kept["machines"] = {**kept.get("machines", {}), measure: machine()}
-    RESULTS.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
+def write_results(benchmark: str, figures: object) -> None:
+    """Write the figures of a benchmark, and the machine, to the file of all results."""
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    results[benchmark] = figures
+    results["machines"] = {**results.get("machines", {}), benchmark: describe_machine()}
+    RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")

@@ -1,7 +1,7 @@
-"""Measures how long `from ideogram_async import Ideogram, Generate` takes, and how many modules it loads.
+"""Time and number of modules of `from ideogram_async import Ideogram, Generate`.
 
-Fair because all start from the same bare interpreter, with bytecode compiled, take turns, and are timed inside it. What
-a client loads when it is first used comes on top, for ours as for the others.
+All contenders take turns, start from the same bare interpreter with compiled bytecode, and are timed inside it. Modules
+that a client loads at its first use are not counted, for ours as for the others.
 
     python benchmarks/import_time.py
 """
@@ -12,7 +12,7 @@ import subprocess
 import sys
 from statistics import median
 
-from harness import Figures, keep, machine
+from harness import Figures, describe_machine, write_results
 
 ROUNDS = 15
 CONTENDERS = {
@@ -24,40 +24,40 @@ CONTENDERS = {
 }
 TIMER = """
 import sys, time
-before, began = len(sys.modules), time.perf_counter()
+before, started = len(sys.modules), time.perf_counter()
 {statement}
-print(time.perf_counter() - began, len(sys.modules) - before)
+print(time.perf_counter() - started, len(sys.modules) - before)
 """
 
 
-def measured(statement: str) -> tuple[float, float]:
-    """Run a statement in a fresh interpreter, and return its seconds and how many modules it has loaded."""
+def measure(statement: str) -> tuple[float, float]:
+    """Run a statement in a fresh interpreter, and return its seconds and the number of modules it loaded."""
     script = TIMER.format(statement=statement)
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True)
-    seconds, modules = map(float, done.stdout.split())
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True)
+    seconds, modules = map(float, process.stdout.split())
     return seconds, modules
 
 
 def main() -> None:
-    """Let the contenders take turns, and print medians and ratios."""
-    print(machine())
-    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in CONTENDERS}
+    """Run the contenders in turns, and print medians and ratios."""
+    print(describe_machine())
+    runs: dict[str, list[tuple[float, float]]] = {name: [] for name in CONTENDERS}
     for _ in range(ROUNDS):
         for name, statement in CONTENDERS.items():
-            taken[name].append(measured(statement))
+            runs[name].append(measure(statement))
 
-    kept: dict[str, Figures] = {}
-    for name, times in taken.items():
+    results: dict[str, Figures] = {}
+    for name, times in runs.items():
         seconds, modules = map(median, zip(*times, strict=True))
-        kept[name] = {"seconds": seconds, "modules": modules}
+        results[name] = {"seconds": seconds, "modules": modules}
 
-    base = kept["aiohttp"]["seconds"]
+    base = results["aiohttp"]["seconds"]
     print("\nimport               time            modules")
-    for name, figures in kept.items():
+    for name, figures in results.items():
         seconds, modules = figures["seconds"], figures["modules"]
         print(f"{name:16} {1000 * seconds:6.1f} ms {seconds / base:5.2f} x {modules:6.0f}")
 
-    keep("import_time", kept)
+    write_results("import_time", results)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""nginx, where it is installed: it answers at once what nobody has to wait for, in a fraction of a client's time.
+"""nginx server for requests that need no delay, if nginx is installed. It takes a fraction of a client's time.
 
-A GET is answered with the picture, a POST with one link to it. A POST is read whole before it is answered, as the
-service does; nginx does that only for what it hands on, so it hands calls on to itself, without their bodies.
+The response to a GET is the image, and that to a POST is one link to it. A POST is read completely before the response,
+as the service does. nginx does that only for requests that it proxies, so it proxies calls to itself, without bodies.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from server import answer, noise
-
-__all__ = ["is_here", "nginx", "nginx_version"]
+from server import draw_noise, make_answer
 
 CONFIGURATION = """
 daemon off;
@@ -59,49 +57,52 @@ http {{
 """
 
 
-def is_here() -> bool:
-    """Say whether it is installed."""
+def is_installed() -> bool:
+    """Return whether nginx is installed."""
     return shutil.which("nginx") is not None
 
 
 def nginx_version() -> str:
-    """Name it with its version; nothing if it is not there."""
-    told = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=True).stderr if is_here() else ""
-    return told.rpartition(": ")[2].strip()
+    """Return its name and version; an empty string if it is not installed."""
+    if not is_installed():
+        return ""
+
+    output = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=True).stderr
+    return output.rpartition(": ")[2].strip()
 
 
 @contextmanager
-def nginx(image_bytes: int) -> Iterator[str]:
-    """Start it, give its address, and end it."""
+def nginx_server(image_bytes: int) -> Iterator[str]:
+    """Run nginx during the block, and return its URL."""
     with TemporaryDirectory() as folder:
         port = free_port()
         url = f"http://127.0.0.1:{port}"
-        Path(folder, "a.png").write_bytes(noise(image_bytes))
-        Path(folder, "nginx.conf").write_text(CONFIGURATION.format(port=port, answer=answer(url, 1)))
+        Path(folder, "a.png").write_bytes(draw_noise(image_bytes))
+        Path(folder, "nginx.conf").write_text(CONFIGURATION.format(port=port, answer=make_answer(url, 1)))
         with subprocess.Popen(["nginx", "-p", folder, "-c", "nginx.conf"]) as process:
             try:
-                wait_for(port)
+                wait_for_server(port)
                 yield url
             finally:
                 process.terminate()
 
 
 def free_port() -> int:
-    """Find a port that nobody listens on."""
+    """Return a port that is free."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
         return port
 
 
-def wait_for(port: int) -> None:
-    """Wait until somebody listens there."""
-    end = time.monotonic() + 10
+def wait_for_server(port: int) -> None:
+    """Wait until a server listens on the port."""
+    deadline = time.monotonic() + 10
     while True:
         try:
             socket.create_connection(("127.0.0.1", port)).close()
             return
         except ConnectionRefusedError:
-            if time.monotonic() > end:
+            if time.monotonic() > deadline:
                 raise
 
             time.sleep(0.01)

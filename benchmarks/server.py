@@ -1,9 +1,9 @@
-"""A server that is not the bottleneck: it speaks as much HTTP as the contenders need, in a process of its own.
+"""Minimal HTTP server that is not the bottleneck, in its own process.
 
-A POST is answered after the seconds that its prompt names, or at once, with as many links as it asks for images. A GET
-is answered with a PNG of noise. Nothing is drawn, nothing is checked: its work per request is less than half of a bare
-aiohttp client's. Its timers keep time to some tenths of a millisecond. Where nginx is installed, this serves only what
-somebody has to wait for (see `nginx.py`).
+The prompt of a POST is the delay of its response in seconds; any other prompt means none. The response has a link for
+each image. The response to a GET is a PNG of noise. Nothing is drawn or validated: the work per request is less than
+half of a bare aiohttp client's. Timers are accurate to tenths of a millisecond. If nginx is installed, it serves the
+requests that need no delay (see `nginx.py`).
 
     python benchmarks/server.py [--image-bytes N] [--image-seconds S] [--images-at URL]
 """
@@ -29,12 +29,12 @@ FIELD = rb'name="%s".*?\r\n\r\n(.*?)\r\n'
 PROMPT = re.compile(FIELD % b"prompt", re.DOTALL)
 NUM_IMAGES = re.compile(FIELD % b"num_images", re.DOTALL)
 
-# What is kept of a body: enough for the fields that stand before a file.
-HEAD = 65_536
+MAX_BODY_BYTES = 65_536
+"""Bytes of a body that are kept: enough for the fields before a file."""
 
 
-def noise(length: int) -> bytes:
-    """Make a PNG of about so many bytes that cannot be packed any smaller, as a photograph is."""
+def draw_noise(length: int) -> bytes:
+    """Return a PNG of about that many bytes that compresses as badly as a photograph."""
     side = max(16, math.isqrt(length // 3))
     file = BytesIO()
     Image.frombytes("RGB", (side, side), random.Random(0).randbytes(3 * side * side)).save(file, "PNG")
@@ -43,35 +43,35 @@ def noise(length: int) -> bytes:
 
 @define
 class Content:
-    """What is served."""
+    """The responses of the server."""
 
     picture: bytes
     image_seconds: float
     images_at: str
 
-    def answer(self, body: bytes) -> tuple[bytes, float]:
-        """Return the answer to a request for images, and after how many seconds it is given."""
-        found = NUM_IMAGES.search(body)
-        return answer(self.images_at, int(found[1]) if found else 1).encode(), seconds_in(body)
+    def answer_to(self, body: bytes) -> tuple[bytes, float]:
+        """Return the answer to a request for images, and its delay in seconds."""
+        match = NUM_IMAGES.search(body)
+        return make_answer(self.images_at, int(match[1]) if match else 1).encode(), delay_of(body)
 
 
-def answer(images_at: str, images: int) -> str:
-    """Return an answer with links to so many images."""
+def make_answer(images_at: str, images: int) -> str:
+    """Return the JSON of an answer with that many links."""
     image = {"url": f"{images_at}/a.png", "is_image_safe": True, "prompt": "", "seed": 1, "resolution": "1024x1024"}
     return json.dumps({"created": "2026-01-01T00:00:00Z", "data": [image] * images})
 
 
-def seconds_in(body: bytes) -> float:
-    """Return the seconds that the prompt names."""
-    found = PROMPT.search(body)
+def delay_of(body: bytes) -> float:
+    """Return the seconds in the prompt; 0 if it is not a number."""
+    match = PROMPT.search(body)
     try:
-        return float(found[1]) if found else 0.0
+        return float(match[1]) if match else 0.0
     except ValueError:
         return 0.0
 
 
 class Connection(asyncio.Protocol):
-    """Reads one request after the other."""
+    """A connection that carries one request after the other."""
 
     def __init__(self, content: Content) -> None:
         self._content = content
@@ -81,12 +81,12 @@ class Connection(asyncio.Protocol):
         self._missing = -1
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember where to answer."""
+        """Store the transport."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Take what has come; answer when the request is whole. Nobody sends a second one before that."""
+        """Collect the request, and respond once it is complete. No client pipelines a second one."""
         if self._missing < 0:
             self._head += data
             end = self._head.find(b"\r\n\r\n")
@@ -98,16 +98,16 @@ class Connection(asyncio.Protocol):
             self._missing = int(length[1]) if length else 0
 
         self._missing -= len(data)
-        self._body += data[: HEAD - len(self._body)]
+        self._body += data[: MAX_BODY_BYTES - len(self._body)]
         if self._missing <= 0:
-            self._answer()
+            self._respond()
 
-    def _answer(self) -> None:
+    def _respond(self) -> None:
         content = self._content
         if self._head.startswith(b"GET"):
             body, kind, seconds = content.picture, b"image/png", content.image_seconds
         else:
-            (body, seconds), kind = content.answer(self._body), b"application/json"
+            (body, seconds), kind = content.answer_to(self._body), b"application/json"
 
         closing = bool(CLOSE.search(self._head))
         head = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n" % (kind, len(body))
@@ -124,10 +124,10 @@ class Connection(asyncio.Protocol):
 
 
 class ExactSelector(EpollSelector):
-    """Ends a wait when its time is over. `epoll` counts whole milliseconds, so that timers were up to one late."""
+    """A selector whose waits end on time. `epoll` counts in milliseconds, which makes timers up to one late."""
 
     def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
-        """Wait as long as that, and list what is ready."""
+        """Return the events that are ready, after waiting for at most `timeout` seconds."""
         if timeout is None or timeout > 0:
             select.select([self], [], [], timeout)
 
@@ -135,7 +135,7 @@ class ExactSelector(EpollSelector):
 
 
 async def serve(content: Content) -> None:
-    """Print the address, and serve until the process is ended."""
+    """Print the URL, and serve until the process is terminated."""
     server = await asyncio.get_running_loop().create_server(lambda: Connection(content), "127.0.0.1", 0, backlog=1024)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     content.images_at = content.images_at or url
@@ -144,13 +144,13 @@ async def serve(content: Content) -> None:
 
 
 def main() -> None:
-    """Serve what the options say."""
+    """Serve as the command line says."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--image-bytes", type=int, default=2_000)
     parser.add_argument("--image-seconds", type=float, default=0.0)
-    parser.add_argument("--images-at", default="", metavar="URL", help="who serves the images, if this does not")
+    parser.add_argument("--images-at", default="", metavar="URL", help="the server of the images, if not this one")
     options = parser.parse_args()
-    content = Content(noise(options.image_bytes), options.image_seconds, options.images_at)
+    content = Content(draw_noise(options.image_bytes), options.image_seconds, options.images_at)
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(ExactSelector())) as runner:
         runner.run(serve(content))
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from statistics import fmean
 from tempfile import mkdtemp
 
-from harness import Figures, compare, contend, keep, machine, on_disk, serving_slowly
+from harness import Figures, compare, describe_machine, disk_folder, run_script, slow_server, write_results
 
 Work = list[tuple[float, int]]
 PATH = "/v1/ideogram-v3/generate"
@@ -118,7 +118,7 @@ async def semaphore(url: str, *, count: int, folder: str) -> Figures:
     async with ClientSession() as session:
         await asyncio.gather(*(job(session, number, *drawn) for number, drawn in enumerate(work)))
 
-    return {"bound": lower_bound(work)}
+    return {"bound": lower_bound(work), "count": len(work)}
 
 
 def ideal(work: Work) -> Figures:
@@ -196,10 +196,10 @@ CONTENDERS = {"batch": batch, "bare": bare, "semaphore": semaphore}
 
 def main(rounds: int) -> None:
     """Print the duration of each contender as a multiple of the lower bound."""
-    print(machine())
+    print(describe_machine())
     work = draw_work(COUNT, SECONDS)
-    with on_disk() as folder, serving_slowly(image_seconds=DOWNLOAD_SECONDS) as url:
-        medians = compare(__file__, CONTENDERS, url, rounds=rounds, warm=2, count=COUNT, folder=folder)
+    with disk_folder() as folder, slow_server(image_seconds=DOWNLOAD_SECONDS) as url:
+        medians = compare(__file__, CONTENDERS, url, rounds=rounds, warmup=2, count=COUNT, folder=folder)
 
     overhead = medians["batch"]["elapsed"] - fmean(seconds for seconds, _ in work)
     figures = {
@@ -207,7 +207,7 @@ def main(rounds: int) -> None:
         "virtual": with_ratios(f"{VIRTUAL_COUNT} calls of 5 to 15 s, on virtual time", on_virtual_time(overhead)),
     }
     print(f"a call of the batch took {1000 * overhead:.1f} ms longer than drawn, both commits included")
-    keep("slots", figures)
+    write_results("slots", figures)
 
 
 def with_ratios(title: str, medians: dict[str, Figures]) -> dict[str, Figures]:
@@ -221,4 +221,4 @@ def with_ratios(title: str, medians: dict[str, Figures]) -> dict[str, Figures]:
 
 
 if __name__ == "__main__":
-    contend(CONTENDERS, main, rounds=1)
+    run_script(CONTENDERS, main, rounds=1)

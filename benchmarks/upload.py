@@ -1,7 +1,7 @@
-"""Measures the upload of an image of 10 MB by its path: the memory that it takes, and the time.
+"""Memory and time of uploading an image of 10 MB by its path.
 
-Every contender posts the same form, the image in a file on the disk, one after the other. Memory is the highest mark
-above that of the same client after a form without a file.
+Every contender posts the same form with the file, one call after the other. Memory is the growth of the peak after
+calls of the same client without a file.
 
     python benchmarks/upload.py
 """
@@ -9,12 +9,12 @@ above that of the same client after a form without a file.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-from harness import Figures, compare, contend, keep, machine, peak, serving
-from server import noise
+from harness import Figures, compare, describe_machine, fast_server, peak, run_script, write_results
+from server import draw_noise
 
 PATH = "/v1/ideogram-v3/remix"
 FIELDS = {"prompt": "a red fox"}
@@ -23,7 +23,7 @@ IMAGE_BYTES = 10 * 2**20 - 50_000
 
 
 async def bare(url: str, *, count: int, file: str) -> Figures:
-    """Upload with aiohttp and nothing else."""
+    """Upload with aiohttp alone."""
     from aiohttp import ClientSession, FormData
 
     async with ClientSession() as session:
@@ -38,7 +38,7 @@ async def bare(url: str, *, count: int, file: str) -> Figures:
                 form.add_field("image", handle, filename="image.png", content_type="image/png")
                 await (await session.post(url + PATH, data=form)).read()
 
-        return await grown(post, count, file)
+        return await measure_growth(post, count, file)
 
 
 async def ours(url: str, *, count: int, file: str) -> Figures:
@@ -50,7 +50,7 @@ async def ours(url: str, *, count: int, file: str) -> Figures:
         async def post(image: str | None) -> None:
             await (client.generate("a red fox") if image is None else client.remix(image, "a red fox"))
 
-        return await grown(post, count, file)
+        return await measure_growth(post, count, file)
 
 
 async def httpx_loop(url: str, *, count: int, file: str) -> Figures:
@@ -65,15 +65,15 @@ async def httpx_loop(url: str, *, count: int, file: str) -> Figures:
                 await client.post(url + PATH, files=texts)
                 return
 
-            # An async client takes no file that it would have to read in the event loop's thread.
+            # An async client refuses files that it would have to read in the thread of the event loop.
             content = await asyncio.to_thread(Path(image).read_bytes)
             await client.post(url + PATH, files={**texts, "image": ("image.png", content, "image/png")})
 
-        return await grown(post, count, file)
+        return await measure_growth(post, count, file)
 
 
 async def requests_loop(url: str, *, count: int, file: str) -> Figures:
-    """Upload with requests, which reads the file whole."""
+    """Upload with requests, which reads the whole file."""
     import requests
 
     with requests.Session() as session:
@@ -87,11 +87,11 @@ async def requests_loop(url: str, *, count: int, file: str) -> Figures:
             with Path(image).open("rb") as handle:
                 session.post(url + PATH, files={**texts, "image": ("image.png", handle, "image/png")})
 
-        return await grown(post, count, file)
+        return await measure_growth(post, count, file)
 
 
-async def grown(post: Any, count: int, file: str) -> Figures:
-    """Post without a file, then with one so many times, and return by how much the memory's mark rose, in MB."""
+async def measure_growth(post: Callable[[str | None], Awaitable[None]], count: int, file: str) -> Figures:
+    """Post without a file, then `count` times with it, and return the growth of the memory's peak in MB."""
     for _ in range(20):
         await post(None)
 
@@ -107,20 +107,20 @@ CONTENDERS = {"aiohttp": bare, "ideogram_async": ours, "httpx": httpx_loop, "req
 
 def main(rounds: int) -> None:
     """Print the table."""
-    print(machine())
-    with TemporaryDirectory() as folder, serving() as url:
+    print(describe_machine())
+    with TemporaryDirectory() as folder, fast_server() as url:
         file = Path(folder, "image.png")
-        file.write_bytes(noise(IMAGE_BYTES))
+        file.write_bytes(draw_noise(IMAGE_BYTES))
         options = {"count": COUNT, "file": str(file)}
-        medians = compare(__file__, CONTENDERS, url, rounds=rounds, warm=0, **options)
+        medians = compare(__file__, CONTENDERS, url, rounds=rounds, warmup=0, **options)
 
     print(f"\nupload of {IMAGE_BYTES / 2**20:.1f} MiB      memory           time of one")
     for name, figures in medians.items():
         ratio = figures["wall"] / medians["aiohttp"]["wall"]
         print(f"{name:22} {figures['memory']:6.1f} MB   {1000 * figures['wall'] / COUNT:7.1f} ms {ratio:5.2f} x")
 
-    keep("upload", medians)
+    write_results("upload", medians)
 
 
 if __name__ == "__main__":
-    contend(CONTENDERS, main, rounds=3)
+    run_script(CONTENDERS, main, rounds=3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
+import json
 import os
 import re
 import runpy
@@ -100,6 +101,15 @@ def test_the_reference_is_complete() -> None:
     listed = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
 
     assert make_reference["reference"]() == listed, "run: python docs/make_reference.py"
+
+
+def test_the_tables_of_the_benchmarks_show_the_results() -> None:
+    """The tables are what `docs/make_benchmarks.py` writes."""
+    make_benchmarks = runpy.run_path(str(ROOT / "docs" / "make_benchmarks.py"))
+    text = make_benchmarks["PAGE"].read_text(encoding="utf-8")
+    results = json.loads(make_benchmarks["RESULTS"].read_text(encoding="utf-8"))
+
+    assert make_benchmarks["page"](text, results) == text, "run: python docs/make_benchmarks.py"
 
 
 def test_the_layout_is_complete() -> None:

@@ -156,7 +156,7 @@ def test_a_large_folder_is_read_in_pages(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("statement", "words"),
+    ("statement", "message"),
     [
         ("UPDATE job SET state = 'stolen' WHERE number = 0", "stolen"),
         ("UPDATE job SET usd = 'much' WHERE number = 0", "damaged"),
@@ -169,11 +169,11 @@ def test_a_large_folder_is_read_in_pages(tmp_path: Path):
         ("PRAGMA user_version = 99", "a newer version"),
     ],
 )
-def test_a_tampered_journal_is_refused(folder: Folder, statement: str, words: str):
+def test_a_tampered_journal_is_refused(folder: Folder, statement: str, message: str):
     """A value that the library never writes is an error that names it."""
     execute(folder, statement)
 
-    with pytest.raises(JournalError, match=words):
+    with pytest.raises(JournalError, match=message):
         list(folder.results())
 
 
@@ -273,12 +273,12 @@ def test_only_ambiguous_jobs_are_resolved(folder: Folder):
 
 
 @pytest.mark.parametrize(
-    ("resolution", "url", "words"),
+    ("resolution", "url", "message"),
     [("keep", None, "one of lost, retry, adopt"), ("adopt", None, "needs the image's link"), ("lost", "x", "no link")],
 )
-def test_an_invalid_resolution_is_refused(folder: Folder, resolution, url: str | None, words: str):
+def test_an_invalid_resolution_is_refused(folder: Folder, resolution, url: str | None, message: str):
     """The arguments are validated before the folder is opened."""
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=message):
         folder.resolve("row-3", resolution, url)
 
 

@@ -181,15 +181,15 @@ async def test_an_empty_account_stops_the_batch(client: Ideogram, sandbox: Sandb
     assert 100 == len(paid) + len(sandbox.ledger.entries) == count_images(tmp_path)
 
 
-@pytest.mark.parametrize(("status", "words"), [(401, "key"), (403, "key"), (307, "redirects")])
+@pytest.mark.parametrize(("status", "message"), [(401, "key"), (403, "key"), (307, "redirects")])
 async def test_a_refused_key_stops_the_batch(
-    client: Ideogram, sandbox: Sandbox, tmp_path: Path, status: int, words: str
+    client: Ideogram, sandbox: Sandbox, tmp_path: Path, status: int, message: str
 ):
     """A status that concerns the account or the base URL stops the batch, and only calls in flight were sent."""
     sandbox.fail(fault=Fault.status(status), times=1000)
     report = await run_batch(client, make_jobs(100), tmp_path)
 
-    assert words in (report.stopped or "")
+    assert message in (report.stopped or "")
     assert len(sandbox.requests) <= 10
 
 

@@ -51,18 +51,18 @@ async def send(journal: Journal, row: JobRow, last: Send, stopping: StopPolicy |
         return await write_ahead(last, JobRecord(journal, row), in_flight)(encode(Generate("a red fox")))
 
 
-def sent(then: Callable[[], Awaitable[Reply] | Reply]) -> Send:
-    """Do what the HTTP layer does: connect, send, and receive an answer."""
+def sent(respond: Callable[[], Awaitable[Reply] | Reply]) -> Send:
+    """Return a layer that marks the call as sent and returns a reply, as the HTTP layer does."""
 
     async def send_once(call: Call) -> Reply:
         call.state.phase = Phase.SENT
-        reply = then()
+        reply = respond()
         return reply if isinstance(reply, Reply) else await reply
 
     return send_once
 
 
-def never() -> Reply:
+def fail_if_sent() -> Reply:
     pytest.fail("it was sent")
 
 
@@ -71,7 +71,7 @@ async def blocked(journal: Journal) -> AsyncGenerator[None]:
     """Keep the journal's thread busy during the block."""
     gate = threading.Event()
     blocking = asyncio.create_task(journal.run(lambda _: gate.wait(10), urgent=True))
-    await turns()
+    await run_loop()
     try:
         yield
     finally:
@@ -79,13 +79,13 @@ async def blocked(journal: Journal) -> AsyncGenerator[None]:
         await blocking
 
 
-async def turns(count: int = 20) -> None:
+async def run_loop(count: int = 20) -> None:
     for _ in range(count):
         await asyncio.sleep(0)
 
 
 @contextmanager
-def without_collector() -> Iterator[None]:
+def without_garbage_collector() -> Iterator[None]:
     gc.disable()
     try:
         yield
@@ -104,7 +104,7 @@ async def test_no_byte_is_sent_before_sending_is_durable(journal: Journal, path:
 
     async with blocked(journal):
         sending = asyncio.create_task(send(journal, job(0), sent(record_states)))
-        await turns()
+        await run_loop()
 
         assert [] == seen
 
@@ -120,7 +120,7 @@ async def test_slots_are_released_after_the_outcome_is_durable(journal: Journal,
 
     async def record_states() -> Reply:
         seen.append(states(path))
-        await turns()
+        await run_loop()
         return ANSWER
 
     async def send_one(number: int) -> None:
@@ -140,7 +140,7 @@ async def test_a_stopped_batch_sends_nothing(journal: Journal, path: Path):
     async with stopping.interruptible() as in_flight:
         stopping.stop("enough")
         with pytest.raises(BatchStoppedError, match="enough"):
-            await write_ahead(sent(never), JobRecord(journal, job(0)), in_flight)(encode(Generate("a red fox")))
+            await write_ahead(sent(fail_if_sent), JobRecord(journal, job(0)), in_flight)(encode(Generate("a red fox")))
 
     assert ["pending"] == states(path)
 
@@ -162,7 +162,7 @@ async def test_a_call_in_flight_survives_a_stop(journal: Journal, path: Path):
 async def test_a_job_that_cannot_be_recorded_is_not_sent(journal: Journal, path: Path):
     """The caller gets the error of the journal."""
     with pytest.raises(JournalError, match="job key0 is not pending"):
-        await send(journal, job(0), sent(never))
+        await send(journal, job(0), sent(fail_if_sent))
 
     assert [] == states(path)
 
@@ -176,7 +176,7 @@ async def test_nothing_is_sent_after_an_answer_did_not_fit_on_the_disk(journal: 
         await send(journal, job(0), sent(lambda: large))
 
     with pytest.raises(OSError, match="No space left on device"):
-        await send(journal, job(1), sent(never))
+        await send(journal, job(1), sent(fail_if_sent))
 
     assert ["sending", "pending"] == states(path)
 
@@ -213,12 +213,12 @@ async def test_a_call_cancelled_before_it_was_sent_is_pending_again(journal: Jou
     """Queued steps run even if their caller is cancelled, in order: first SENDING, then the former state."""
     await insert(journal, job(0))
     async with blocked(journal):
-        sending = asyncio.create_task(send(journal, job(0), sent(never)))
+        sending = asyncio.create_task(send(journal, job(0), sent(fail_if_sent)))
         for _ in range(cancellations):
-            await turns()
+            await run_loop()
             sending.cancel()
 
-        await turns()
+        await run_loop()
 
     await asyncio.wait({sending})
     await journal.run(lambda _: None)
@@ -261,7 +261,7 @@ async def test_a_call_is_freed_once_it_was_sent(journal: Journal):
     await insert(journal, job(0))
     call = encode(Generate("a red fox"))
     state = ref(call.state)
-    with without_collector():
+    with without_garbage_collector():
         async with StopPolicy().interruptible() as in_flight:
             await write_ahead(sent(lambda: ANSWER), JobRecord(journal, job(0)), in_flight)(call)
 
