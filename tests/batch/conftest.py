@@ -1,4 +1,4 @@
-"""Fixtures: a sandbox that draws small images, a client of it, and a journal."""
+"""Fixtures of the tests of batches: small pictures, and a journal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ideogram_async.sandbox import images as origin
 
 @pytest.fixture(autouse=True)
 def small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the sandbox draw pictures of a few pixels, which differ by their seed."""
+    """Pictures of a few pixels that differ by their seed."""
 
     def draw(recipe: Any, image_format: str) -> bytes:
         return picture(image_format, size=(64 + recipe.seed % 64, 48))
