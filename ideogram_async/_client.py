@@ -215,7 +215,7 @@ class Ideogram:
         Raises what `send` raises; a cancellation has the same effect.
 
         Args:
-            method: The HTTP method. GET costs nothing and takes no slot, whatever the last two arguments are.
+            method: The HTTP method. GET costs nothing and takes no slot, regardless of the last two arguments.
             path: The path below the base URL, from its first `/`.
             json: A JSON body.
             fields: A form: strings, numbers, booleans, `Path`s, bytes, `(name, bytes)` pairs, `ImageFile`s of these,

@@ -1,3 +1,3 @@
-"""From a request to its answer: the layers put together, over the sessions of the running loop."""
+"""Pipeline from a request to its answer, over the sessions of each event loop."""
 
 from __future__ import annotations
