@@ -9,13 +9,11 @@ from contextlib import AbstractAsyncContextManager
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 from ideogram_async import _types as t
-from ideogram_async._namespaces import Datasets, Legacy, Models, NamespaceOf
-from ideogram_async._operations import Request, operation
+from ideogram_async._operations import Request, Sender, operation
 from ideogram_async._redaction import Secret
-from ideogram_async._transport.policy import Retry, Timeout
 from ideogram_async.files import HasUrl
 from ideogram_async.models.base import Price, Reply
 from ideogram_async.requests import (
@@ -37,6 +35,7 @@ if TYPE_CHECKING:
     from ideogram_async._prices import PriceTable
 
 R = TypeVar("R")
+N = TypeVar("N", bound="t.Namespace")
 
 SERVICE = "https://api.ideogram.ai"
 
@@ -44,6 +43,22 @@ MEBIBYTE = 2**20
 
 GRACE = 30.0
 """Seconds that started calls have to end when the client is closed: the time a container has to stop, too."""
+
+
+class NamespaceOf(Generic[N]):
+    """A namespace as an attribute: its class on the client class, an instance of it on a client."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, client: None, owner: type) -> type[N]: ...
+    @overload
+    def __get__(self, client: Sender, owner: type) -> N: ...
+    def __get__(self, client: Sender | None, owner: type) -> type[N] | N:
+        # Loaded at its first use: few programs use the older models, or train one.
+        namespace: type[N] = getattr(t, self._name)
+        return namespace if client is None else namespace(client)
 
 
 class Ideogram:
@@ -88,8 +103,8 @@ class Ideogram:
         *,
         base_url: str | None = None,
         max_in_flight: int = 10,
-        timeout: Timeout | float | None = None,
-        retry: Retry | None = None,
+        timeout: t.Timeout | float | None = None,
+        retry: t.Retry | None = None,
         limiter: t.Limiter | None = None,
         prices: Mapping[str, Decimal | str | float] | None = None,
         validate: bool = True,
@@ -157,9 +172,9 @@ class Ideogram:
     @operation(Describe)
     def describe(self) -> None: ...
 
-    legacy: NamespaceOf[Legacy] = NamespaceOf(Legacy)
-    datasets: NamespaceOf[Datasets] = NamespaceOf(Datasets)
-    models: NamespaceOf[Models] = NamespaceOf(Models)
+    legacy: NamespaceOf[t.Legacy] = NamespaceOf("Legacy")
+    datasets: NamespaceOf[t.Datasets] = NamespaceOf("Datasets")
+    models: NamespaceOf[t.Models] = NamespaceOf("Models")
 
     async def send(self, request: Request[R], /) -> R:
         """Send a request, and return its answer. Every operation is built on it.
@@ -336,8 +351,8 @@ class Ideogram:
     def with_options(
         self,
         *,
-        timeout: Timeout | float | None = None,
-        retry: Retry | None = None,
+        timeout: t.Timeout | float | None = None,
+        retry: t.Retry | None = None,
         extra_headers: Mapping[str, str] | None = None,
         validate: bool | None = None,
         on_event: t.Listener | None = None,

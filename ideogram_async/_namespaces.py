@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar, overload
+from typing import TypeVar
 
 from ideogram_async._operations import Request, Sender, operation
 from ideogram_async.enums import ModelStatus
@@ -23,8 +23,6 @@ from ideogram_async.requests import (
 )
 
 R = TypeVar("R")
-
-N = TypeVar("N", bound="Namespace")
 
 ENDED = (ModelStatus.COMPLETED, ModelStatus.ERRORED, ModelStatus.ARCHIVED)
 
@@ -102,18 +100,3 @@ class Models(Namespace):
                 await asyncio.sleep(poll)
 
         return answer
-
-
-class NamespaceOf(Generic[N]):
-    """A namespace as an attribute: its class on the client class, an instance of it on a client."""
-
-    def __init__(self, kind: type[N]) -> None:
-        self._kind = kind
-        self.__doc__ = kind.__doc__
-
-    @overload
-    def __get__(self, client: None, owner: type) -> type[N]: ...
-    @overload
-    def __get__(self, client: Sender, owner: type) -> N: ...
-    def __get__(self, client: Sender | None, owner: type) -> type[N] | N:
-        return self._kind if client is None else self._kind(client)

@@ -13,10 +13,16 @@ if TYPE_CHECKING:
     from ideogram_async._batch.source import Jobs as Jobs
     from ideogram_async._download.stream import ImageStream as ImageStream
     from ideogram_async._limiter.limiter import Limiter as Limiter
+    from ideogram_async._namespaces import Datasets as Datasets
+    from ideogram_async._namespaces import Legacy as Legacy
+    from ideogram_async._namespaces import Models as Models
+    from ideogram_async._namespaces import Namespace as Namespace
     from ideogram_async._pipeline.running_call import OnDone as OnDone
     from ideogram_async._pipeline.running_call import RunningCall as RunningCall
     from ideogram_async._pipeline.sessions import SessionFactory as SessionFactory
     from ideogram_async._transport.emitter import Listener as Listener
+    from ideogram_async._transport.policy import Retry as Retry
+    from ideogram_async._transport.policy import Timeout as Timeout
 else:
     __getattr__, __dir__ = lazy_exports(
         __name__,
@@ -26,8 +32,10 @@ else:
             "_batch.source": "Jobs",
             "_download.stream": "ImageStream",
             "_limiter.limiter": "Limiter",
+            "_namespaces": "Datasets Legacy Models Namespace",
             "_pipeline.running_call": "OnDone RunningCall",
             "_pipeline.sessions": "SessionFactory",
             "_transport.emitter": "Listener",
+            "_transport.policy": "Retry Timeout",
         },
     )
