@@ -13,7 +13,7 @@ import pytest
 from support.batches import TIMEOUT, collect, count_images, make_jobs, run_batch
 from support.leaks import files_below, other_tasks
 
-from ideogram_async import Ideogram, ImageState, JobState, JournalError
+from ideogram_async import Generate, Ideogram, ImageState, Job, JobState, JournalError
 from ideogram_async._batch.folder import Folder
 from ideogram_async._batch.journal import queries
 from ideogram_async.sandbox import Fault, Sandbox
@@ -319,6 +319,24 @@ async def test_one_of_several_errors_is_raised_as_itself(client: Ideogram, sandb
         with pytest.raises(JournalError, match="broken"):
             async with asyncio.timeout(TIMEOUT), resumed as batch:
                 await anext(batch)
+
+
+async def test_a_batch_runs_once(client: Ideogram, tmp_path: Path):
+    """Entering a batch again raises an error; a new batch resumes the folder."""
+    batch = client.batch([Job(Generate("a fox"))], tmp_path)
+    async with batch:
+        pass
+
+    with pytest.raises(RuntimeError, match="once"):
+        await batch.__aenter__()
+
+
+async def test_results_need_the_block(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
+    """Iterating outside `async with` raises an error that shows the block, and sends nothing."""
+    with pytest.raises(RuntimeError, match="async with"):
+        await anext(client.batch([Job(Generate("a fox"))], tmp_path))
+
+    assert [] == sandbox.requests
 
 
 async def test_a_batch_that_has_ended_leaves_no_task_or_thread(client: Ideogram, tmp_path: Path):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.pictures import picture
 
-from ideogram_async import Edit, Generate, Inpaint, InvalidRequestError, Remix, Unchecked
+from ideogram_async import Edit, FromJob, Generate, Inpaint, InvalidRequestError, Remix, Unchecked
 from ideogram_async._batch.identity import deserialize, fingerprint_of, job_key, serialize
 from ideogram_async._batch.inputs import InputStore
 from ideogram_async.files import ImageFile
@@ -80,6 +80,21 @@ def test_a_request_is_deserialized_as_it_was_serialized(inputs: InputStore):
     assert isinstance(restored.rendering_speed, Unchecked)
     assert [] == restored.problems()
     assert fingerprint_of(serialize(request, inputs)) == fingerprint_of(serialize(restored, inputs))
+
+
+@pytest.mark.parametrize(
+    "original",
+    [
+        Generate("a fox", color_palette="EMBER"),
+        Generate("a fox", color_palette=["#112233", ("#445566", 0.5)]),
+        Generate("a fox", rendering_speed=Unchecked("BALANCED"), style_codes=["AAFF5733"]),
+        Remix(FromJob("fox", 1), "a hen"),
+    ],
+    ids=["preset", "members", "unchecked", "earlier job"],
+)
+def test_a_stored_request_equals_the_original(inputs: InputStore, original):
+    """Palettes, unchecked values and images of earlier jobs survive the journal."""
+    assert original == deserialize(serialize(original, inputs), inputs)
 
 
 def test_a_changed_input_is_refused(inputs: InputStore, tmp_path: Path):
