@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 COMMANDS = {
-    "demo": ("ideogram_async.demo", "make some images against a sandbox; buys nothing"),
+    "demo": ("ideogram_async.demo", "make some images with a sandbox; costs nothing"),
     "sandbox": ("ideogram_async.sandbox.command", "serve a sandbox until Ctrl-C"),
 }
 

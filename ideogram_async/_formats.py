@@ -13,7 +13,6 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 # The color types with a red, a green and a blue channel.
 PNG_COLOR_TYPES = frozenset({2, 6})
-
 JPEG_SIGNATURE = b"\xff\xd8\xff"
 
 # C0 to CF begin a frame, except DHT, JPG and DAC.
@@ -21,10 +20,9 @@ JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 # Markers without a length: TEM, RST0 to RST7.
 JPEG_STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
-
 JPEG_END, JPEG_SCAN = 0xD9, 0xDA
 
-# Real files have a few hundred segments. The bound keeps a file of empty segments from taking seconds.
+# Real files have a few hundred segments. Without a bound, a file of empty segments would take seconds.
 MAX_SEGMENTS = 10_000
 
 
@@ -38,9 +36,7 @@ class Format:
 
 
 PNG = Format("PNG", "png", "image/png")
-
 JPEG = Format("JPEG", "jpg", "image/jpeg")
-
 WEBP = Format("WebP", "webp", "image/webp")
 
 
@@ -61,10 +57,10 @@ def sniff(head: bytes) -> Format | None:
 def read_size(file: BinaryIO) -> Size | None:
     """Return width and height from the header of a PNG, JPEG or WebP file; `None` if it contains none.
 
-    Reads a few bytes at a time from the current position, and leaves the position anywhere. The file must be seekable.
+    Reads a few bytes at a time from the current position, which is undefined afterwards. The file must be seekable.
 
     Raises:
-        OSError: If the file cannot be read. No content raises.
+        OSError: If the file cannot be read. Invalid content never raises.
     """
     head = file.read(30)
     match sniff(head):

@@ -23,7 +23,6 @@ from ideogram_async.requests import (
 )
 
 R = TypeVar("R")
-
 ENDED = (ModelStatus.COMPLETED, ModelStatus.ERRORED, ModelStatus.ARCHIVED)
 
 
@@ -57,7 +56,7 @@ class Legacy(Namespace):
 
 
 class Datasets(Namespace):
-    """Sets of images to train on."""
+    """Datasets: images to train models on."""
 
     @operation(ListDatasets)
     def list(self) -> None: ...
@@ -80,14 +79,14 @@ class Models(Namespace):
     def get(self) -> None: ...
 
     async def wait(self, model_id: str, *, poll: float = 30.0, timeout: float | None = None) -> GetModelResponse:
-        """Wait until a model is trained or its training has failed; `answer.model.status` is which of the two.
+        """Wait until a model's training has ended, and return the model. `answer.model.status` is its result.
 
         A cancellation ends the wait, not the training.
 
         Args:
             model_id: The model.
             poll: Seconds between two requests.
-            timeout: Seconds to wait in all; no limit if not passed.
+            timeout: Seconds to wait in total; unlimited by default.
 
         Raises:
             TimeoutError: If it takes longer than `timeout`.

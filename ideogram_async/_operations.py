@@ -21,18 +21,15 @@ from ideogram_async.files import ImageSource
 from ideogram_async.models.images import ImageAnswer
 
 P = ParamSpec("P")
-
 R = TypeVar("R")
-
 R_co = TypeVar("R_co", covariant=True)
-
 S = TypeVar("S", bound="Sender")
 
 CHARGED = """Returns `{answer}`.
 
 Raises `InvalidRequestError` before anything is sent, `APIStatusError` if the service refuses or fails, `NotSentError`
 if no byte was sent, `AmbiguousError` if it was sent and its outcome is unknown, and `DecodeError` if its answer cannot
-be read. `error.billed` is whether it was paid for.
+be read. `error.billed` states whether the call was billed.
 
 A cancellation ends the wait at once, not the work: a call that was sent continues at the service, and is billed."""
 
@@ -59,7 +56,7 @@ class Endpoint:
 
     method: str
     path: str
-    """As in the contract: `{dataset_id}` stands for the field of that name."""
+    """As in the contract: `{dataset_id}` is replaced by the field of that name."""
     body: Body
     answer: type[Any]
     envelope: str | None = None
@@ -67,12 +64,12 @@ class Endpoint:
 
     @property
     def charged(self) -> bool:
-        """Whether a call may cost money: every POST. A second one is a second purchase."""
+        """Return whether a call may cost money: every POST. Sending it again may bill again."""
         return self.method == "POST"
 
     @property
     def makes_images(self) -> bool:
-        """Whether the answer contains images."""
+        """Return whether the answer contains images."""
         return issubclass(self.answer, ImageAnswer)
 
     def __str__(self) -> str:
@@ -150,7 +147,7 @@ def _short(annotation: object) -> _Bare:
 
 
 def _describe(method: Any, stub: Callable[..., object], request: type[Request[object]]) -> None:
-    """Give a method the name of its stub, and the signature and docstring of its request class."""
+    """Set a method's name from its stub, and its signature and docstring from its request class."""
     endpoint = request.endpoint
     parameters = inspect.signature(request).parameters.values()
     this = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)

@@ -15,12 +15,10 @@ from ideogram_async._operations import Request
 from ideogram_async.models.base import Price
 
 UNKNOWN = Price(usd=None, per_image=None, as_of=None, source=None)
-
 FREE = Price(usd=Decimal(0), per_image=Decimal(0), as_of=None, source=None)
-
 V3 = "/v1/ideogram-v3/"
 
-# Charged per call, regardless of the number of images.
+# Billed per call, regardless of the number of images.
 PER_CALL = {
     "/describe": "describe",
     "/upscale": "upscale",
@@ -69,10 +67,10 @@ class PriceTable:
 
 
 def parse_usd(name: str, value: Decimal | str | float) -> Decimal:
-    """Return an amount of money as a decimal. A float counts as it prints: `0.1` is ten cents.
+    """Return an amount of money as a decimal. A float counts as printed: `0.1` is ten cents.
 
     Raises:
-        ValueError: If the value is not a finite number, or below zero. The message begins with `name`.
+        ValueError: If the value is not a finite number, or is negative. The message begins with `name`.
     """
     try:
         usd = Decimal(str(value))

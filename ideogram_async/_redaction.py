@@ -29,18 +29,18 @@ class Secret:
     """The API key. Only `reveal` returns its characters.
 
     Raises:
-        ValueError: If the key contains control characters or is not ASCII: it could add headers of its own.
+        ValueError: If the key contains control characters or is not ASCII: it could inject headers.
         TypeError: If the key is not a string.
     """
 
     __slots__ = ("_key",)
 
     def __init__(self, key: str) -> None:
-        # The name is bound again before anything can fail: a traceback shows the locals of this frame, too.
-        is_text, kind = isinstance(key, str), type(key).__name__
+        # Rebound before anything can fail: a traceback shows the locals of this frame, too.
+        is_text, type_name = isinstance(key, str), type(key).__name__
         key = HeaderSecret(key.strip() if is_text else "")
         if not is_text:
-            raise TypeError(f"the API key must be a string, not {kind}")
+            raise TypeError(f"the API key must be a string, not {type_name}")
 
         if not re.fullmatch(r"[\x21-\x7e]*", key):
             raise ValueError("the API key contains characters that are not allowed in an HTTP header")

@@ -42,7 +42,6 @@ PROMPTS = (
 # Seconds that the sandbox takes for a call; the service takes longer.
 LATENCY = (0.1, 0.5)
 INTERRUPTED = 130  # exit code
-
 ImageResponse: TypeAlias = ImageGenerationResponseV3 | GenerateImageResponse
 
 
@@ -66,7 +65,7 @@ class Demo:
         )
 
     async def make_all(self, stage: str, requests: Iterable[Any]) -> list[Any]:
-        """Send all requests at once; the client's limiter decides which of them run."""
+        """Send all requests concurrently, as far as the client's limiter allows."""
         return await asyncio.gather(*(self.make(stage, request) for request in requests))
 
     async def make(self, stage: str, request: Any) -> ImageResponse:

@@ -71,7 +71,7 @@ __all__ = [
 
 
 class Billed(StrEnum):
-    """Whether a call was billed."""
+    """Billing status of a call."""
 
     NO = "no"
     """The call certainly was not processed."""
@@ -101,7 +101,7 @@ class IdeogramError(Exception):
     retryable: bool = False
     """Whether the same call can be sent again: it cannot be billed twice, and may succeed."""
     advice: str = ""
-    """The next step, in one sentence or two."""
+    """The next step, in one or two sentences."""
 
     def __reduce__(self) -> tuple[object, ...]:
         # The default would call `__init__` with `args` alone and lose the keyword arguments.
@@ -137,13 +137,13 @@ class TransportError(IdeogramError):
 
 
 class NotSentError(TransportError):
-    """No byte was sent: DNS, connect or TLS failed, or a timeout came before. Never billed."""
+    """No byte was sent: DNS, connect or TLS failed, or the call timed out before. Never billed."""
 
     advice = "Nothing was sent. Check the network, the base URL and the proxy, then retry."
 
 
 class AmbiguousError(TransportError):
-    """A call that costs money was sent and has no usable response. It may have been processed and billed."""
+    """A call that costs money was sent, and no usable response was received. It may have been processed and billed."""
 
     billed = Billed.UNKNOWN
     retryable = False
@@ -322,7 +322,7 @@ class HostRefusedError(DownloadError):
 
 
 class WithheldImageError(DownloadError):
-    """The image has no link: the service made and billed it, but withheld it as unsafe."""
+    """The image has no link: the service generated and billed it, but withheld it as unsafe."""
 
     retryable = False
     advice = "Change the prompt. With the same prompt the image may be withheld and billed again."
@@ -342,7 +342,7 @@ class FileConflictError(DownloadError):
 class BatchError(IdeogramError):
     """A batch cannot use its folder."""
 
-    advice = "Check the folder. Its files were kept."
+    advice = "Check the folder. Its files were not changed."
 
 
 class BatchLockedError(BatchError):
@@ -364,8 +364,8 @@ class JobConflictError(BatchError):
     advice = "Use another id for the changed request. The images of the first one were billed."
 
 
-def _restore(kind: type[IdeogramError], args: tuple[object, ...], state: dict[str, object]) -> IdeogramError:
-    error = kind.__new__(kind, *args)
+def _restore(error_class: type[IdeogramError], args: tuple[object, ...], state: dict[str, object]) -> IdeogramError:
+    error = error_class.__new__(error_class, *args)
     error.args = args
     error.__dict__.update(state)
     return error

@@ -48,7 +48,7 @@ class Waiting(Event):
     weight: int
     """Number of concurrency slots."""
     images: int = 0
-    """Number of images that it makes; 0 for a call that makes none, such as a description."""
+    """Number of requested images; 0 for a call that makes none, such as a description."""
     model: str | None = None
     """The requested model, if the request names one."""
     prompt: RedactedStr | None = None

@@ -20,7 +20,7 @@ class AsyncReader(Protocol):
     """An object with an async `read(size)`: a Starlette `UploadFile`, an anyio or aiofiles handle."""
 
     def read(self, size: int = -1, /) -> Awaitable[bytes]:
-        """Read up to `size` bytes; return none at the end."""
+        """Read up to `size` bytes; return `b""` at the end."""
         ...
 
 
@@ -53,7 +53,7 @@ class ImageFile:
             can be read only once, so they are copied to a temporary file before the call is queued. An open file is
             read from its current position and never closed.
         name: The file name to send. Defaults to the name of the source.
-        content_type: The media type to send. Defaults to the one of the file's first bytes.
+        content_type: The media type to send. Defaults to the type of the file's first bytes.
     """
 
     source: str | os.PathLike[str] | bytes | BinaryIO | AsyncReader | HasUrl | FromJob = field(
@@ -80,12 +80,12 @@ class ImageFile:
 
     @property
     def is_reopenable(self) -> bool:
-        """Whether the file can be read more than once."""
+        """Return whether the file can be read more than once."""
         return isinstance(self.source, str | os.PathLike | bytes | bytearray | memoryview)
 
     @property
     def is_readable(self) -> bool:
-        """Whether the source has a type that can be read."""
+        """Return whether the source has a type that can be read."""
         is_image = isinstance(self.source, HasUrl | FromJob)
         return self.is_reopenable or is_image or callable(getattr(self.source, "read", None))
 
@@ -120,24 +120,24 @@ class ImageFile:
         return bytes(self.source)
 
     def file_name(self, head: bytes) -> str:
-        """Return the file name to send. Without one in the file or its source, it is derived from the first bytes."""
+        """Return the file name to send. If neither the file nor its source has one, the first bytes determine it."""
         name = self.name or _name_of(self.source)
         if name:
             # A path may contain bytes that are not text; they cannot be encoded.
             return name.encode(errors="replace").decode()
 
-        kind = sniff(head)
-        return f"image.{kind.extension}" if kind else "file.bin"
+        image_format = sniff(head)
+        return f"image.{image_format.extension}" if image_format else "file.bin"
 
 
 ImageSource: TypeAlias = (
     str | os.PathLike[str] | bytes | tuple[str, bytes] | BinaryIO | AsyncReader | HasUrl | FromJob | ImageFile
 )
-"""The values that a file field accepts. A string is a path."""
+"""Values that a file field accepts. A string is a path."""
 
 
 def as_image(value: ImageSource) -> ImageFile:
-    """Convert the value of a file field; never refuses one."""
+    """Convert the value of a file field; never rejects one."""
     return ImageFile.of(value)
 
 

@@ -83,7 +83,7 @@ class Batch:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         runner = self._runner
         if runner is None:
@@ -91,7 +91,7 @@ class Batch:
 
         try:
             if not runner.is_over:
-                self._stopping.stop("the caller left")
+                self._stopping.stop("the block was left early")
                 runner.results.discard()
 
             if error is not None:
@@ -125,7 +125,7 @@ class Batch:
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
-            # The thread opens it all the same.
+            # The thread opens the workspace regardless.
             tasks.start(_close_opened(opening))
             raise
 

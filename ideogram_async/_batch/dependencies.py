@@ -22,7 +22,7 @@ R = TypeVar("R", bound=Request[object])
 
 
 def job_references(request: Request[object]) -> Iterator[tuple[str, FromJob]]:
-    """Yield the images of other jobs that a request takes, each with its field."""
+    """Yield the images of other jobs that a request uses, each with its field."""
     for name, value in vars(request).items():
         for item in as_tuple(value):
             if isinstance(item, ImageFile) and isinstance(item.source, FromJob):
@@ -45,7 +45,7 @@ class Dependencies:
 
         Returns:
             The event to pass to `finish`, and the events of earlier jobs to wait for: those whose images the request
-            takes, and the same job if it runs already.
+            uses, and the same job if it is already running.
         """
         pending = self._pending_for(request)
         if (previous := self._running.get(key)) is not None:
@@ -55,7 +55,7 @@ class Dependencies:
         return completion, pending
 
     def finish(self, key: str, completion: asyncio.Event) -> None:
-        """Mark a job as finished, as far as this run can take it."""
+        """Mark a job as finished for this run."""
         completion.set()
         if self._running.get(key) is completion:
             del self._running[key]
@@ -79,11 +79,11 @@ class Dependencies:
 
         job, image = await self._workspace.journal.run(partial(_find_image, earlier=earlier))
         if job is None:
-            raise InvalidRequestError([(field, f"refers to job {earlier.id!r}, and no earlier job has that id")])
+            raise InvalidRequestError([(field, f"refers to job {earlier.id!r}, but no earlier job has that id")])
 
         name = f"image {earlier.index} of job {earlier.id!r}"
         if image is None:
-            raise InvalidRequestError([(field, f"{name} does not exist, and the job is {job.state}")])
+            raise InvalidRequestError([(field, f"{name} does not exist; the job is {job.state}")])
 
         if image.state is not ImageState.STORED or image.path is None:
             raise InvalidRequestError([(field, f"{name} is {image.state}")])

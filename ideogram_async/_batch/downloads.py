@@ -55,7 +55,7 @@ class ImageDownloads:
     async def download(self, job: JobRow, images: Sequence[ImageRow]) -> list[ImageRow]:
         """Download the images that are linked, and return all images in their new states.
 
-        An image that a full disk keeps from being stored stays linked, and the batch stops.
+        If the disk is full, the image stays linked and the batch stops.
 
         Raises:
             JournalError: If the journal cannot be written.
@@ -78,7 +78,7 @@ class ImageDownloads:
             if after is not image:
                 await self._workspace.journal.run(partial(queries.finish_download, images=images, row=after))
         except OSError as error:
-            # The file may exist all the same: the next run finds it.
+            # The file may exist anyway; the next run finds it.
             self._stopping.stop(f"{error.strerror or error}: {self._workspace.folder}")
             return image
 
@@ -110,7 +110,7 @@ class ImageDownloads:
 
 
 def list_images(key: str, answer: ImageAnswer | None, raw: bytes) -> list[ImageRow]:
-    """Return the images of an answer, or of an unreadable answer the links in its bytes."""
+    """Return the images of an answer; if it cannot be read, the links in its bytes."""
     if answer is None:
         return [ImageRow(key, number, ImageState.LINKED, url=url) for number, url in enumerate(links_in(raw))]
 
@@ -126,7 +126,7 @@ def write_sidecars(folder: Path, job: JobRow, images: Sequence[ImageRow]) -> Non
 
 
 def _image_row(key: str, number: int, image: RemoveBackgroundImageObject) -> ImageRow:
-    """Return the row of an image. A value that SQLite cannot store is in the raw reply as it came."""
+    # A value that SQLite cannot store is kept in the raw reply only.
     seed = getattr(image, "seed", None)
     resolution = getattr(image, "upscaled_resolution", None) or getattr(image, "resolution", None)
     return ImageRow(

@@ -1,7 +1,7 @@
 """Tools for the folder of a batch: report, results, resolution of ambiguous jobs, export and gallery.
 
-Nothing here uses the network. Reading writes nothing to the journal, so a batch may be running. A job that is SENDING
-is ambiguous if no process holds the folder.
+Nothing here uses the network. Reading never writes to the journal, so a batch may be running. A job in SENDING is
+ambiguous if no process holds the folder.
 """
 
 # Evaluated annotations: `typing.get_type_hints` works on the class.
@@ -79,8 +79,8 @@ class Folder:
         - `"lost"`: give it up. It becomes `partial`, not `rejected`, since it may have been billed: its price counts as
           spent, and its images as lost.
         - `"retry"`: the next run sends it once more. If it ran already, that pays twice, so its price counts twice.
-        - `"adopt"`: it ran, and you have found its image. The next run downloads `url`. Other images that the job
-          asked for count as lost.
+        - `"adopt"`: it ran, and you have found its image. The next run downloads `url`. The job's other images
+          count as lost.
 
         Args:
             id: The job's id or key.
@@ -94,13 +94,13 @@ class Folder:
             BatchError: If the folder has no such job, or it is not ambiguous.
             BatchLockedError: If a batch is running in the folder.
             JournalError: If the journal is missing or cannot be trusted.
-            HostRefusedError: If the link points to a host that no client connects to.
+            HostRefusedError: If the host of the link is not allowed.
             ValueError: If the resolution is unknown, or the link is missing or not expected.
         """
         return ResultReader(self.path).read(_resolve(self.path, id, resolution, url))
 
     def export_csv(self, path: str | os.PathLike[str]) -> Path:
-        """Write a table with one row an image, for a spreadsheet. A job without images has one row.
+        """Write a table with one row per image, for a spreadsheet. A job without images has one row.
 
         A cell that a spreadsheet would run as a formula begins with `'`. Links are written without their signature. A
         job's price is in its first row only, so that the column adds up.
@@ -114,7 +114,7 @@ class Folder:
         return export_csv(iter_jobs(self.path), Path(path))
 
     def export_jsonl(self, path: str | os.PathLike[str]) -> Path:
-        """Write one JSON object a line for each job, with its request and its images.
+        """Write one JSON object per line and job, with its request and images.
 
         Raises:
             JournalError: If the journal is missing or cannot be trusted.
@@ -213,7 +213,7 @@ def _resolution_error(database: sqlite3.Connection, message: str) -> BatchError:
 
 
 def _mark_lost(database: sqlite3.Connection, job: JobRow) -> None:
-    message = f"given up, though it may have run: {job.error or 'no answer came'}"
+    message = f"given up, although it may have run: {job.error or 'no response was received'}"
     queries.insert_images(database, _lost_images(job, range(job.weight)))
     queries.change_state(database, job.key, job.state, JobState.PARTIAL, error=message)
 
@@ -234,7 +234,7 @@ def _adopt(database: sqlite3.Connection, job: JobRow, url: str) -> None:
 
 
 def _adopted_reply(image: ImageRow) -> bytes:
-    """Return the reply that the service would have sent, as far as it is known. It fits every operation."""
+    """Return a reply like the one that was lost, valid for every operation."""
     seed = UNKNOWN_SEED if image.seed is None else image.seed
     item = {"url": image.url, "is_image_safe": True, "prompt": image.prompt or "", "seed": seed, "resolution": ""}
     reply = {"created": datetime.now(UTC).isoformat(), "data": [item], "base_image_url": image.url, "seed": seed}

@@ -30,7 +30,7 @@ def serialize(request: Request[object], inputs: InputStore) -> str:
 
     Raises:
         InvalidRequestError: If a file cannot be read.
-        OSError: If one cannot be copied.
+        OSError: If a file cannot be copied.
     """
     fields = {name: _jsonable(value, inputs) for name, value in vars(request).items() if value is not None}
     return _to_json({"operation": type(request).__name__, "fields": fields})
@@ -54,14 +54,14 @@ def fingerprint_of(serialized: str) -> str:
 def job_key(fingerprint: str, *, id: str | None, occurrence: int) -> str:
     """Return a job's key, 20 letters and digits: derived from the user's id, or from the content and its occurrence."""
     name = f"id {id}" if id is not None else f"content {fingerprint} {occurrence}"
-    # The start of `base64.b32encode`, in half of its time: a long batch needs very many keys.
+    # The start of `base64.b32encode`, in half the time: a long batch needs very many keys.
     number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:13]) >> 4
     return "".join([PAIRS[number >> shift & 1023] for shift in PAIR_SHIFTS])
 
 
 def _jsonable(value: Any, inputs: InputStore) -> Any:
     if type(value) in (str, int):
-        # The usual case, and there may be very many.
+        # A shortcut for the usual case.
         return value
 
     match value:
@@ -92,8 +92,8 @@ def _from_json(value: Any, inputs: InputStore) -> Any:
             return Palette(name=name)
         case {"palette": list(members)}:
             return Palette(members=tuple(ColorPaletteMember(*member) for member in members))
-        case {"unchecked": str(word)}:
-            return Unchecked(word)
+        case {"unchecked": str(text)}:
+            return Unchecked(text)
         case list():
             return tuple(_from_json(item, inputs) for item in value)
         case _:

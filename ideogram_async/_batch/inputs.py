@@ -23,7 +23,7 @@ FileDescription: TypeAlias = Mapping[str, Any]
 
 
 class InputStore:
-    """Copies of files that were given as bytes, named by their hash. A file that was given as a path stays there."""
+    """Copies of the files that are not paths, named by their hash. A file at a path is not copied."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -31,7 +31,7 @@ from ideogram_async.files import FromJob, ImageFile, as_tuple
 
 @frozen(slots=False)
 class RegisteredJob:
-    """A job that the journal records, or one that breaks rules and is never recorded."""
+    """A job that the journal records, or an invalid one, which is never recorded."""
 
     row: JobRow
     request: Request[object]
@@ -95,7 +95,7 @@ class InputJobs:
         await self._reader.aclose()
 
     def _next_group(self, limit: int) -> list[Job]:
-        """Remove jobs that are quick to register from the buffer. A job with files may take long, and is alone."""
+        """Remove jobs that are quick to register from the buffer. A job with files may take long, so it is alone."""
         group: list[Job] = []
         while self._buffer and len(group) < limit:
             if has_files(self._buffer[0].request):
@@ -138,7 +138,7 @@ class Intake:
         self._transport = transport
 
     async def register(self, jobs: Sequence[Job], index: int) -> list[RegisteredJob]:
-        """Find jobs in the journal, or add them as pending. A job that breaks rules is not added.
+        """Find jobs in the journal, or add them as pending. An invalid job is not added.
 
         Returns:
             The jobs before the first one whose id is already used by a different request.
@@ -171,7 +171,7 @@ class Intake:
         return (await self._workspace.journal.run(step))[row.key]
 
     async def reload(self, job: RegisteredJob) -> RegisteredJob:
-        """Return a job that came earlier in this run as the journal has it now."""
+        """Return a job that came earlier in this run, with its current state from the journal."""
         row = await self._workspace.journal.run(partial(queries.find_job, key=job.row.key)) or job.row
         return evolve(job, row=row, images=await self.images_of(row), is_repeat=True)
 
@@ -192,7 +192,7 @@ class Intake:
             return _invalid(job, index, problem)
 
     async def _copy_one_shot_files(self, request: Request[object]) -> Request[object]:
-        """Return the request with copies in the folder in place of files that can be read once only."""
+        """Return the request with copies in the folder in place of files that can be read only once."""
         if not has_files(request):
             return request
 
@@ -226,15 +226,15 @@ class Intake:
 
 
 def has_one_shot_files(request: Request[object]) -> bool:
-    """Return whether a request has a file that can be read once only."""
+    """Return whether a request has a file that can be read only once."""
     return any(_is_one_shot(item) for value in vars(request).values() for item in as_tuple(value))
 
 
 def register_jobs(database: sqlite3.Connection, drafts: Sequence[RegisteredJob], folder: Path) -> list[RegisteredJob]:
     """Find jobs in the journal, or add them as pending. Stop before a job whose id is used by a different request.
 
-    Number jobs without an id: the n-th job with the same content gets its own key. The counts are those of this run,
-    and live in a temporary table: a few bytes a job. A draft that breaks rules is returned unchanged.
+    Number jobs without an id: the n-th job with the same content gets its own key. The counts are per run,
+    in a temporary table: a few bytes per job. An invalid draft is returned unchanged.
     """
     valid = [draft.row for draft in drafts if draft.problem is None]
     occurrences = _count_occurrences(database, [row.key for row in valid])
@@ -266,7 +266,7 @@ def images_on_disk(database: sqlite3.Connection, keys: Sequence[str], folder: Pa
     by_job = queries.images_by_job(database, keys)
     for images in by_job.values():
         for position, image in enumerate(images):
-            # Not a `Path`, which takes twice as long: there may be very many.
+            # Not a `Path`, which takes twice as long: there may be very many images.
             if image.state is ImageState.STORED and image.url and not os.access(f"{folder}/{image.path}", os.F_OK):
                 images[position] = evolve(image, state=ImageState.LINKED, path=None, sha256=None, size=None)
                 queries.change_image(database, images[position], ImageState.STORED)
@@ -301,7 +301,7 @@ def _with_occurrence(row: JobRow, occurrence: int) -> JobRow:
 
 
 def _count_occurrences(database: sqlite3.Connection, keys: Sequence[str]) -> list[int]:
-    """Count jobs as seen, and return for each how often it was seen before."""
+    """Return how often each key was seen before in this run, and count it."""
     marks = ", ".join("?" * len(keys))
     seen: dict[str, int] = dict(
         database.execute(f"SELECT key, times FROM seen WHERE key IN ({marks})", keys).fetchall()

@@ -18,9 +18,9 @@ class JobState(StrEnum):
     """State of a job: `pending → sending → answered → done | partial`, or `rejected`, or `ambiguous`."""
 
     PENDING = "pending"
-    """Recorded and not sent. A job that was refused with 429 or could not be sent is pending again."""
+    """Recorded and not sent. A job that was rejected with 429 or could not be sent is pending again."""
     SENDING = "sending"
-    """In flight. A job that is found in this state when a batch starts becomes ambiguous."""
+    """In flight. A job still in this state when a batch starts becomes ambiguous."""
     ANSWERED = "answered"
     """Billed, and the answer is recorded. Images may still have to be downloaded."""
     DONE = "done"

@@ -24,8 +24,8 @@ class FileNames:
     """Names files by a template, such as `{id}-{seed}-{index}`.
 
     Args:
-        template: With the placeholders id, index (of the image, from 0), key, number (of the job, from 0), prompt and
-            seed.
+        template: Format with the placeholders id, index (of the image, from 0), key, number (of the job, from 0),
+            prompt and seed.
 
     Raises:
         ValueError: If the template has other placeholders or cannot be formatted.
@@ -58,7 +58,7 @@ class FileNames:
         if safe == name and self._template == DEFAULT_TEMPLATE:
             return safe
 
-        # A name that was changed, or that another template made, may not be unique: the key makes it so.
+        # The key makes the name unique, which a changed name or another template may not be.
         return f"{safe[: MAX_STEM - SHORT_KEY - 6]}-{key[:SHORT_KEY]}-{index}"
 
 
@@ -76,10 +76,6 @@ def _to_usd(value: Decimal | str | float | None) -> Decimal | None:
     return None if value is None else parse_usd("max_cost_usd", value)
 
 
-def _file_names(template: str | None) -> FileNames:
-    return FileNames(template)
-
-
 @frozen(kw_only=True)
 class BatchOptions:
     """Options of a batch; `Ideogram.batch` documents them."""
@@ -87,6 +83,6 @@ class BatchOptions:
     max_cost_usd: Decimal | None = field(converter=_to_usd)
     max_downloads: int = field(validator=ge(1))
     retry_ambiguous: bool
-    names: FileNames = field(converter=_file_names)
+    names: FileNames = field(converter=FileNames)
     ordered: bool
     sidecars: bool

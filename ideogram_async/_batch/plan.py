@@ -26,7 +26,7 @@ from ideogram_async._wire.encode import weight_of
 from ideogram_async.errors import InvalidRequestError
 
 SECONDS_PER_IMAGE = {"FLASH": 3.0, "TURBO": 6.0, "DEFAULT": 12.0, "QUALITY": 20.0}
-"""Measured by third parties. For a model without speeds the slowest is used."""
+"""Measured by third parties. A model without speeds counts as the slowest."""
 SLOWEST = max(SECONDS_PER_IMAGE.values())
 
 
@@ -94,7 +94,7 @@ class _Planner:
 
         for field, earlier in job_references(job.request):
             if earlier.id not in self._ids:
-                yield field, f"refers to job {earlier.id!r}, and no earlier job has that id"
+                yield field, f"refers to job {earlier.id!r}, but no earlier job has that id"
 
     async def _count(self, request: Request[object]) -> None:
         weight = weight_of(request)

@@ -50,7 +50,7 @@ class Progress:
         self.budget = Budget(self.budget.cap, previous.spent)
 
     def add(self, result: JobResult, row: JobRow) -> None:
-        """Count a job that is finished as far as this run can take it."""
+        """Count a job that is finished for this run."""
         self._tally.add(result, confirmed=confirmed_cost(row.state, row.usd))
         if self._transport.emit.enabled:
             event = JobFinished(
@@ -64,12 +64,12 @@ class Progress:
             self._transport.emit(event)
 
     def emit_stopped(self) -> None:
-        """Emit that nothing more is sent."""
+        """Emit `BatchStopped`."""
         if self._transport.emit.enabled:
             self._transport.emit(BatchStopped(call_id="batch", operation="batch", reason=self._stopping.reason or ""))
 
     def end(self) -> None:
-        """Stop the clock, and emit the end of the batch."""
+        """Stop the clock, and emit `BatchFinished`."""
         self._ended_at = time.monotonic()
         if self._transport.emit.enabled:
             report = self.report()

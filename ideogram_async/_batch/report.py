@@ -15,7 +15,7 @@ LOST = (ImageState.EXPIRED, ImageState.LOST, ImageState.CORRUPT, ImageState.TOO_
 
 @frozen(kw_only=True)
 class Plan:
-    """The jobs, images and cost of a batch that was read through and not sent."""
+    """The jobs, images and cost of a batch, computed without sending anything."""
 
     jobs: int
     images: int
@@ -26,7 +26,7 @@ class Plan:
     duplicates: int
     """Jobs with the same content as an earlier one."""
     problems: tuple[tuple[int, str, str], ...]
-    """The broken rules, as `(position in the input, field, rule)`."""
+    """The violations, as `(position in the input, field, rule)`."""
     seconds_at_limit: float
     """Estimated duration with all concurrency slots in use, in seconds."""
 
@@ -77,7 +77,7 @@ def make_report(
     elapsed: float = 0.0,
     stopped: str | None = None,
 ) -> Report:
-    """Return the report of jobs and images that were counted.
+    """Return the report of the counted jobs and images.
 
     Args:
         states: The number of jobs in each state.
@@ -110,7 +110,7 @@ def make_report(
 
 
 class Tally:
-    """Counts results as they come.
+    """Counts results as they arrive.
 
     Args:
         ambiguous: Ambiguous jobs of earlier runs. Each is listed until this run sends it again.

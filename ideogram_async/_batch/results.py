@@ -17,7 +17,7 @@ from ideogram_async._batch.journal.schema import HIDDEN
 from ideogram_async._operations import Request
 from ideogram_async.errors import AmbiguousError, IdeogramError, InvalidRequestError, JournalError, Phase
 
-NO_ANSWER = "the process ended before an answer came"
+NO_ANSWER = "the process ended before a response was received"
 
 
 class ResultReader:
@@ -51,7 +51,7 @@ class ResultReader:
         error: IdeogramError | None = None,
         from_journal: bool,
     ) -> JobResult:
-        """Return the result of a job in its present state. Without an error, use the one in the journal."""
+        """Return the result of a job in its current state. The error defaults to the one in the journal."""
         is_invalid = isinstance(error, InvalidRequestError) and row.state is JobState.PENDING
         return JobResult(
             id=row.id or row.key,
@@ -83,7 +83,7 @@ class ResultQueue:
     """Holds results until the caller takes them, in completion or in input order.
 
     Args:
-        unconsumed: Held once for each job until its result is taken, which bounds the queue.
+        unconsumed: Acquired once per job, and released when its result is taken. It bounds the queue.
         is_ordered: Whether a result waits for those of earlier jobs.
     """
 

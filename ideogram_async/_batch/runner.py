@@ -1,4 +1,4 @@
-"""Run of a batch: recover interrupted jobs, read the input, start each job, hand on its result."""
+"""Run of a batch: recovery of interrupted jobs, then a task for each job of the input."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from ideogram_async._prices import PriceTable
 from ideogram_async.errors import BatchError
 
 MAX_UNCONSUMED = 64
-"""Jobs that may be answered and not downloaded, or downloaded and not taken by the caller."""
+"""Jobs that may wait for their download, or for the caller to take their result."""
 RECOVERY_PAGE = 32
-"""Interrupted jobs that are read at a time."""
+"""Interrupted jobs read at a time."""
 
 
 class Runner:
@@ -88,12 +88,12 @@ class Runner:
             self.results.end()
 
     def stop_reading(self) -> None:
-        """Read no more jobs. Those that were read are finished."""
+        """Stop reading the input. Jobs already read still finish."""
         if self._reader is not None:
             self._reader.cancel()
 
     async def _mark_interrupted(self) -> PreviousRuns:
-        """Mark the jobs that an earlier run was sending as ambiguous, and return what earlier runs have cost."""
+        """Mark the jobs that an earlier run was sending as ambiguous, and return the costs of earlier runs."""
         await self._workspace.journal.run(queries.mark_sending_ambiguous)
         groups, _ = await self._workspace.journal.run(queries.totals)
         spent, confirmed = total_costs(groups)
@@ -148,7 +148,7 @@ class Runner:
         return PendingJobs(workspace, intake) if jobs is None else InputJobs(workspace, intake, jobs)
 
     def _start_job(self, job: RegisteredJob, group: asyncio.TaskGroup) -> None:
-        """Start a job. A job with nothing left to do is finished at once."""
+        """Start a job, or deliver its result if no work remains."""
         result = self._finished_result(job)
         if result is None:
             group.create_task(self._run_job(JobTask(job, self._context)))
@@ -181,7 +181,7 @@ class Runner:
         self.results.put(task.job.index, await self._run_task(task))
 
     async def _run_task(self, task: JobTask) -> JobResult | None:
-        """Run a job to its result, and count it. After an error the result is what the journal has."""
+        """Run a job, count it and return its result. After an error the result is read from the journal."""
         try:
             result = await task.run()
         except asyncio.CancelledError:
@@ -214,7 +214,7 @@ class Runner:
             error = error.exceptions[0]
 
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            # A full disk is a reason to stop: the same call resumes once there is room.
+            # A full disk stops the batch, but does not fail it: the same call resumes once there is space.
             self._stopping.stop(f"{error.strerror}: {self._workspace.folder}")
             return
 
@@ -236,7 +236,7 @@ class JobSlots:
         self.unconsumed = asyncio.Semaphore(limit + LOOK_AHEAD + MAX_UNCONSUMED)
 
     async def acquire(self) -> int:
-        """Wait for the slots of one job, acquire those of as many as possible, and return their number."""
+        """Wait for the slots of one job, acquire those of as many others as are free, and return the number of jobs."""
         await self._acquire_one()
         count = 1
         while not (self.sending.locked() or self.unconsumed.locked()):

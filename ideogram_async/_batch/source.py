@@ -1,4 +1,4 @@
-"""Input of a batch: jobs of any iterable or async iterable, read lazily and in groups."""
+"""Input of a batch: jobs from any iterable or async iterable, read lazily and in groups."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ async def iterate_jobs(jobs: Jobs) -> AsyncGenerator[Job]:
 class InputReader:
     """Reads jobs in groups of those that are available, so that a slow producer never delays those already read.
 
-    A plain iterable is read in a thread, for it may block. The thread is kept while more is requested soon. Nothing is
-    read unless `read` is waiting, except one job that was requested before.
+    A plain iterable is read in a thread, because it may block. The thread is reused if more is requested soon.
+    Nothing is read unless `read` is waiting, except one job that was requested before.
     """
 
     def __init__(self, jobs: Jobs) -> None:
@@ -75,7 +75,7 @@ class InputReader:
             self._reading.cancel()
             await asyncio.wait({self._reading})
             if not self._reading.cancelled():
-                # Retrieve an error of the input, which is of no interest any more.
+                # Retrieve an error of the input, so that asyncio does not log it.
                 self._reading.exception()
 
     async def _wait_for_jobs(self) -> None:
@@ -94,7 +94,7 @@ class InputReader:
         if self._reading.done() and not self._buffer:
             reading, self._reading, self._is_over = self._reading, None, True
             if reading.cancelled():
-                # The input did that. Passed on as a cancellation it would end the batch with jobs left out.
+                # The input cancelled itself. As a cancellation, that would end the batch before its remaining jobs.
                 raise RuntimeError("the input was cancelled before its end")
 
             self._is_over = reading.result()
@@ -125,7 +125,7 @@ class InputReader:
         """Append a job to the buffer. Return whether the buffer has as many as requested."""
         self._buffer.append(_to_job(item))
         if self._is_waiting:
-            # Cleared first: a reader that waits again meanwhile is woken once too often, but never missed.
+            # Cleared first: a reader that waits again meanwhile may be woken once too often, but never too late.
             self._is_waiting = False
             (wake or self._wakeup.set)()
 

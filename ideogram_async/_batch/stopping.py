@@ -18,7 +18,6 @@ FATAL_STATUSES = {
 MAX_REJECTIONS = 20
 MAX_UNKNOWN = 5
 MAX_UNREADABLE = 3
-
 InFlight: TypeAlias = Callable[[], AbstractContextManager[None]]
 
 

@@ -39,7 +39,7 @@ FINISHED = (JobState.DONE, JobState.PARTIAL, JobState.REJECTED, JobState.AMBIGUO
 
 @frozen(kw_only=True)
 class RunContext:
-    """The parts of a run that its jobs share."""
+    """The components of a run that its jobs share."""
 
     transport: Transport
     workspace: Workspace
@@ -70,7 +70,7 @@ class JobTask:
         self._completion, self._pending = context.dependencies.begin(self.row.key, job.request)
 
     async def run(self) -> JobResult | None:
-        """Take the job as far as this run can, and return its result; `None` leaves it for a later run.
+        """Run the job as far as possible, and return its result, or `None` if it is left for a later run.
 
         Raises:
             OSError: If the disk is full.
@@ -82,7 +82,7 @@ class JobTask:
                 if self._error is None and self._may_send():
                     self._emit_started()
                     await self._send()
-                    if self.row.state is JobState.AMBIGUOUS and self._may_send():  # the one resend that was asked for
+                    if self.row.state is JobState.AMBIGUOUS and self._may_send():  # the one resend of `retry_ambiguous`
                         await asyncio.sleep(self._context.transport.options.retry.backoff(1))
                         await self._send()
             finally:
@@ -97,7 +97,7 @@ class JobTask:
             self._context.dependencies.finish(self.row.key, self._completion)
 
     def result(self) -> JobResult | None:
-        """Return the result in the job's present state; `None` if the job is pending and valid."""
+        """Return the result in the job's current state; `None` if the job is pending and valid."""
         if self.row.state is JobState.PENDING and self._error is None:
             return None
 
@@ -124,7 +124,7 @@ class JobTask:
             self.row = evolve(self.row, state=JobState.AMBIGUOUS)
 
     async def _wait_for_dependencies(self) -> None:
-        """Wait for the jobs whose images this one takes, and for the same job if it came before."""
+        """Wait for the jobs whose images this one uses, and for the same job if it came before."""
         if not self._pending:
             return
 
@@ -143,7 +143,7 @@ class JobTask:
         return self._stopping.reason is None and is_sendable(self.row, self._context.options)
 
     async def _send(self) -> None:
-        """Reserve the price, send on record, settle the budget."""
+        """Reserve the price, send the call with write-ahead, and settle the reservation."""
         budget, price, self._error = self._context.progress.budget, self.row.usd or Decimal(0), None
         try:
             request = await self._prepare()
@@ -163,7 +163,7 @@ class JobTask:
                 raise
 
             self._error = None if isinstance(error, BatchStoppedError) else error
-        finally:  # also when cancelled: the journal says what the call may have cost
+        finally:  # also when cancelled: the journal records whether the call may have been billed
             self.row = await record.current()
             await self._settle(before, price)
 
@@ -221,7 +221,7 @@ class JobTask:
             await budget.spend(price)
 
     async def _download_images(self) -> None:
-        """Download the images of the answer. Of an unreadable answer, download the links in its bytes."""
+        """Download the images of the answer; if it cannot be read, the links in its bytes."""
         if self.row.state is JobState.ANSWERED:
             if self._answer is None and self._error is None:
                 self._read_recorded_answer()
@@ -267,7 +267,7 @@ def is_sendable(row: JobRow, options: BatchOptions) -> bool:
 
 
 def is_finished(job: RegisteredJob, options: BatchOptions) -> bool:
-    """Return whether nothing is left to do for a job in this run."""
+    """Return whether a job needs no work in this run."""
     if job.problem is not None:
         return True
 

@@ -14,8 +14,6 @@ from ideogram_async._batch.journal.writer import Journal
 from ideogram_async._download.atomic import remove_stale_files
 from ideogram_async._download.disk import make_folder, sync
 
-PROBE = ".ideogram-probe"
-
 
 @frozen(kw_only=True)
 class Workspace:
@@ -32,7 +30,7 @@ class Workspace:
         Raises:
             BatchLockedError: If another process holds the folder.
             JournalError: If its journal cannot be trusted.
-            OSError: If the folder cannot be written: noticed before anything is sent.
+            OSError: If the folder cannot be written. Checked before anything is sent.
         """
         make_folder(folder)
         hidden = folder / HIDDEN
@@ -60,7 +58,7 @@ class Workspace:
 
 
 def _write_probe(folder: Path) -> None:
-    probe = folder / PROBE
+    probe = folder / ".ideogram-probe"
     handle = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         os.write(handle, b"writable")

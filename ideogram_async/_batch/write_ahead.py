@@ -50,7 +50,7 @@ class JobRecord:
         """Commit SENDING.
 
         Raises:
-            OSError: If the disk is full, or kept an earlier outcome from being committed.
+            OSError: If the disk is full, or an earlier outcome could not be committed.
             JournalError: If the journal cannot be written.
         """
 
@@ -68,7 +68,7 @@ class JobRecord:
             raise
 
     async def answer(self, reply: Reply) -> None:
-        """Commit the reply, and the state that it leaves the job in.
+        """Commit the reply and the job's resulting state.
 
         Raises:
             OSError: If the disk is full.
@@ -85,7 +85,7 @@ class JobRecord:
         await self._finish(outcome)
 
     async def fail(self, error: BaseException, *, may_have_run: bool) -> None:
-        """Commit that no reply came. Log an error of the journal: `current` returns the outcome that is not on disk."""
+        """Commit that there was no usable reply. An error of the journal is logged, not raised."""
         if not self._has_begun:
             return
 
@@ -101,7 +101,7 @@ class JobRecord:
             logger.warning("job %s: the outcome could not be recorded: %s", self._row.key, failure)
 
     async def current(self) -> JobRow:
-        """Return the row as it is now. A row that is still SENDING has an outcome that is not on record: AMBIGUOUS."""
+        """Return the current row. If it is still SENDING, its outcome could not be committed: it is AMBIGUOUS."""
         if not self._is_current:
             row = await self._journal.run(partial(queries.find_job, key=self._row.key))
             self._row = row or self._row
@@ -116,13 +116,13 @@ class JobRecord:
         self._is_current, self._has_begun = True, False
 
     def _state_after(self, reply: Reply) -> JobState:
-        """Return the state that a reply leaves the job in. An earlier unknown outcome outweighs a later refusal."""
+        """Return the job's state after a reply. An earlier unknown outcome outweighs a later refusal."""
         if reply.is_success:
             return JobState.ANSWERED
 
         if reply.status >= 500 or self._row.state is JobState.AMBIGUOUS:
             return JobState.AMBIGUOUS
 
-        # A refusal that says nothing about the job itself leaves it for a later attempt.
+        # A refusal that does not concern the job itself leaves it for a later attempt.
         is_retryable = reply.status == THROTTLED or is_fatal(reply.status)
         return JobState.PENDING if is_retryable else JobState.REJECTED

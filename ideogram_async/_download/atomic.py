@@ -26,7 +26,7 @@ from ideogram_async.errors import FileConflictError
 
 PART_NAME = re.compile(r"\..*\.[0-9a-f]{16}\.part", re.DOTALL)
 
-# Codes for hard links that the file system lacks, forbids, or has used up.
+# Error codes of `link` if the file system does not support or permit hard links, or the file has too many.
 NO_LINKS = frozenset({errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
@@ -46,8 +46,8 @@ class Stored:
 def atomic_write(path: Path, *, mode: int = 0o666) -> Generator[BinaryIO, None, None]:
     """Write a temporary file, and replace `path` with it if the block ends without an error.
 
-    A power failure leaves the old file or the new one, never a part. `sync_folder` makes the new name durable: it takes
-    longer than the write, which is too slow for thousands of thumbnails.
+    A power failure leaves the old file or the new one, never a mix. Call `sync_folder` to make the new name durable; it
+    is too slow for thousands of thumbnails.
 
     Args:
         path: The file to create or replace.
@@ -76,7 +76,7 @@ class PartFile:
     """A temporary file `.<stem>.<random>.part` in the folder of its final path.
 
     It is created by the first write. Methods block and may be called from several threads: a lock serializes them, so
-    `discard` is safe during a write. Any later call raises `ValueError`.
+    `discard` is safe during a write. Afterwards every call raises `ValueError`.
     """
 
     def __init__(self, folder: Path, stem: str, mode: int = 0o666) -> None:
@@ -128,10 +128,10 @@ class PartFile:
         with self._lock:
             _, fd = self.open()
             content = b"".join(block)
-            rest = memoryview(content)
-            while rest:
+            remaining = memoryview(content)
+            while remaining:
                 # A disk that fills up accepts a part without an error; the next write raises it.
-                rest = rest[os.write(fd, rest) :]
+                remaining = remaining[os.write(fd, remaining) :]
 
             self._size += len(content)
             self._digest.update(content)
@@ -185,7 +185,7 @@ class PartFile:
             os.close(fd)
 
     def _publish(self, folder_fd: int, name: str) -> bool:
-        """Give the file its final name. `False` if that name exists with the same content."""
+        """Set the final name of the file. Return `False` if a file with that name and content exists."""
         is_linked = self._link(folder_fd, name)
         if is_linked is None:
             # The folder's lock keeps other processes from creating the name in between. Closing the folder releases it.
@@ -205,7 +205,7 @@ class PartFile:
         os.rename(self._name, name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
 
     def _link(self, folder_fd: int, name: str) -> bool | None:
-        """Create a hard link. `False` if the name exists, `None` if hard links are not available."""
+        """Create a hard link. Return `False` if the name exists, `None` if hard links are not available."""
         try:
             os.link(self._name, name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd, follow_symlinks=False)
         except FileExistsError:
@@ -220,7 +220,7 @@ class PartFile:
 
 
 def remove_stale_files(folder: Path) -> None:
-    """Remove the temporary files of processes that died while writing. Files that are locked stay."""
+    """Remove the temporary files of processes that died while writing. Locked files are kept."""
     with suppress(OSError):
         for path in folder.iterdir():
             if PART_NAME.fullmatch(path.name):
@@ -238,7 +238,7 @@ def _remove_unlocked(path: Path) -> None:
 
 
 def _create(folder: Path, stem: str, mode: int) -> tuple[str, tuple[int, int]]:
-    """Create a temporary file and lock it. Return its name and the descriptors of the folder and the file."""
+    """Create and lock a temporary file. Return its name and the descriptors of the folder and the file."""
     folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     # Shortened, so that the suffix fits after the longest name that a file may have.
     short = os.fsencode(stem)[:100].decode(errors="ignore")

@@ -9,7 +9,7 @@ import os
 import stat
 from pathlib import Path
 
-# Codes of a file system that lacks the operation.
+# Error codes of a file system that does not support the operation.
 UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY})
 
 
@@ -58,7 +58,7 @@ def sync(fd: int) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the names in a folder are durable."""
+    """Wait until the entries of a folder are durable."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         sync_names(fd)
@@ -67,7 +67,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_names(folder_fd: int) -> None:
-    """Wait until the names in an open folder are durable. File systems that cannot sync a folder need not."""
+    """Wait until the entries of an open folder are durable. Does nothing if the file system cannot sync folders."""
     try:
         os.fsync(folder_fd)
     except OSError as error:
@@ -76,7 +76,7 @@ def sync_names(folder_fd: int) -> None:
 
 
 def exists(folder_fd: int, name: str) -> bool:
-    """Return whether a folder contains a name, of any kind."""
+    """Return whether a folder contains an entry with that name."""
     try:
         os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
     except FileNotFoundError:

@@ -40,15 +40,11 @@ from ideogram_async.events import Downloaded, Retrying
 from ideogram_async.files import HasUrl
 
 T = TypeVar("T")
-
 OPERATION = "download"
-
 WRITE_BYTES = 1 << 21
-
-"""Bytes collected before a thread writes them: a switch to a thread costs as much as writing some 100 KB."""
+"""Bytes buffered before a thread writes them: switching to a thread costs as much as writing some 100 KB."""
 
 TRANSIENT = frozenset({408, 425, 429})
-
 _ids = count(1)
 
 
@@ -61,7 +57,7 @@ class Downloads:
         max_image_bytes: Maximum size of an image.
         retry: The retry policy. Unlike in a call, a 429 uses an attempt.
         emit: Event delivery.
-        tasks: Returns the running loop's tasks, in which steps finish that a cancellation must not interrupt.
+        tasks: Returns the running loop's tasks, for steps that a cancellation must not interrupt.
         slots: Returns the running loop's download slots. A download that waits for one has no open file, and its
             timeout has not started.
     """
@@ -130,13 +126,12 @@ class Downloads:
         return await self._retry_download(link, _new_id(), self._open)
 
     def stream(self, image_or_url: str | HasUrl) -> StreamContext:
-        """Open an image stream for a block. Leaving the block, also by a cancellation, closes the connection."""
+        """Open an image stream for a block. Leaving the block closes the connection."""
         return StreamContext(partial(self.open, image_or_url))
 
     def _link_of(self, image_or_url: str | HasUrl) -> str:
         if not isinstance(image_or_url, str | HasUrl):
-            kind = type(image_or_url).__name__
-            raise TypeError(f"expected a URL or an image such as answer.data[0], not {kind}")
+            raise TypeError(f"expected a URL or an image such as answer.data[0], not {type(image_or_url).__name__}")
 
         link = image_or_url if isinstance(image_or_url, str) else image_or_url.url
         if not link:
@@ -190,15 +185,15 @@ class Downloads:
 
     async def _store(self, link: str, target: DownloadTarget) -> Stored:
         call_id = _new_id()
-        # Obtained now: a client that is closed meanwhile returns none, and waits for these.
+        # Obtained now: a client that is closed meanwhile waits for these, but returns none.
         tasks = self._tasks()
         part = PartFile(target.folder, target.name)
         try:
-            kind, last = await self._retry_download(link, call_id, partial(self._write, part))
-            return await tasks.finish(self._commit(part, target.file_name(kind), last, call_id))
+            image_format, last = await self._retry_download(link, call_id, partial(self._write, part))
+            return await tasks.finish(self._commit(part, target.file_name(image_format), last, call_id))
         finally:
             if not part.is_over:
-                # In its own task as well: a second cancellation does not stop it.
+                # In a task of its own, so that a second cancellation does not stop it.
                 with CancelScope(shield=True):
                     await tasks.finish(in_thread(part.discard))
 
@@ -261,9 +256,9 @@ class DownloadTarget:
         check_folder(resolved.folder)
         return resolved
 
-    def file_name(self, kind: Format) -> str:
+    def file_name(self, image_format: Format) -> str:
         """Return the file name of an image of that format."""
-        return f"{self.name}.{kind.extension}" if self.is_stem else self.name
+        return f"{self.name}.{image_format.extension}" if self.is_stem else self.name
 
 
 @define
@@ -273,11 +268,11 @@ class DownloadAttempts:
     link: str
     policy: Retry
     clock: Callable[[], float]
-    """The event loop's."""
+    """The event loop's clock."""
     attempt: int = 0
     """Number of the attempt in progress."""
     retry_after: float | None = None
-    """Seconds that the host asked to wait after the failed attempt."""
+    """Seconds to wait after the failed attempt, if the host states them."""
     pause: float = 0.0
     """Seconds until the next attempt."""
     _deadline: float | None = field(init=False, default=None)
@@ -309,7 +304,7 @@ def max_attempts_for(error: DownloadError, *, attempts: int, is_past: bool) -> i
     """Return the number of attempts after which such an error is final.
 
     A refused link is retried, because an edge server may be wrong, unless the link's own `exp` has passed. A page
-    instead of an image may be an edge server's too.
+    instead of an image may come from an edge server, too.
     """
     if isinstance(error, LinkExpiredError):
         return 1 if is_past else min(3, attempts)

@@ -16,12 +16,10 @@ from ideogram_async.errors import HostRefusedError
 
 # The routed part of IPv6; the rest is local, reserved or a wrapper.
 GLOBAL_UNICAST = IPv6Network("2000::/3")
-
 DOCUMENTATION = IPv6Network("3fff::/20")
-
 NAT64 = IPv6Network("64:ff9b::/96")
 
-# Special ranges that `ipaddress` of Python 3.11 takes for public: IETF protocol assignments and the 6to4 relay.
+# Special ranges that `ipaddress` of Python 3.11 treats as public: IETF protocol assignments and the 6to4 relay.
 SPECIAL_V4 = (b"\xc0\x00\x00", b"\xc0\x58\x63")
 
 # Letters, digits, inner hyphens and underscores. The last label of a public name never begins with a digit; where it
@@ -31,11 +29,8 @@ HOST_NAME = re.compile(
 )
 
 SAFE_STEM = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,120}")
-
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".webp"})
-
 MAX_SHOWN = 300
-
 """Characters of a link in a message."""
 
 
@@ -164,7 +159,7 @@ def _without_query(url: str) -> str:
 def _ascii_name(name: str) -> str:
     host = (URL.build(scheme="https", host=name).raw_host or "").lower()
     if not (HOST_NAME.fullmatch(host) or is_public(host) or is_loopback(host)):
-        # It would match nothing, and so refuse every paid image.
+        # It would match no host, so that every billed image would be refused.
         raise ValueError(f"image_hosts: {name!r} is not a host name; subdomains are included, so no wildcard is needed")
 
     return host

@@ -24,18 +24,14 @@ from ideogram_async.errors import (
 )
 
 TOTAL, SOCK_CONNECT, SOCK_READ = 120.0, 10.0, 20.0
-
 """Timeouts in seconds: for an image, for a connection, and between two reads."""
 
 MAX_CHUNK_BYTES = 65536
-
 MAX_REDIRECTS = 3
-
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-
 GONE = frozenset({403, 404, 410})
 
-# What aiohttp raises if the host, the network, or a session that was closed meanwhile fails a download.
+# Errors of aiohttp if the host or the network fails, or the session was closed meanwhile.
 CONNECTION_ERRORS = (aiohttp.ClientError, OSError, RuntimeError)
 
 
@@ -48,10 +44,10 @@ class ImageStream:
     """
 
     def __init__(
-        self, body: Body, *, first: bytes, kind: Format, length: int | None, disconnect: Callable[[], None]
+        self, body: Body, *, first: bytes, image_format: Format, length: int | None, disconnect: Callable[[], None]
     ) -> None:
-        self.format = kind
-        """Format by the first bytes; the link and the host are not trusted."""
+        self.format = image_format
+        """Format, from the first bytes; the link and the host are not trusted."""
         self.length = length
         """Size in bytes, if the host declares it."""
 
@@ -62,7 +58,7 @@ class ImageStream:
 
     @property
     def content_type(self) -> str:
-        """The media type of `format`."""
+        """Media type of `format`."""
         return self.format.content_type
 
     def __aiter__(self) -> ImageStream:
@@ -88,7 +84,7 @@ class ImageStream:
 class StreamContext:
     """An async context manager that opens an image stream and closes it.
 
-    It is not a generator, which the end of an event loop would have to finalize.
+    Not a generator, which a closing event loop would have to finalize.
     """
 
     def __init__(self, opening: Callable[[], Awaitable[ImageStream]]) -> None:
@@ -110,7 +106,7 @@ class HttpFailure:
 
     error: DownloadError
     retry_after: float | None
-    """Seconds that the host asks to wait."""
+    """Seconds to wait, if the host states them."""
 
 
 async def open_image(
@@ -131,7 +127,7 @@ async def open_image(
         NotAnImageError: If the first bytes are not those of an image.
         DownloadError: If there is no response.
     """
-    # aiohttp takes 0 for no timeout.
+    # aiohttp treats 0 as no timeout.
     total = TOTAL if seconds is None else max(min(TOTAL, seconds), 0.001)
     timeout = aiohttp.ClientTimeout(total=total, sock_connect=SOCK_CONNECT, sock_read=SOCK_READ)
     response = await _follow(session, url, hosts, timeout)
@@ -170,7 +166,7 @@ async def _follow(
 async def _get(session: aiohttp.ClientSession, link: URL, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
     error: DownloadError
     try:
-        # If a host compresses all the same, aiohttp decodes it in pieces no larger than a chunk.
+        # If a host compresses anyway, aiohttp decodes in pieces no larger than a chunk.
         return await session.get(
             link,
             headers={"Accept-Encoding": "identity"},
@@ -213,8 +209,8 @@ async def _to_stream(
         length = None
 
     body = Body(reader, link=link, max_bytes=max_bytes)
-    first, kind = await body.begin()
-    return ImageStream(body, first=first, kind=kind, length=length, disconnect=disconnect)
+    first, image_format = await body.begin()
+    return ImageStream(body, first=first, image_format=image_format, length=length, disconnect=disconnect)
 
 
 class Body:
@@ -230,10 +226,10 @@ class Body:
     async def begin(self) -> tuple[bytes, Format]:
         """Read until the format is known."""
         first = b""
-        while (kind := self._verifier.format) is None:
+        while (image_format := self._verifier.format) is None:
             first += await self.next()
 
-        return first, kind
+        return first, image_format
 
     async def next(self) -> bytes:
         """Read a chunk. It is empty at the end of a complete image."""

@@ -1,8 +1,8 @@
 """Detection of truncated and damaged images while they arrive, without decoding them.
 
 A broken connection can look like a regular end: a body without a declared length, or a compressed one, reads as
-complete. So the image itself has to show its end. PNG has a checksum for each chunk, so every flipped bit is detected;
-JPEG and WebP have only their structure.
+complete. So the end must be found in the image itself. PNG has a checksum for each chunk, so every flipped bit is
+detected; JPEG and WebP have only their structure.
 """
 
 from __future__ import annotations
@@ -31,13 +31,10 @@ from ideogram_async._formats import (
 from ideogram_async.errors import ImageTooLargeError, NotAnImageError, TruncatedImageError
 
 T = TypeVar("T")
-
 Parser: TypeAlias = Generator[None, bytes, T]
-
 """A parser pauses with a bare `yield`, and is sent the next chunk."""
 
 MAX_PIXELS = 100_000_000
-
 """Decoding a larger image would take gigabytes of memory."""
 
 # Real images have some thousand chunks or segments; a file of empty ones would keep the event loop busy.
@@ -53,12 +50,12 @@ MISPLACED = frozenset({0x00, 0xD8})
 class ImageVerifier:
     """An incremental check of one image, in constant memory.
 
-    Bytes after the end of the image are ignored. Errors carry `link`.
+    Bytes after the end of the image are ignored. Errors contain `link`.
     """
 
     def __init__(self, link: str) -> None:
         self.format: Format | None = None
-        """The image's format, once its first twelve bytes were fed."""
+        """Format of the image, once its first twelve bytes were fed."""
 
         self._link = link
         self._cursor = ByteCursor()
@@ -111,14 +108,14 @@ class ImageVerifier:
     def _png(self) -> Parser[None]:
         self._check_size(png_size((yield from self._cursor.peek(24))))
         yield from self._cursor.skip(len(PNG_SIGNATURE))
-        kind = b""
-        while kind != b"IEND":
+        chunk_type = b""
+        while chunk_type != b"IEND":
             self._count_part()
             head = yield from self._cursor.read(8)
-            kind = head[4:]
-            checksum = yield from self._cursor.skip(int.from_bytes(head[:4], "big"), zlib.crc32(kind))
+            chunk_type = head[4:]
+            checksum = yield from self._cursor.skip(int.from_bytes(head[:4], "big"), zlib.crc32(chunk_type))
             if checksum != int.from_bytes((yield from self._cursor.read(4)), "big"):
-                raise self._damaged(f"wrong checksum of its {kind!r} chunk")
+                raise self._damaged(f"wrong checksum of its {chunk_type!r} chunk")
 
     def _jpeg(self) -> Parser[None]:
         yield from self._cursor.skip(2)
@@ -231,8 +228,8 @@ class ByteCursor:
         self._position = match.start()
 
     def _receive(self) -> Parser[None]:
-        rest = self.remaining
-        self._buffer = rest + (yield)
+        remaining = self.remaining
+        self._buffer = remaining + (yield)
         self._position = 0
 
 

@@ -33,7 +33,6 @@ LEVELS: dict[type[Event], int] = {
     BatchStopped: logging.WARNING,
     Failed: logging.WARNING,
 }
-
 """Other events are DEBUG. A failure that may have been billed is an ERROR."""
 
 

@@ -27,7 +27,7 @@ NAME = "ideogram_async"
 # The boundaries of the conventions, and two more: an image takes up to 265 seconds, and its call may be queued.
 BUCKETS = tuple(0.01 * 2**n for n in range(16))
 
-# On the span itself.
+# Recorded on the span itself.
 OMITTED = ("at", "call_id", "operation", "prompt")
 
 

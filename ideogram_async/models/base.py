@@ -25,7 +25,7 @@ class Reply:
     raw: bytes = field(repr=False)
     """The body, complete unless `cut` is set."""
     cut: str | None = None
-    """The reason why the body is truncated."""
+    """The reason, if the body is truncated."""
     attempts: int = 1
     """Number of attempts, including those refused with 429."""
     elapsed: float = 0.0
@@ -35,7 +35,7 @@ class Reply:
 
     @property
     def is_success(self) -> bool:
-        """Whether the status is 2xx."""
+        """Return whether the status is 2xx."""
         return 200 <= self.status < 300
 
     @property
@@ -114,7 +114,7 @@ class ListAnswer(Answer, Generic[T]):
         return len(self._items)
 
     def __bool__(self) -> bool:
-        # An answer without items is an answer all the same.
+        # An answer without items is not false.
         return True
 
     @overload
@@ -134,7 +134,7 @@ class Price:
     per_image: Decimal | None
     """Price of one image, or of one call if the service bills per call."""
     as_of: date | None
-    """The day when the source was read."""
+    """Date when the source was read."""
     source: str | None
     """URL of the price, or `caller` for one of your own."""
 

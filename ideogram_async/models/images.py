@@ -29,7 +29,7 @@ class RemoveBackgroundImageObject(Item):
     """The foreground of an image, on a transparent background."""
 
     is_image_safe: bool
-    """Whether the image passed the safety check. Otherwise it has no link, and was billed nevertheless."""
+    """Whether the image passed the safety check. Otherwise it has no link, but was billed."""
     url: str | None = None
     """Link to the image, valid for at most 24 hours."""
 

@@ -13,7 +13,6 @@ from ideogram_async.requests._rules import Limits, Rule, type_name
 
 # Bytes that show the format of a file and the color type of a PNG.
 HEADER_BYTES = 64
-
 MAX_DATASET_IMAGES = 100
 
 

@@ -36,7 +36,7 @@ PaletteSource: TypeAlias = (
 
 
 def as_palette(value: PaletteSource | None) -> Palette | None:
-    """Convert the value of a palette field; never refuses one. An empty list is not sent."""
+    """Convert the value of a palette field; never rejects one. An empty list is not sent."""
     if value is None or isinstance(value, Palette):
         return value
 
@@ -53,7 +53,7 @@ def as_palette(value: PaletteSource | None) -> Palette | None:
 
 @frozen(eq=False, repr=False)
 class PaletteRule(Rule[Palette]):
-    """A preset of the list, or one to eight valid members."""
+    """A known preset, or one to eight valid members."""
 
     def type_error(self, value: Palette) -> str | None:
         if value.name is not None:

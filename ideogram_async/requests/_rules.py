@@ -28,12 +28,12 @@ class Limits:
 
     max_upload_bytes: int = 10 * 2**20
     loopback: bool = False
-    """Whether links to this machine are accepted, as a sandbox returns them."""
+    """Whether links to this machine are accepted, such as those of a sandbox."""
 
 
 @frozen(eq=False, repr=False)
 class Rule(Generic[T]):
-    """A rule for the value of one field; `T` is the type of a value without a type error."""
+    """A rule for the value of one field; `T` is the type of a value that passes `type_error`."""
 
     def type_error(self, value: Any) -> str | None:
         """Return a message if the value has the wrong type, `None` otherwise."""
@@ -88,7 +88,7 @@ class Choice(Rule[str]):
     def _advice(self, value: str) -> str:
         respelled = {_spelling(member): str(member) for member in self.enum}.get(_spelling(value))
         if respelled is None:
-            return f"; a newer value is written Unchecked({value!r})"
+            return f"; for a newer value, pass Unchecked({value!r})"
 
         return "" if respelled in self.excluded else f"; did you mean {respelled!r}?"
 
@@ -167,13 +167,13 @@ def _spelling(text: str) -> str:
 
 
 def as_texts(value: Iterable[str] | None) -> Iterable[str] | None:
-    """Convert a list of strings to a tuple. Any other value stays, and the field's rule reports it."""
+    """Convert a list of strings to a tuple. Any other value is returned unchanged, and the field's rule reports it."""
     return tuple(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes) else value
 
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
 class RequestBase(_ValueObject):
-    """A request. `None` is not sent, and no value is refused before sending."""
+    """A request. `None` is not sent. Construction accepts any value; `problems` validates."""
 
     def problems(
         self, *, max_upload_bytes: int = 10 * 2**20, loopback: bool = False, validate: bool = True
@@ -190,8 +190,8 @@ class RequestBase(_ValueObject):
         limits = Limits(max_upload_bytes=max_upload_bytes, loopback=loopback)
         problems: list[tuple[str, str]] = []
         mistyped: set[str] = set()
-        kind: Any = type(self)
-        for name, rule, is_optional in _rules_of(kind):
+        request_class: Any = type(self)
+        for name, rule, is_optional in _rules_of(request_class):
             value = getattr(self, name)
             if value is None and is_optional:
                 continue
@@ -209,12 +209,12 @@ class RequestBase(_ValueObject):
         return problems
 
     def _conflicts(self) -> Iterator[tuple[str, str]]:
-        """Yield the broken rules between fields. Each mixin adds its own."""
+        """Yield the violated rules between fields. Each mixin adds its own."""
         return iter(())
 
 
 @cache
-def _rules_of(kind: type[Any]) -> tuple[tuple[str, Rule[Any], bool], ...]:
+def _rules_of(request: type[Any]) -> tuple[tuple[str, Rule[Any], bool], ...]:
     """Return the fields of a class that have a rule, and whether each is optional."""
-    fields = [field for field in attrs.fields(kind) if "rule" in field.metadata]
+    fields = [field for field in attrs.fields(request) if "rule" in field.metadata]
     return tuple((field.name, field.metadata["rule"], field.default is None) for field in fields)

@@ -53,11 +53,8 @@ __all__ = [
 ]
 
 PROMPT = field_rule(Text(may_be_empty=False))
-
 IMAGE = field_rule(ImageRule())
-
 IMAGE_FILE = field_rule(ImageRule(), wire="image_file")
-
 PERCENT = field_rule(Integer(1, 100))
 
 MODEL_URI = field_rule(

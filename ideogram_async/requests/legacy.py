@@ -24,13 +24,9 @@ from ideogram_async.requests._rules import Choice, Integer, RequestBase, Text, f
 __all__ = ["LegacyEdit", "LegacyEditV3", "LegacyGenerate", "LegacyReframe", "LegacyRemix"]
 
 PROMPT = field_rule(Text(may_be_empty=False))
-
 IMAGE = field_rule(ImageRule(), wire="image_file")
-
 VERSION_1 = ("V_1", "V_1_TURBO")
-
 VERSION_2 = ("V_2", "V_2_TURBO")
-
 VERSION_2A = ("V_2A", "V_2A_TURBO")
 
 

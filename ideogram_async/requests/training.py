@@ -26,7 +26,6 @@ NOT_EMPTY = field_rule(Text(may_be_empty=False))
 
 # An id is a path segment; these two would lead to another operation.
 ID = field_rule(Text(r"(?s)(?!\.\.?\Z).+", "cannot be . or ..", may_be_empty=False))
-
 FILES = field_rule(AssetsRule(each=AssetRule(), may_be_empty=False))
 
 MODEL_NAME = field_rule(
@@ -104,7 +103,7 @@ class UploadDatasetAssets(RequestBase, Request[UploadDatasetAssetsResponse]):
 class TrainModel(RequestBase, Request[TrainDatasetModelResponse]):
     """Train a model on a dataset of 15 to 100 images. A run costs about 40 USD.
 
-    The call returns immediately; `client.models.wait` waits until the training ends.
+    The call returns immediately; `client.models.wait` waits for the end of the training.
 
     Source: https://developer.ideogram.ai/api-reference/custom-model-training/train-model
 

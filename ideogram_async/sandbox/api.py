@@ -1,4 +1,4 @@
-"""The API origin: each request from its arrival to its reply."""
+"""The API origin: validation, billing and reply of each request."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class ApiOrigin:
     """Handler of API requests.
 
-    Between the arrival of a request and the wait for its latency nothing is awaited. A task that waits for the arrival
-    therefore finds the request validated, and billed if it has no latency.
+    Nothing is awaited between the arrival of a request and its latency. A task that waits for the arrival therefore
+    finds the request validated, and billed if it has no latency.
     """
 
     def __init__(self, state: Callable[[], State], apply_refusals: Callable[[], None]) -> None:
@@ -57,7 +57,7 @@ class ApiOrigin:
 async def _answer(state: State, request: RecordedRequest, fault: Fault | None) -> Reply:
     loop = asyncio.get_running_loop()
     state.busy += 1
-    # Waiting tasks are woken in the loop's next iteration, after this one has done what it can.
+    # Tasks that wait are woken in the loop's next iteration, after this request has run as far as it can.
     loop.call_soon(state.condition.notify)
     try:
         if fault is not None and not fault.runs:
@@ -107,7 +107,7 @@ class Operation:
 
     @property
     def is_charged(self) -> bool:
-        """Whether the call has a price and occupies slots."""
+        """Return whether the call has a price and occupies slots."""
         return self.route.method == "POST" and not self.route.path.startswith("/datasets")
 
     @property
@@ -163,10 +163,10 @@ def reserve(state: State, operation: Operation) -> None:
     """Reserve the price and acquire the slots of a call.
 
     Raises:
-        RefusalError: If the balance does not suffice or the slots are not available.
+        RefusalError: If the balance is insufficient or the slots are not available.
     """
     if not state.ledger.reserve(operation.usd):
-        raise RefusalError(402, "The balance does not suffice.", reject_reason="insufficient_funds")
+        raise RefusalError(402, "The balance is insufficient.", reject_reason="insufficient_funds")
     if state.slots.acquire(operation.weight):
         return
 

@@ -1,4 +1,4 @@
-"""Drawing of placeholder images: the same recipe always gives the same bytes."""
+"""Drawing of placeholder images: the same recipe always yields the same bytes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFont import FreeTypeFont, ImageFont
 
-# Actions whose result is the input image, without a text on it.
+# Actions whose result is the input image without added text.
 UNCAPTIONED = ("upscale", "remove-background", "original", "base")
 # Quick settings: the images are placeholders.
 ENCODING: dict[str, dict[str, int]] = {
@@ -75,7 +75,7 @@ def _open(source: bytes | Recipe | None, size: Size) -> Image | None:
 
 
 def _dimmed(image: Image) -> Image:
-    """Blur and darken an image, so that a text on it is readable."""
+    """Blur and darken an image, so that text on it is readable."""
     from PIL import Image
 
     return Image.blend(image.resize((12, 12)).resize(image.size), Image.new("RGB", image.size), 0.4)

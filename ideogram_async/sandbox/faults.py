@@ -1,4 +1,4 @@
-"""Faults that a test can inject, and the schedule by which they meet requests."""
+"""Faults that a test can inject, and their schedule."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from attrs import define, evolve, field, frozen
 from ideogram_async.sandbox.contract import routes
 from ideogram_async.sandbox.records import Reply
 
-# Stands for every image link where an operation is named.
+# The operation name of all image links.
 IMAGES = "images"
 IMAGE_FAULTS = ("cut", "not_an_image", "expired", "endless")
 REPLACING_FAULTS = ("redirect", "status")
-
 HTML = {"Content-Type": "text/html; charset=utf-8"}
 GATEWAY_PAGE = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>\n"
 LOGIN_PAGE = b"<!doctype html><title>Welcome</title><h1>Sign in to use this network</h1>\n"
@@ -56,7 +55,7 @@ class Fault:
     cut_with_length: ClassVar[Fault]
     """The reply is truncated to half of its announced length."""
     cut_without_length: ClassVar[Fault]
-    """The reply is truncated to half, and its length was not announced, so only the content shows it."""
+    """The reply is truncated to half, and its length was not announced, so only its content reveals it."""
     garbage_json: ClassVar[Fault]
     """The body is announced as JSON but is not valid JSON."""
     html_502: ClassVar[Fault]
@@ -95,7 +94,7 @@ class Fault:
 
     @property
     def runs(self) -> bool:
-        """Whether the work is done and billed all the same."""
+        """Return whether the work is done and billed anyway."""
         return self.kind not in REPLACING_FAULTS
 
 
@@ -117,7 +116,7 @@ def replacement(fault: Fault, image_url: str) -> Reply:
 
 
 def corrupted(reply: Reply, fault: Fault) -> Reply:
-    """Return the reply as the fault changes its content; most faults leave it as it is."""
+    """Return the reply with the content of the fault; most faults do not change it."""
     match fault.kind:
         case "garbage_json":
             return evolve(reply, body=b'{"created": "2026-' + b"\xff\x00}{" * 8)
@@ -149,7 +148,7 @@ class _PlannedFault:
 
 
 class FaultSchedule:
-    """Planned faults, in the order in which they were added; safe from any thread."""
+    """Planned faults, in order of addition; safe from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -180,7 +179,7 @@ class FaultSchedule:
             return due.fault
 
     def pop_refusals(self) -> set[bool]:
-        """Return which ports have to refuse connections now: `True` for the images' port, `False` for the API's."""
+        """Return the ports that must refuse connections now: `True` for the images' port, `False` for the API's."""
         with self._lock:
             due = [planned for planned in self._planned if planned.is_refusal and planned.after == 0]
             self._planned = [planned for planned in self._planned if planned not in due]
@@ -189,7 +188,7 @@ class FaultSchedule:
 
 
 def _operations_of(fault: Fault, name: str | None) -> frozenset[str] | None:
-    """Return the operations that a name stands for, or `None` for every API operation."""
+    """Return the operations of a name, or `None` for every API operation."""
     if fault.on_images or name == IMAGES:
         return frozenset((IMAGES,))
     if name is None:

@@ -13,7 +13,7 @@ from ideogram_async._prices import bundled_prices
 from ideogram_async.sandbox.contract import Fields, Route
 from ideogram_async.sandbox.records import RecordedRequest
 
-# Operations with one price for each call, however many images it makes.
+# Operations with one price per call, regardless of the number of images.
 FLAT_RATES = {
     "POST /v1/remove-background": "remove-background",
     "POST /v1/ideogram-v3/layerize-text": "layerize-text",
@@ -35,7 +35,7 @@ class Entry:
     images: int
     """The number of images that were made, withheld ones included."""
     usd: Decimal | None
-    """The price, or `None` where no price is published (nothing is taken from the balance then)."""
+    """The price; `None` if none is published, which leaves the balance unchanged."""
     billed_at: float
     """The time on the sandbox's clock, in Unix seconds."""
 
@@ -74,7 +74,7 @@ class Ledger:
         return [content for content, count in counts.items() if count > 1]
 
     def reserve(self, usd: Decimal | None) -> bool:
-        """Reserve money for a call that begins; return whether the balance suffices."""
+        """Reserve the price of a call; return whether the balance is sufficient."""
         needed = self._billed_usd + self._reserved_usd + (usd or 0)
         if self._balance_usd is not None and needed > self._balance_usd:
             return False
@@ -83,7 +83,7 @@ class Ledger:
         return True
 
     def release(self, usd: Decimal | None) -> None:
-        """Release reserved money."""
+        """Release a reserved price."""
         self._reserved_usd -= usd or 0
 
     def bill(self, entry: Entry) -> None:
@@ -133,9 +133,9 @@ def image_count(route: Route, fields: Fields) -> int:
 
 
 def price_of(route: Route, fields: Fields) -> Decimal | None:
-    """Return the price of a request in USD, or `None` where no price is published.
+    """Return the price of a request in USD, or `None` if none is published.
 
-    The client's own estimate has no part in this, so that the two can be compared.
+    Independent of the client's own estimate, so that the two can be compared.
     """
     price = bundled_prices().get(_rate_of(route, fields))
     if price is None or price.usd is None:

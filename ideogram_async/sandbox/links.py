@@ -1,4 +1,4 @@
-"""Signed links to images, which expire."""
+"""Signed links to images, with an expiry."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class Recipe:
     """
 
     action: str
-    """How the image was made, such as `generate` or `remix`."""
+    """The operation that made the image, such as `generate` or `remix`."""
     prompt: str
     seed: int
     size: Size

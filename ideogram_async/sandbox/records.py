@@ -28,7 +28,7 @@ class Part:
 
 @frozen
 class RecordedRequest:
-    """An API request that was received completely, whether it was accepted or refused."""
+    """An API request that was received completely, accepted or refused."""
 
     operation: str
     """Method and path template of the contract, or method and path if the contract has no such operation."""

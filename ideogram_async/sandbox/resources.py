@@ -9,7 +9,7 @@ from attrs import define, field, frozen
 from ideogram_async.sandbox.links import new_id
 from ideogram_async.sandbox.records import JsonObject
 
-# From the creation of a model until it is trained, and until it is completed, by the sandbox's clock.
+# Age of a model when its training starts, and when it is completed, by the sandbox's clock.
 CREATING_SECONDS = 60.0
 TRAINING_SECONDS = 3600.0
 
@@ -66,7 +66,7 @@ class StoredModel:
 
     @property
     def uri(self) -> str:
-        """The URI by which a completed model generates."""
+        """The URI of the model, once it is completed."""
         return f"model/{self.name.replace(' ', '-').lower()}-{self.model_id}/version/1"
 
     def status(self, now: float) -> str:

@@ -1,7 +1,7 @@
 """Rules of the service beyond the schemas: ranges, patterns, and fields that exclude each other.
 
-The rules are written by field name. A field reaches them only if the contract has it for the operation, so each rule
-concerns exactly the operations that have the field.
+Rules are keyed by field name. Fields that an operation does not have were rejected before, so each rule applies to
+exactly the operations that have its field.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ EDIT_MODELS = ("V_2", "V_2_TURBO")
 
 
 def violations(route: Route, fields: Fields) -> Iterator[Problem]:
-    """Return every rule that the fields of a request break; the fields already fit the contract."""
+    """Yield every rule that the fields of a request violate; the fields already fit the contract."""
     yield from _check_prompt(route, fields)
     yield from _check_values(fields)
     yield from _check_palette(fields)
@@ -108,21 +108,21 @@ def _check_values(fields: Fields) -> Iterator[Problem]:
     for name, pattern in PATTERNS.items():
         for value in _as_list(fields.get(name, [])):
             if not re.fullmatch(pattern, value):
-                yield Problem(name, f"{value!r} does not have the right form")
+                yield Problem(name, f"{value!r} has an invalid form")
 
     for one, other in EXCLUSIVE:
         if one in fields and other in fields:
             yield Problem(one, f"cannot be used together with {other}")
 
-    for name, most in MAX_LENGTHS.items():
-        if len(fields.get(name, ())) > most:
-            yield Problem(name, f"takes at most {most}")
+    for name, maximum in MAX_LENGTHS.items():
+        if len(fields.get(name, ())) > maximum:
+            yield Problem(name, f"accepts at most {maximum}")
 
 
 def _check_palette(fields: Fields) -> Iterator[Problem]:
     members = fields.get("color_palette", {}).get("members")
     if members is not None and not 1 <= len(members) <= 8:
-        yield Problem("color_palette.members", "takes 1 to 8 members")
+        yield Problem("color_palette.members", "accepts 1 to 8 members")
 
     for member in members or ():
         if not re.fullmatch(COLOR, member["color_hex"]):
@@ -166,7 +166,7 @@ def _check_masks(fields: Fields) -> Iterator[Problem]:
     name = "character_reference_images_mask"
     masks, references = fields.get(name), fields.get("character_reference_images", [])
     if masks is not None and len(masks) != len(references):
-        yield Problem(name, "must be as many as character_reference_images")
+        yield Problem(name, "must have as many items as character_reference_images")
     elif masks is not None and not all(map(_have_same_size, references, masks)):
         yield Problem(name, "must have the size of its reference")
 

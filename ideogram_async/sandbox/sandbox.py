@@ -27,9 +27,9 @@ class Sandbox:
     are not coroutines are safe from any thread. `wait_for_requests` and `wait_idle` can be awaited in any event loop.
 
     Args:
-        max_in_flight: The number of images that may be in progress at once; a call beyond it is answered with 429.
-        latency: How many seconds a charged call takes: a number, a `(low, high)` range or a function. Tests want zero.
-        seed: The seed of the seeds and latencies that the sandbox draws; the same number gives the same draws.
+        max_in_flight: Maximum number of images in progress; a call beyond it is refused with 429.
+        latency: Seconds that a charged call takes: a number, a `(low, high)` range or a function.
+        seed: Seed of the random image seeds and latencies; the same value gives the same sequence.
         balance_usd: The amount in USD that can be billed before the reply is 402; `None` is unlimited.
         link_lifetime: Seconds until a link to an image expires, by the sandbox's clock.
         image_format: `PNG`, `JPEG` or `WEBP`. Transparent images are PNG instead of JPEG.
@@ -107,7 +107,7 @@ class Sandbox:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
 
@@ -175,7 +175,7 @@ class Sandbox:
         self._state.is_held = True
 
     def release(self) -> None:
-        """Finish held calls, send hanging replies, and accept connections where they are refused."""
+        """Finish held calls, send hanging replies, and accept connections again."""
         self._release(self._state)
 
     def reset(self) -> None:

@@ -20,7 +20,6 @@ HOST = "127.0.0.1"
 BACKLOG = 512
 SHUTDOWN_TIMEOUT = 1.0  # seconds
 ENDLESS_CHUNK = bytes(64 * 1024)
-
 Handler: TypeAlias = "Callable[[BaseRequest], Awaitable[StreamResponse]]"
 
 
@@ -50,7 +49,7 @@ class Listener:
         return f"http://{HOST}:{self._port}"
 
     def listen(self) -> None:
-        """Accept connections; does nothing if it does so already."""
+        """Accept connections. Does nothing if the port is already listening."""
         if self._is_listening:
             return
 
@@ -138,7 +137,7 @@ class Listener:
 
 
 async def receive(request: BaseRequest) -> RecordedRequest | None:
-    """Read a request completely; return `None` if its client disconnects before that."""
+    """Read a request completely; return `None` if the client disconnects before."""
     from aiohttp.web import RequestPayloadError
 
     if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
@@ -166,7 +165,7 @@ async def receive(request: BaseRequest) -> RecordedRequest | None:
 async def deliver(
     request: BaseRequest, reply: Reply, fault: Fault | None, released: Callable[[], Awaitable[None]]
 ) -> StreamResponse:
-    """Send a reply, as the fault changes it.
+    """Send a reply, modified by the fault.
 
     Args:
         request: The request to answer.
@@ -183,7 +182,7 @@ async def deliver(
         elif fault.kind == "endless":
             return await _send_endless(request, reply)
         elif request.transport is not None:
-            # Some faults end the connection here; aiohttp notices that when it gets to the response.
+            # Some faults end the connection here; aiohttp notices that when it sends the response.
             await RawConnection(request.transport).break_off(reply, fault)
 
     return Response(status=reply.status, body=reply.body, headers=reply.headers)
@@ -211,7 +210,7 @@ class RawConnection:
         self._transport = transport
 
     async def break_off(self, reply: Reply, fault: Fault) -> None:
-        """Send the part of a reply that a fault lets through, and end the connection; other faults change nothing."""
+        """Send the part of a reply that the fault allows, and end the connection; other faults do nothing."""
         match fault.kind:
             case "reset_before_headers":
                 await self._reset()

@@ -80,7 +80,7 @@ class State:
         return self._seeds.randrange(2**31)
 
     def new_latency(self) -> float:
-        """Return how many seconds the next call takes."""
+        """Return the latency of the next call, in seconds."""
         latency = self.options.latency
         if callable(latency):
             return latency()
@@ -106,7 +106,7 @@ class State:
         self.requests[number] = evolve(self.requests[number], status=status)
 
     def release(self) -> None:
-        """Let held calls finish and hanging replies go out."""
+        """Finish held calls and send hanging replies."""
         self.is_held = False
         self.releases += 1
         self.condition.notify()
@@ -163,7 +163,7 @@ def call_in(loop: asyncio.AbstractEventLoop, action: Callable[[], None]) -> None
     async def act() -> None:
         action()
 
-    # A loop that is not running executes nothing but what the caller executes.
+    # A loop that is not running cannot interfere.
     if not loop.is_running() or _is_running_here(loop):
         action()
     else:

@@ -80,7 +80,7 @@ def _upload_assets(state: State, fields: Fields) -> JsonObject:
         except _UploadError as error:
             failures.append(error.failure)
 
-    # Images first, so that a caption finds its image in whichever order they were sent.
+    # Images first, so that a caption finds its image regardless of their order.
     for upload in sorted(uploads, key=lambda upload: upload.is_caption):
         try:
             stored.extend(_store(dataset, upload))

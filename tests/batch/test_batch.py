@@ -76,7 +76,7 @@ async def test_leaving_early_finishes_the_calls_in_flight(client: Ideogram, sand
         async for _ in batch:
             break
 
-    assert "the caller left" == batch.report().stopped
+    assert "the block was left early" == batch.report().stopped
     assert len(sandbox.ledger.entries) == count_images(tmp_path) < 200
     assert ([], [], []) == (files_below(tmp_path), journal_threads(), own_tasks())
 
@@ -171,7 +171,7 @@ async def test_the_report_of_a_cancelled_batch_lists_the_calls_in_flight(
 
     assert {f"fox-{n}" for n in range(10)} == {result.id for result in report.ambiguous}
     assert ({JobState.AMBIGUOUS: 10}, 10 * PRICE) == (report.by_state, report.in_doubt_usd)
-    assert "the caller left" == report.stopped
+    assert "the block was left early" == report.stopped
 
 
 async def test_the_report_of_a_cancelled_batch_includes_answered_jobs(

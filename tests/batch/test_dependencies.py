@@ -52,12 +52,12 @@ async def test_the_error_of_a_missing_image_states_the_state_of_its_job(
 
     results = by_id(await collect(client, [*make_jobs(1), first], tmp_path))
 
-    assert "image 0 of job 'fox-0' does not exist, and the job is ambiguous" in str(results["first"].error)
+    assert "image 0 of job 'fox-0' does not exist; the job is ambiguous" in str(results["first"].error)
 
     beyond = Job(Upscale(FromJob("fox-1", 5)), id="beyond")  # type: ignore[arg-type]
     results = by_id(await collect(client, [*make_jobs(2), beyond], tmp_path))
 
-    assert "image 5 of job 'fox-1' does not exist, and the job is done" in str(results["beyond"].error)
+    assert "image 5 of job 'fox-1' does not exist; the job is done" in str(results["beyond"].error)
 
 
 async def test_jobs_that_wait_for_another_hold_no_slot(client: Ideogram, sandbox: Sandbox, tmp_path: Path):

@@ -41,7 +41,7 @@ async def test_a_batch_emits_its_events(client: Ideogram, tmp_path: Path):
     async with asyncio.timeout(TIMEOUT), client.batch(make_jobs(3), tmp_path, on_event=events) as batch:
         await anext(batch)
 
-    assert ["the caller left"] == [event.reason for event in events.of(BatchStopped)]
+    assert ["the block was left early"] == [event.reason for event in events.of(BatchStopped)]
     assert len(events.of(JobFinished)) == events.of(BatchFinished)[0].jobs
 
 

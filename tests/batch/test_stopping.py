@@ -254,4 +254,4 @@ async def test_a_stop_does_not_wait_for_a_closed_gate(client: Ideogram, sandbox:
         while not events.of(Throttled):
             await asyncio.sleep(0.001)
 
-    assert (0, "the caller left") == (len(sandbox.ledger.entries), batch.report().stopped)
+    assert (0, "the block was left early") == (len(sandbox.ledger.entries), batch.report().stopped)

@@ -27,7 +27,7 @@ FAULTS: list[tuple[Any, str, str]] = [
     (
         {"operation": "inpaint", "prompt": "a", "image": {"job": "first"}, "mask": {"job": "later"}},
         "mask",
-        "refers to job 'later', and no earlier job has that id",
+        "refers to job 'later', but no earlier job has that id",
     ),
     (generate("n", style_reference_images=[{"job": "later"}]), "style_reference_images", "refers to job 'later'"),
     ({"operation": "upscale", "image": {"job": "first", "index": 1}}, "image", "which makes 1"),
@@ -38,7 +38,7 @@ FAULTS: list[tuple[Any, str, str]] = [
     (
         generate("n", rendering_speed="SLOW"),
         "rendering_speed",
-        "is not one of FLASH, TURBO, DEFAULT, QUALITY; a newer value is written unchecked:SLOW\n",
+        "is not one of FLASH, TURBO, DEFAULT, QUALITY; for a newer value, pass unchecked:SLOW\n",
     ),
 ]
 

@@ -120,7 +120,7 @@ def test_invalid_fields_are_all_listed(cli: CommandLine, ideogram_sandbox: Sandb
 
     assert 2 == completed.code
     assert all(f"  {field}: " in completed.err for field in ("prompt", "num_images", "rendering_speed"))
-    assert "a newer value is written unchecked:SLOW\n" in completed.err
+    assert "for a newer value, pass unchecked:SLOW\n" in completed.err
     assert [] == ideogram_sandbox.requests
 
 

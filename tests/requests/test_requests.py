@@ -146,7 +146,7 @@ def test_unchecked(request_: Any) -> None:
         (Generate("x", style_preset="oil painting"), "did you mean 'OIL_PAINTING'?"),
         (LegacyGenerate("x", aspect_ratio="16x9"), "did you mean 'ASPECT_16_9'?"),
         (LegacyGenerate("x", resolution="1024x1024"), "did you mean 'RESOLUTION_1024_1024'?"),
-        (LegacyGenerate("x", model="V_4"), "a newer value is written Unchecked('V_4')"),
+        (LegacyGenerate("x", model="V_4"), "for a newer value, pass Unchecked('V_4')"),
         (GenerateTransparent("x", rendering_speed="FLASH"), "'FLASH' is not one of TURBO, DEFAULT, QUALITY"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,

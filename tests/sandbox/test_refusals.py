@@ -103,7 +103,7 @@ async def test_edit_without_an_image(api):
 
 
 async def test_too_many_images_to_edit(api, png):
-    """An edit takes at most ten images."""
+    """An edit accepts at most ten images."""
     answer = await api.form("/v1/edit", [("prompt", "a"), *[("images", ("a.png", png))] * 11])
 
     assert 400 == answer.status

@@ -19,7 +19,6 @@ Column: TypeAlias = str | bytes | int | None
 # In the order of the fields below.
 JOB = "key, number, id, operation, request, fingerprint, weight, usd, state, status, raw, headers, error, resends"
 IMAGE = "key, number, state, url, seed, prompt, resolution, path, sha256, size"
-
 MAX_REFUSAL_BYTES = 65536
 
 
@@ -89,14 +88,14 @@ class AttemptOutcome:
     raw: bytes | None = None
     headers: str | None = None
     error: str | None = None
-    """The reason why no usable reply came."""
+    """The reason for an unusable reply, or for none."""
 
 
 def read_job(columns: Sequence[Column]) -> JobRow:
     """Return the row whose columns are those of `JOB`."""
-    key, number, name, operation, request, fingerprint, weight, usd, state, *rest = columns
+    key, number, job_id, operation, request, fingerprint, weight, usd, state, *rest = columns
     price = None if usd is None else Decimal(str(usd))
-    return JobRow(key, number, name, operation, request, fingerprint, weight, price, JobState(state), *rest)  # type: ignore[arg-type]  # STRICT tables
+    return JobRow(key, number, job_id, operation, request, fingerprint, weight, price, JobState(state), *rest)  # type: ignore[arg-type]  # STRICT tables
 
 
 def read_image(columns: Sequence[Column]) -> ImageRow:
@@ -143,7 +142,7 @@ def jobs_after(
 
 
 def entries_after(database: sqlite3.Connection, number: int, limit: int) -> list[Entry]:
-    """Return the next jobs with a larger number, with their images. Of `raw` only the start of a refusal is read."""
+    """Return the next jobs with a larger number, with their images. `raw` is the start of a refusal."""
     columns = JOB.replace("raw", f"CASE WHEN state IN (?, ?) THEN substr(raw, 1, {MAX_REFUSAL_BYTES}) END")
     query = f"SELECT {columns} FROM job WHERE number > ? ORDER BY number LIMIT ?"
     jobs = [*map(read_job, database.execute(query, (JobState.REJECTED, JobState.AMBIGUOUS, number, limit)))]
@@ -182,12 +181,12 @@ def begin_attempt(database: sqlite3.Connection, row: JobRow) -> None:
 
 
 def finish_attempt(database: sqlite3.Connection, row: JobRow, outcome: AttemptOutcome) -> JobRow:
-    """Record the outcome of an attempt, and return the row as it is then. An attempt that did not run was no resend.
+    """Record the outcome of an attempt, and return the new row. An attempt that did not run does not count as a resend.
 
     Args:
         database: The journal.
         row: The job as it was before the attempt.
-        outcome: What the attempt came to.
+        outcome: The outcome to record.
     """
     is_resend = row.state is JobState.AMBIGUOUS and outcome.may_have_run
     columns = asdict(outcome, filter=exclude("may_have_run"))
@@ -241,13 +240,13 @@ def change_image(database: sqlite3.Connection, row: ImageRow, before: ImageState
 
 
 def finish_download(database: sqlite3.Connection, images: Iterable[ImageRow], row: ImageRow) -> None:
-    """Record how the download of an image ended, and insert the other images of its answer if they are new."""
+    """Record the outcome of an image's download, and insert the other images of its answer if they are new."""
     insert_images(database, images)
     change_image(database, row, ImageState.LINKED)
 
 
 def finish_job(database: sqlite3.Connection, row: JobRow, images: Iterable[ImageRow], after: JobState) -> None:
-    """Record the images of an answer, and the state that they leave the job in."""
+    """Record the images of an answer, and the resulting state of the job."""
     insert_images(database, images)
     if after is not row.state:
         change_state(database, row.key, row.state, after)

@@ -20,9 +20,8 @@ from ideogram_async.errors import JournalError
 
 T = TypeVar("T")
 WithState = TypeVar("WithState", JobRow, JobGroup)
-
 PAGE_SIZE = 500
-"""Jobs read at a time. Nothing is held open between two pages, so a slow reader never blocks the writer."""
+"""Jobs read at a time. The database is closed between two pages, so a slow reader never blocks the writer."""
 
 
 def find_journal(folder: Path) -> Path:
@@ -98,7 +97,7 @@ def _read_page(folder: Path, number: int) -> list[Entry]:
 def _is_orphaned(folder: Path, rows: Iterable[JobRow | JobGroup]) -> bool:
     """Return whether a job is SENDING and no process holds the folder.
 
-    The caller reads again then: the process may have finished the job between the read and this check.
+    The caller then reads again: the process may have finished the job between the read and this check.
     """
     is_sending = any(row.state is JobState.SENDING for row in rows)
     return is_sending and not is_locked(folder / HIDDEN / "lock")

@@ -1,4 +1,4 @@
-"""Schema of the journal, and the checks that a file passes before it is trusted."""
+"""Schema of the journal, and the checks of an existing file."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _opening(path: Path) -> Generator[sqlite3.Connection]:
 
 
 def _create(path: Path, origin: str) -> None:
-    """Create a journal under another name, then rename it: an empty file under its own name has lost its content."""
+    """Create a journal under a temporary name, then rename it: an empty journal is always a damaged one."""
     created = path.with_name(f"{path.name}.new")
     created.unlink(missing_ok=True)
     created.touch(mode=0o600)
@@ -148,7 +148,7 @@ def _configure(database: sqlite3.Connection) -> None:
     ):
         database.execute(f"PRAGMA {setting}")
 
-    # How often this run has read each key: of no use to another run.
+    # Counts the occurrences of each key in this run.
     database.execute("CREATE TEMP TABLE seen (key TEXT PRIMARY KEY, times INTEGER NOT NULL) STRICT, WITHOUT ROWID")
 
 

@@ -25,7 +25,6 @@ from ideogram_async.errors import JournalError
 
 T = TypeVar("T")
 Step: TypeAlias = Callable[[sqlite3.Connection], T]
-
 MAX_STEPS_PER_COMMIT = 64
 
 
@@ -40,7 +39,7 @@ class Journal:
 
     def __init__(self, path: Path, *, origin: str, on_close: Callable[[], None] = lambda: None) -> None:
         self.failure: OSError | JournalError | None = None
-        """The last error that kept a step from the disk."""
+        """The last error that kept a step from being committed."""
         self._path = path
         self._origin = origin
         self._on_close = on_close
@@ -123,7 +122,7 @@ class Journal:
             self._on_close()
 
     def _next_steps(self) -> list[_QueuedStep[Any]]:
-        """Wait for a step, and return it with those queued behind it; an empty list once closing."""
+        """Wait for a step, and return it with those queued after it; an empty list once closing."""
         with self._changed:
             self._changed.wait_for(lambda: self._urgent or self._queue or self._is_closing)
             queue = self._urgent or self._queue
@@ -154,7 +153,7 @@ class Journal:
                 steps[0].error = self._to_public_error(error)
                 return
 
-            # A step that only reads, or needs less room, may still succeed alone.
+            # A step that only reads, or needs less space, may still succeed alone.
             for queued in steps:
                 self._commit(database, [queued])
 
@@ -192,7 +191,7 @@ class _QueuedStep(Generic[T]):
 
 
 def _resolve(steps: list[_QueuedStep[Any]]) -> None:
-    """Resolve the callers' futures in their event loop. A closed loop needs no answer."""
+    """Resolve the callers' futures in their event loop, unless it is closed."""
 
     def resolve_all() -> None:
         for queued in steps:

@@ -15,11 +15,9 @@ from ideogram_async.files import HasUrl
 __all__ = ["ImageResponse", "image_response"]
 
 CACHE_CONTROL = "private, max-age=86400, immutable"
-
-"""The image behind a link never changes and lives as long. A shared cache must not serve it to other users."""
+"""The image at a link never changes. A shared cache must not serve it to other users."""
 
 CLIENT_CLOSED_REQUEST = 499
-
 """Status that web servers log if the client disconnects before the response."""
 
 
@@ -95,7 +93,7 @@ def image_response(client: Ideogram, image: str | HasUrl) -> ImageResponse:
         async def show(id: str, client: Annotated[Ideogram, Depends(get_client)]):
             return image_response(client, find_image(id))
 
-    The image is requested when the response is sent. Errors before its first byte are raised then, and handled by
+    The image is requested when the response is sent. Errors before its first byte are raised and handled by
     `install_error_handlers`; later ones truncate the response, which the browser detects. A request with a matching
     `ETag` is answered with 304, without a request to the image host. If the image at a URL can change, set another
     header: `response.headers["Cache-Control"] = "no-store"`.

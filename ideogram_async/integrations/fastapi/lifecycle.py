@@ -13,7 +13,6 @@ from ideogram_async._client import GRACE, Ideogram
 __all__ = ["get_client", "lifespan"]
 
 NAME = "ideogram"
-
 """Name of the client in the state of the app and of each request."""
 
 
@@ -36,8 +35,8 @@ async def lifespan(
 
     Args:
         app: The app, in whose state `get_client` finds the client.
-        client: The client to close at the end; one with the settings of the environment if omitted.
-        grace: Seconds that started calls and batches have to finish when the app ends.
+        client: The client, which is closed at the end; one with the settings of the environment if omitted.
+        grace: Seconds for started calls and batches to finish when the app ends.
     """
     client = Ideogram() if client is None else client
     setattr(app.state, NAME, client)

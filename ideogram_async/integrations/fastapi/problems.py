@@ -46,11 +46,8 @@ from ideogram_async.errors import (
 __all__ = ["PROBLEMS", "Problem", "install_error_handlers", "problem_of", "retry_after", "should_log", "to_problem"]
 
 UNREADABLE = "cannot be read"
-
 OPERATOR = "The operator of this site has to act; a retry does not help."
-
 INTERNAL_ERROR = 1011
-
 """Code of a web socket that the server closes after an error."""
 
 
@@ -108,7 +105,7 @@ PROBLEMS: dict[type[IdeogramError], Problem] = {
     NotAnImageError: Problem(502, "Not an image", "The image host returned a file that is not an image."),
     ImageTooLargeError: Problem(502, "Image too large", "The image is larger than this site allows.", OPERATOR),
     HostRefusedError: Problem(502, "Host not allowed", "The link leads to a host that this site refuses.", OPERATOR),
-    FileConflictError: Problem(500, "File already exists", "The target of the image is another file.", OPERATOR),
+    FileConflictError: Problem(500, "File already exists", "The target exists with different content.", OPERATOR),
     BatchError: Problem(500, "Batch failed", "The batch folder cannot be used.", OPERATOR),
 }
 
@@ -149,7 +146,7 @@ async def _respond(connection: HTTPConnection, error: Exception) -> Response | N
 
 def problem_of(error: IdeogramError) -> Problem:
     """Return the response to an error, by the most specific of its classes."""
-    return next(PROBLEMS[kind] for kind in type(error).__mro__ if kind in PROBLEMS)
+    return next(PROBLEMS[base] for base in type(error).__mro__ if base in PROBLEMS)
 
 
 def to_problem(error: IdeogramError) -> dict[str, object]:
@@ -170,7 +167,7 @@ def to_problem(error: IdeogramError) -> dict[str, object]:
 
 
 def should_log(error: IdeogramError) -> bool:
-    """Return whether the operator needs the details: of errors of the server, and those that may be billed."""
+    """Return whether the operator needs the details: server errors, and calls that may be billed."""
     problems = error.problems if isinstance(error, InvalidRequestError) else []
     is_shortened = any(_without_path(rule) != rule for _, rule in problems)
     return is_shortened or error.billed is not Billed.NO or problem_of(error).status >= 500

@@ -32,8 +32,8 @@ class RedisLimiter(ImageLimiter):
 
     Args:
         redis: A URL such as `redis://localhost:6379/0`, or your own `redis.asyncio.Redis`. With a URL, connections
-            are open while calls are, in any event loop. Your own client works in its own event loop only, and is never
-            closed by the limiter.
+            are open only during calls, in any event loop. Your own client works in its own event loop only, and is
+            never closed by the limiter.
         account: A name for the account, the same in every process. Never its key.
         max_in_flight: Images that may be in progress at once, over all processes.
         lease: Seconds after which the slots of a silent process are released. The service may still be processing its
@@ -63,8 +63,8 @@ class RedisLimiter(ImageLimiter):
 class SharedSlots(Slots):
     """Slots that are granted by Redis, or out of this process's own share while Redis is unavailable.
 
-    No method waits for Redis. One task syncs what the calls hold, wait for and have learned, after every change. It
-    runs from the first call to the last.
+    No method waits for Redis. One task syncs held slots, queued calls and outcomes after every change. It runs from
+    the first call to the last.
     """
 
     def __init__(self, congestion: Congestion, loop: asyncio.AbstractEventLoop, store: SlotStore, rng: Uniform) -> None:
@@ -153,7 +153,7 @@ class SharedSlots(Slots):
         self._changed.clear()
         holding = [(number, waiter.weight) for waiter, number in self._numbers.items() if waiter in self._holders]
         others = ((number, waiter.weight) for waiter, number in self._numbers.items() if waiter not in self._holders)
-        # No more can be granted at once, and a process with few calls should not queue behind a crowd.
+        # No more can be granted at once, and a busy process must not crowd out the others.
         configured = self._congestion.configured
         waiting = list(islice(others, configured))
         outcomes, self._outcomes = self._outcomes, []
@@ -166,7 +166,7 @@ class SharedSlots(Slots):
             self._is_registered = bool(holding or waiting)
 
     async def _wait_for_change(self, member: Member) -> None:
-        """Wait for a change or the next interval. While Redis is unavailable, wait until no call is left."""
+        """Wait for a change or the next interval. While Redis is unavailable, wait until no call remains."""
         if len(self._queue) and not self._is_offline:
             member.subscribe()
 

@@ -20,9 +20,8 @@ from ideogram_async._limiter.slots import MAX_SKIPS, REFUSAL_SECONDS, WINDOW
 __all__ = ["Member", "SlotStore", "State"]
 
 SCRIPT = Path(__file__).with_name("slots.lua").read_text()
-
 REDIS_TIMEOUT = 2.0
-"""Seconds that Redis has for a reply. Without one it counts as unavailable."""
+"""Seconds to wait for a reply; after that, Redis counts as unavailable."""
 
 PUBSUB_TIMEOUT = 60.0
 """Seconds after which a subscriber checks its connection."""
@@ -60,7 +59,7 @@ class SlotStore:
 
     @asynccontextmanager
     async def join(self, process: str, on_change: Callable[[], None]) -> AsyncGenerator[Member]:
-        """Add a process. With a URL, it gets connections of its own."""
+        """Add a process. With a URL, it opens its own connections."""
         # One immediate retry: a pooled connection may be dead after a restart of Redis.
         redis = Redis.from_url(self.redis, retry=Retry(NoBackoff(), 1)) if isinstance(self.redis, str) else self.redis
         member = Member(redis, self, process, on_change)
@@ -111,7 +110,7 @@ class Member:
         return state
 
     def subscribe(self) -> None:
-        """Call `on_change` when another process has left slots to this one."""
+        """Call `on_change` when another process grants slots to this one."""
         if self._subscription is None or self._subscription.done():
             self._subscription = asyncio.get_running_loop().create_task(self._receive())
 
@@ -122,7 +121,7 @@ class Member:
             await asyncio.wait([self._subscription])
 
     async def _receive(self) -> None:
-        # However this ends, the process still syncs with Redis from time to time.
+        # Without a subscription, the process still syncs with Redis at intervals.
         with suppress(Exception):
             async with self._redis.pubsub() as pubsub:
                 await pubsub.subscribe(self._channels + self._process)
@@ -140,10 +139,10 @@ def _is_cancelled() -> bool:
 
 async def _close(redis: Redis) -> None:
     try:
-        # A broken connection may raise here; it is closed all the same.
+        # A broken connection may raise, but is closed anyway.
         with suppress(Exception):
             await redis.aclose()
     except asyncio.CancelledError:
-        # At its shutdown a loop cancels each task once, wherever it waits. No connection may stay open then.
+        # At shutdown, a loop cancels each task once. No connection may stay open.
         await redis.aclose()
         raise
