@@ -49,10 +49,10 @@ class Progress:
         self._in_doubt_before = previous.in_doubt
         self.budget = Budget(self.budget.cap, previous.spent)
 
-    def add(self, result: JobResult, row: JobRow) -> None:
-        """Count a job that is finished for this run."""
-        self._tally.add(result, confirmed=confirmed_cost(row.state, row.usd))
-        if self._transport.emit.enabled:
+    def add(self, result: JobResult, row: JobRow, *, is_repeat: bool = False) -> None:
+        """Count a job that is finished for this run. A repeat is counted if the job was not done."""
+        is_new = self._tally.add(result, confirmed=confirmed_cost(row.state, row.usd), is_repeat=is_repeat)
+        if is_new and self._transport.emit.enabled:
             event = JobFinished(
                 call_id=result.key,
                 operation=str(result.request.endpoint),

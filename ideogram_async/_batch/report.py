@@ -117,33 +117,38 @@ class Tally:
     """
 
     def __init__(self, ambiguous: Iterable[JobResult] = ()) -> None:
-        self._states: Counter[JobState] = Counter()
+        self._done = 0
         self._images: Counter[ImageState] = Counter()
         self._spent = Decimal(0)
-        self._failures: list[JobResult] = []
-        self._ambiguous = {result.key: result for result in ambiguous}
+        self._unfinished = {result.key: (result, Decimal(0)) for result in ambiguous}
+        """Jobs that are not done, with the confirmed part of their cost. The same job later in the input may change
+        them."""
 
-    def add(self, result: JobResult, *, confirmed: Decimal) -> None:
-        """Count a finished job, and the confirmed part of its cost."""
-        self._ambiguous.pop(result.key, None)
-        if result.state is JobState.AMBIGUOUS:
-            self._ambiguous[result.key] = result
-            return
+    def add(self, result: JobResult, *, confirmed: Decimal, is_repeat: bool = False) -> bool:
+        """Count a finished job, and the confirmed part of its cost.
 
-        self._states[result.state] += 1
+        Returns `False` for a repeat of a job that was done: it is counted already.
+        """
+        if self._unfinished.pop(result.key, None) is None and is_repeat:
+            return False
+
+        if result.state is not JobState.DONE:
+            self._unfinished[result.key] = (result, confirmed)
+            return True
+
+        self._done += 1
         self._images.update(image.state for image in result.images)
         self._spent += confirmed
-        if result.state is not JobState.DONE:
-            self._failures.append(result)
+        return True
 
     def report(self, *, in_doubt: Decimal, throttled: int, elapsed: float, stopped: str | None) -> Report:
         """Return the report of all jobs counted so far."""
-        ambiguous = {JobState.AMBIGUOUS: len(self._ambiguous)} if self._ambiguous else {}
+        results = [result for result, _ in self._unfinished.values()]
         return make_report(
-            {**self._states, **ambiguous},
-            self._images,
-            [*self._failures, *self._ambiguous.values()],
-            spent=self._spent,
+            Counter({JobState.DONE: self._done}) + Counter(result.state for result in results),
+            self._images + Counter(image.state for result in results for image in result.images),
+            results,
+            spent=self._spent + sum(confirmed for _, confirmed in self._unfinished.values()),
             in_doubt=in_doubt,
             throttled=throttled,
             elapsed=elapsed,

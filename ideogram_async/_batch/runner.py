@@ -205,8 +205,8 @@ class Runner:
         return None if task.row.state is JobState.PENDING else task.result()
 
     def _count(self, task: JobTask, result: JobResult | None) -> None:
-        if result is not None and not task.job.is_repeat:
-            self._progress.add(result, task.row)
+        if result is not None:
+            self._progress.add(result, task.row, is_repeat=task.job.is_repeat)
 
     def _fail(self, error: Exception) -> None:
         while isinstance(error, ExceptionGroup):

@@ -159,10 +159,11 @@ class JobTask:
         try:
             await self._send_recorded(encode(request), record)
         except IdeogramError as error:
-            if isinstance(error, BatchError):
-                raise
+            self._error = None if isinstance(error, BatchStoppedError | BatchError) else error
+            if record.failure is not None:
+                # The retry layer may have replaced it by the unknown outcome of an earlier attempt.
+                raise record.failure from None
 
-            self._error = None if isinstance(error, BatchStoppedError) else error
         finally:  # also when cancelled: the journal records whether the call may have been billed
             self.row = await record.current()
             await self._settle(before, price)

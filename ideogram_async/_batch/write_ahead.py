@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import suppress
 from functools import partial
+from typing import TypeVar
 
 from attrs import evolve
 
 from ideogram_async._batch.job import JobState
 from ideogram_async._batch.journal import queries
 from ideogram_async._batch.journal.queries import AttemptOutcome, JobRow
-from ideogram_async._batch.journal.writer import Journal
+from ideogram_async._batch.journal.writer import Journal, Step
 from ideogram_async._batch.stopping import InFlight, is_fatal
 from ideogram_async._transport.emitter import logger
 from ideogram_async._transport.policy import THROTTLED
 from ideogram_async._wire.call import Call, Send
+from ideogram_async.errors import BatchError
 from ideogram_async.models.base import Reply
+
+T = TypeVar("T")
 
 
 def write_ahead(send: Send, record: JobRecord, in_flight: InFlight) -> Send:
@@ -41,9 +46,10 @@ class JobRecord:
     """The journal row of a job while it is sent."""
 
     def __init__(self, journal: Journal, row: JobRow) -> None:
+        self.failure: Exception | None = None
+        """The error that kept a step of this job from the journal."""
         self._journal = journal
         self._row = row
-        self._is_current = True
         self._has_begun = False
 
     async def begin(self) -> None:
@@ -60,9 +66,9 @@ class JobRecord:
 
             queries.begin_attempt(database, self._row)
 
-        self._is_current, self._has_begun = False, True
+        self._has_begun = True
         try:
-            await self._journal.run(step, urgent=True)
+            await self._run(step)
         except Exception:
             self._has_begun = False
             raise
@@ -85,7 +91,7 @@ class JobRecord:
         await self._finish(outcome)
 
     async def fail(self, error: BaseException, *, may_have_run: bool) -> None:
-        """Commit that there was no usable reply. An error of the journal is logged, not raised."""
+        """Commit that there was no usable reply. An error of the journal is logged and kept in `failure`."""
         if not self._has_begun:
             return
 
@@ -101,19 +107,28 @@ class JobRecord:
             logger.warning("job %s: the outcome could not be recorded: %s", self._row.key, failure)
 
     async def current(self) -> JobRow:
-        """Return the current row. If it is still SENDING, its outcome could not be committed: it is AMBIGUOUS."""
-        if not self._is_current:
-            row = await self._journal.run(partial(queries.find_job, key=self._row.key))
-            self._row = row or self._row
-            self._is_current = True
+        """Return the current row. An outcome that is not on record, or cannot be read, is unknown: AMBIGUOUS."""
+        if not self._has_begun:
+            return self._row
 
-        is_lost = self._row.state is JobState.SENDING
-        return evolve(self._row, state=JobState.AMBIGUOUS) if is_lost else self._row
+        is_resend = self._row.state is JobState.AMBIGUOUS
+        row = evolve(self._row, state=JobState.SENDING, resends=self._row.resends + is_resend)
+        with suppress(BatchError, OSError):
+            recorded = await self._journal.run(partial(queries.find_job, key=row.key))
+            row = recorded or row
+
+        return evolve(row, state=JobState.AMBIGUOUS) if row.state is JobState.SENDING else row
 
     async def _finish(self, outcome: AttemptOutcome) -> None:
-        step = partial(queries.finish_attempt, row=self._row, outcome=outcome)
-        self._row = await self._journal.run(step, urgent=True)
-        self._is_current, self._has_begun = True, False
+        self._row = await self._run(partial(queries.finish_attempt, row=self._row, outcome=outcome))
+        self._has_begun = False
+
+    async def _run(self, step: Step[T]) -> T:
+        try:
+            return await self._journal.run(step, urgent=True)
+        except Exception as error:
+            self.failure = error
+            raise
 
     def _state_after(self, reply: Reply) -> JobState:
         """Return the job's state after a reply. An earlier unknown outcome outweighs a later refusal."""

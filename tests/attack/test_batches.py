@@ -1,0 +1,79 @@
+"""Faults of a batch in rare combinations: its report agrees with its journal, and nothing waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.batches import TIMEOUT, collect, make_jobs, run_batch
+
+from ideogram_async import Ideogram, JobState, JournalError
+from ideogram_async._batch.folder import Folder
+from ideogram_async._batch.journal import queries
+from ideogram_async._transport.policy import Retry
+from ideogram_async.sandbox import Fault, Sandbox
+
+PRICE = Decimal("0.06")
+
+
+def raising(error: Exception) -> Callable[..., Any]:
+    def step(*_: object, **__: object) -> Any:
+        raise error
+
+    return step
+
+
+async def test_a_repeat_is_counted_if_only_it_was_sent(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
+    """The first of two equal jobs finds no connection, and the second is billed."""
+    sandbox.fail(fault=Fault.refuse)
+    [job] = make_jobs(1)
+
+    view = client.with_options(retry=Retry(attempts=1))
+    async with asyncio.timeout(TIMEOUT), view.batch([job, job], tmp_path) as batch:
+        first = await anext(batch)
+        sandbox.release()
+        results = [first, *[result async for result in batch]]
+
+    report, journal = batch.report(), Folder(tmp_path).report()
+
+    assert [JobState.PENDING, JobState.DONE] == [result.state for result in results]
+    assert ({JobState.DONE: 1}, PRICE, 1) == (report.by_state, report.spent_usd, report.images_stored)
+    assert (journal.by_state, journal.spent_usd) == (report.by_state, report.spent_usd)
+
+
+@pytest.mark.parametrize("cap", [None, 2 * PRICE])
+async def test_a_journal_that_fails_ends_the_batch(
+    client: Ideogram, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cap: Decimal | None
+):
+    """Outcomes can neither be written nor read: the jobs are ambiguous, and no job waits for their money."""
+    error = sqlite3.OperationalError("disk I/O error")
+    monkeypatch.setattr(queries, "finish_attempt", raising(error))
+    monkeypatch.setattr(queries, "find_job", raising(error))
+    batch = client.batch(make_jobs(3), tmp_path, max_cost_usd=cap)
+    states: list[JobState] = []
+    with pytest.raises(JournalError, match="disk I/O error"):
+        async with asyncio.timeout(TIMEOUT), batch:
+            async for result in batch:
+                states.append(result.state)
+
+    report, billed = batch.report(), len(sandbox.ledger.entries)
+
+    assert [JobState.AMBIGUOUS] * billed == states
+    assert ({JobState.AMBIGUOUS: billed}, billed * PRICE) == (report.by_state, report.in_doubt_usd)
+
+
+async def test_a_full_disk_during_a_resend_is_the_reason_to_stop(
+    client: Ideogram, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The error is not hidden by that of the earlier attempt."""
+    sandbox.fail(fault=Fault.html_502)
+    await collect(client, make_jobs(1), tmp_path)
+    monkeypatch.setattr(queries, "finish_attempt", raising(sqlite3.OperationalError("disk I/O error")))
+
+    with pytest.raises(JournalError, match="disk I/O error"):
+        await run_batch(client, make_jobs(1), tmp_path, retry_ambiguous=True)
