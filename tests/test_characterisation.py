@@ -72,7 +72,7 @@ async def test_redirects_drop_authorization() -> None:
 async def test_broken_connections_are_retried_silently(
     method: str, times: int, ending: Script, force_close: bool
 ) -> None:
-    """When a connection breaks, aiohttp sends each request again, PUT and DELETE too, except POST and PATCH."""
+    """After a broken connection, aiohttp sends each request again, PUT and DELETE too, except POST and PATCH."""
     async with RawServer(ending) as server:
         connector = aiohttp.TCPConnector(force_close=force_close)
         async with aiohttp.ClientSession(connector=connector) as session:

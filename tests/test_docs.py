@@ -96,7 +96,7 @@ def headings(page: Path) -> set[str]:
 
 
 def test_the_reference_is_complete() -> None:
-    """The API reference is what `docs/make_reference.py` writes: every public name with its present signature."""
+    """The API reference is what `docs/make_reference.py` writes: every public name with its current signature."""
     make_reference = runpy.run_path(str(ROOT / "docs" / "make_reference.py"))
     listed = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
 
@@ -154,7 +154,7 @@ def fenced(page: str, language: str) -> str:
 
 
 def test_the_demo_ends_with_images_on_disk(tmp_path: Path) -> None:
-    """`python -m ideogram_async demo` stores 31 images, pays for none twice, and prints their folder."""
+    """`python -m ideogram_async demo` stores 31 images, is billed for none twice, and prints their folder."""
     process = run_python("-m", "ideogram_async", "demo", "--folder", "out", folder=tmp_path)
 
     assert "" == process.stderr

@@ -1,4 +1,4 @@
-"""Export of a folder: CSV for spreadsheets, JSON lines for programs."""
+"""Export of a batch folder: CSV for spreadsheets, JSON lines for programs."""
 
 from __future__ import annotations
 
@@ -34,9 +34,8 @@ COLUMNS = (
     "error",
 )
 
-# A spreadsheet reads these, also in their full width, as the beginning of a formula.
+# A spreadsheet treats these, also in full width, as the start of a formula.
 FORMULA = re.compile(r"\s*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
-
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 # JSON permits these unescaped, but some readers end a line at them.
@@ -72,7 +71,7 @@ def export_jsonl(entries: Iterable[Entry], path: Path) -> Path:
 
 
 def escape_cell(cell: object) -> object:
-    """Return a cell that a spreadsheet does not run and that does not control a terminal. Numbers stay numbers."""
+    """Escape text that a spreadsheet would run or that would control a terminal. Numbers stay numbers."""
     if not isinstance(cell, str):
         return cell
 

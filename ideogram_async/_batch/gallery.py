@@ -31,42 +31,36 @@ except ModuleNotFoundError as error:
     raise ImportError('the gallery needs jinja2 and Pillow: pip install "ideogram-async[cli]"') from error
 
 T = TypeVar("T")
-
 PAGE_NAME = "gallery.html"
-
 SOURCES = Path(__file__).parent
-
 THUMBNAILS = "thumbnails"
-
 THUMBNAIL_SIZE = 320
 """Maximum width and height in pixels."""
 
 THUMBNAIL_CHUNK = 256
-"""Cards whose thumbnails are made together; they are in memory meanwhile."""
+"""Cards whose thumbnails are made together; only these are in memory."""
 
 FORMATS = ("JPEG", "PNG", "WEBP")
-
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 STATE_TEXTS: dict[str, str] = {
     ImageState.LINKED: "Generated and billed. The next run downloads it.",
-    ImageState.WITHHELD: "Withheld by the service as unsafe. It was billed.",
-    ImageState.EXPIRED: "Its link expired before it was downloaded.",
+    ImageState.WITHHELD: "Withheld by the service as unsafe; billed.",
+    ImageState.EXPIRED: "The link expired before the download.",
     ImageState.LOST: "No longer available; counted as billed.",
-    ImageState.CORRUPT: "Its link does not lead to a complete image.",
-    ImageState.TOO_LARGE: "It is larger than the configured limit.",
-    ImageState.REFUSED: "Its link leads to a host that the client does not contact.",
-    ImageState.CONFLICT: "A different file has its name.",
+    ImageState.CORRUPT: "The link does not return a complete image.",
+    ImageState.TOO_LARGE: "Larger than the configured limit.",
+    ImageState.REFUSED: "The link points to a host that is not allowed.",
+    ImageState.CONFLICT: "A different file with the same name exists.",
     JobState.PENDING: "Not sent yet.",
     JobState.SENDING: "In flight when this page was written.",
     JobState.ANSWERED: "Billed. The next run downloads its images.",
-    JobState.REJECTED: "Rejected. It cost nothing.",
+    JobState.REJECTED: "Rejected. Not billed.",
     JobState.AMBIGUOUS: "Outcome unknown; it may have been billed. See: ideogram-async batch resolve",
 }
 
 RESENT = "An earlier attempt may have run and may have been billed."
-
-MISSING = "Its file is missing or cannot be shown."
+MISSING = "The file is missing or cannot be shown."
 
 
 @frozen(kw_only=True)

@@ -240,8 +240,8 @@ def register_jobs(database: sqlite3.Connection, drafts: Sequence[RegisteredJob],
     occurrences = _count_occurrences(database, [row.key for row in valid])
     numbered = list(map(_with_occurrence, valid, occurrences))
     known = queries.find_jobs(database, [row.key for row in numbered])
-    sent = [row.key for row in known.values() if row.state is not JobState.PENDING]
-    images = images_on_disk(database, sent, folder)
+    sent_keys = [row.key for row in known.values() if row.state is not JobState.PENDING]
+    images = images_on_disk(database, sent_keys, folder)
     remaining = zip(numbered, occurrences, strict=True)
     registered: list[RegisteredJob] = []
     for draft in drafts:

@@ -162,8 +162,8 @@ def type_name(value: object) -> str:
 
 def _spelling(text: str) -> str:
     """Return a text without the differences between spellings: `16:9` and `16x9`, `turbo` and `TURBO`."""
-    words = re.sub(r"[\W_]+|(?<=\d)x(?=\d)", "_", text.strip().casefold())
-    return words.removeprefix("aspect_").removeprefix("resolution_")
+    spelling = re.sub(r"[\W_]+|(?<=\d)x(?=\d)", "_", text.strip().casefold())
+    return spelling.removeprefix("aspect_").removeprefix("resolution_")
 
 
 def as_texts(value: Iterable[str] | None) -> Iterable[str] | None:

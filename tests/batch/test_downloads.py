@@ -162,7 +162,7 @@ async def test_an_answer_with_values_that_the_journal_cannot_store(
 async def test_a_wrong_clock_expires_no_link(
     client: Ideogram, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """A link that has expired by the local clock is requested all the same."""
+    """A link that has expired by the local clock is still requested."""
     wrong_time = time.time() + 2 * 86400
     monkeypatch.setattr(time, "time", lambda: wrong_time)
     sandbox.advance(-2 * 86400)

@@ -68,7 +68,7 @@ def test_every_image_and_every_job_without_one_has_a_card(folder: Folder):
 
     assert ["stored"] * 3 + ["withheld", "rejected", "ambiguous", "pending"] == page.all("li", "data-state")
     assert "6 jobs3 images stored1 withheld1 rejected1 ambiguous1 pending0.12 USD spent0.06 USD in doubt" in page.text
-    for text in ("a red fox, at dawn", "unknown price", "0.06 USD for 2", "1024x1024", "fox 5", "It cost nothing."):
+    for text in ("a red fox, at dawn", "unknown price", "0.06 USD for 2", "1024x1024", "fox 5", "Not billed."):
         assert text in page.text
 
 
@@ -85,7 +85,7 @@ def test_a_job_that_was_ambiguous_before_is_not_free(tmp_path: Path, state: JobS
     page = Page(Folder(write_folder(tmp_path, [job(0, state, resends=1)])).gallery())
 
     assert "An earlier attempt may have run and may have been billed." in page.text
-    assert "It cost nothing." not in page.text
+    assert "Not billed." not in page.text
     assert "0.06 USD in doubt" in page.text
 
 
@@ -102,7 +102,7 @@ def test_a_prompt_stays_text(folder: Folder):
 
 
 def test_the_page_refers_to_files_in_its_folder_only(folder: Folder):
-    """Every URL is relative and leads to an existing file, whatever its name."""
+    """Every URL is relative and leads to an existing file with any name."""
     (folder.path / "row-1-0.png.json").write_text("{}")
     page = Page(folder.gallery())
     links = [*page.all("a", "href"), *page.all("img", "src")]

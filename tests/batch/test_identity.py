@@ -1,4 +1,4 @@
-"""Identity of a job: the same request is the same job in every run, whatever the path of its files."""
+"""Identity of a job: the same request is the same job in every run, regardless of the paths of its files."""
 
 from __future__ import annotations
 

@@ -266,7 +266,7 @@ def test_an_untrusted_file_is_refused_and_left_unchanged(path: Path, write):
 
 
 def test_an_unfinished_journal_is_created_again(path: Path):
-    """A journal is created under another name, which a killed process may leave behind."""
+    """A journal is created under another name, which a killed process may leave."""
     unfinished = path.with_name(f"{path.name}.new")
     unfinished.write_bytes(b"half a journal")
     Journal.open(path, origin="sandbox").close()

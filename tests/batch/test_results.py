@@ -53,7 +53,7 @@ async def test_every_job_releases_its_slot_once():
 
 
 async def test_every_caller_gets_the_end():
-    """The end is returned again and again."""
+    """The end is returned to every caller, in every call."""
     queue = ResultQueue(asyncio.Semaphore(0), is_ordered=False)
     queue.end()
 

@@ -81,8 +81,8 @@ def test_an_error_that_concerns_every_job_is_a_reason_to_stop(error: IdeogramErr
 
 
 @pytest.mark.parametrize("error", [None, refused(400), refused(404), InvalidRequestError([("prompt", "is empty")])])
-def test_an_error_of_one_job_is_no_reason_to_stop(error: IdeogramError | None):
-    """However often it comes."""
+def test_an_error_of_one_job_does_not_stop_the_batch(error: IdeogramError | None):
+    """No number of such errors stops it."""
     stopping = StopPolicy()
     for _ in range(100):
         stopping.record_unsent(error)
@@ -101,7 +101,7 @@ def test_the_first_reason_is_kept():
 
 
 async def test_no_wait_begins_after_the_stop():
-    """Not even for a moment: the back-off gate may be closed for long."""
+    """A wait could be long, for example at a closed back-off gate."""
     stopping = StopPolicy()
     stopping.stop("enough")
 
@@ -150,7 +150,7 @@ async def test_a_stop_does_not_interrupt_a_call_in_flight():
 
 
 async def test_a_timeout_of_the_call_is_not_a_stop():
-    """It is raised as it is."""
+    """It is raised unchanged."""
     with pytest.raises(TimeoutError):
         async with StopPolicy().interruptible():
             raise TimeoutError
@@ -166,7 +166,7 @@ async def test_consecutive_ambiguous_calls_stop_the_batch(client: Ideogram, sand
 
 
 async def test_an_empty_account_stops_the_batch(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
-    """After a 402 only the calls in flight finish, and the next run sends the rest once."""
+    """After a 402 only the calls in flight finish, and the next run sends the remaining jobs once."""
     sandbox.fail(fault=Fault.status(402), after=36, times=1000)
     report = await run_batch(client, make_jobs(100), tmp_path)
 

@@ -51,7 +51,7 @@ def test_an_ambiguous_job_is_resent_once():
 def test_a_job_is_finished_if_it_has_nothing_to_send_or_download(
     state: JobState, image_state: ImageState | None, expected: bool
 ):
-    """A linked image is downloaded, in whatever state its job is."""
+    """A linked image is downloaded in any state of its job."""
     row = job(0, state)
     images = [] if image_state is None else [image(row, state=image_state)]
     registered = RegisteredJob(row, Generate("fox"), index=0, images=images)

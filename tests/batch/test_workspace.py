@@ -86,7 +86,7 @@ async def test_a_journal_that_does_not_fit_stops_the_batch(client: Ideogram, san
 
 
 async def test_a_folder_that_cannot_be_written_costs_nothing(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
-    """A file at the path of the folder is noticed before anything is sent."""
+    """A file at the path of the folder is detected before anything is sent."""
     (tmp_path / "file").write_text("")
     for folder in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/nowhere")):
         with pytest.raises(OSError, match=r"."):
@@ -96,7 +96,7 @@ async def test_a_folder_that_cannot_be_written_costs_nothing(client: Ideogram, s
 
 
 async def test_a_read_only_disk_costs_nothing(client: Ideogram, sandbox: Sandbox, small_disk: Path):
-    """It is noticed before anything is sent."""
+    """It is detected before anything is sent."""
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     with pytest.raises(OSError, match="Read-only"):
         await run_batch(client, make_jobs(1), small_disk)
@@ -116,7 +116,7 @@ async def test_a_journal_of_another_service_is_refused(sandbox: Sandbox, client:
 async def test_a_journal_that_cannot_be_opened_is_refused(
     client: Ideogram, sandbox: Sandbox, tmp_path: Path, kind: str
 ):
-    """No new journal is created: the recorded jobs may only be out of reach."""
+    """No new journal is created: the recorded jobs may be temporarily unreachable."""
     await collect(client, make_jobs(1), tmp_path)
     journal = tmp_path / ".ideogram" / "journal.sqlite3"
     journal.unlink()

@@ -114,7 +114,7 @@ async def test_no_byte_is_sent_before_sending_is_durable(journal: Journal, path:
 
 
 async def test_slots_are_released_after_the_outcome_is_durable(journal: Journal, path: Path):
-    """When the next call is sent, the answer before it is on disk: SENDING rows never outnumber the slots."""
+    """The answer is on disk before the next call is sent: SENDING rows never outnumber the slots."""
     limiter, emit, seen = ImageLimiter(1), Emitter(None, Tasks), list[list[str]]()
     await insert(journal, *map(job, range(10)))
 
@@ -168,7 +168,7 @@ async def test_a_job_that_cannot_be_recorded_is_not_sent(journal: Journal, path:
 
 
 async def test_nothing_is_sent_after_an_answer_did_not_fit_on_the_disk(journal: Journal, path: Path):
-    """The next job would fit, and is not sent all the same."""
+    """The next job would fit, but is not sent."""
     large = Reply(status=200, headers={}, raw=bytes(2**20))
     await insert(journal, job(0), job(1))
     await journal.run(lambda database: database.execute("PRAGMA max_page_count = 20").fetchone())

@@ -251,7 +251,7 @@ def test_exit_4_the_first_interrupt_waits_for_calls_in_flight(cli: CommandLine, 
 
 @pytest.mark.parametrize("words", [(), ("--ordered",)])
 def test_every_finished_job_is_printed(cli: CommandLine, ideogram_sandbox: Sandbox, words: tuple[str, ...]):
-    """Jobs that finish after a Ctrl-C, or waited for their turn, are printed like all others."""
+    """Jobs that finish after a Ctrl-C, or that were queued, are printed like all others."""
     cli.write("jobs.jsonl", *(generate(f"n{n}") for n in range(30)))
     ideogram_sandbox.hold()
 

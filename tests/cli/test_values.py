@@ -139,15 +139,15 @@ def test_the_doctor_reports_a_base_url_that_cannot_be_read(invoke: Invoke, monke
     assert "IDEOGRAM_BASE_URL" in ended.out
 
 
-def test_a_word_too_many_is_named(invoke: Invoke):
-    """An argument that the command does not take exits with 2 and is quoted."""
+def test_an_unexpected_argument_is_quoted(invoke: Invoke):
+    """An argument that the command does not accept exits with 2 and is quoted."""
     ended = invoke("estimate", "generate", "a fox", "another")
 
     assert (2, "") == (ended.code, ended.out)
     assert "'another'" in ended.err
 
 
-def test_a_fault_of_the_program_is_reported_in_a_sentence(invoke: Invoke, monkeypatch: pytest.MonkeyPatch):
+def test_an_unexpected_error_is_reported_in_a_sentence(invoke: Invoke, monkeypatch: pytest.MonkeyPatch):
     """An unexpected error exits with 1, without a traceback, and says that money may have been spent."""
 
     def fail(*_: object) -> None:

@@ -222,7 +222,7 @@ async def test_expired(downloads: Downloads, origin: Origin, folder: Path) -> No
 
 
 async def test_expired_by_a_wrong_clock(downloads: Downloads, origin: Origin, folder: Path) -> None:
-    """A link whose `exp` has passed is requested all the same."""
+    """A link whose `exp` has passed is still requested."""
     origin.answers = [ok(IMAGE)]
 
     assert IMAGE == (await downloads.download(origin.url(query=PAST), folder)).read_bytes()

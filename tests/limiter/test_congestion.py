@@ -207,7 +207,7 @@ async def test_lease_of_another_limiter() -> None:
 
 @virtual
 async def test_gate_admits_one_probe() -> None:
-    """When the gate opens one call is sent, and the others follow in order when it is accepted."""
+    """One call is sent when the gate opens, and the others follow in order when it is accepted."""
     draws = FixedRandom(1.5)
     calls = Calls(ImageLimiter(10, rng=draws))
     await calls.ask("holds", 5)

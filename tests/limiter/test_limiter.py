@@ -263,7 +263,7 @@ async def _makespan(weights: list[int], rng: random.Random) -> float:
 
 @virtual
 async def test_cancelled_wait_unblocks_the_queue() -> None:
-    """When the first queued call is cancelled, those behind it are granted their slots."""
+    """If the first queued call is cancelled, those behind it are granted their slots."""
     calls = Calls(limiter := ImageLimiter(10))
     await calls.ask("first", 5)
     await calls.ask("large", 8)

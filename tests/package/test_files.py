@@ -61,7 +61,7 @@ async def test_caller_keeps_the_handle(client: Ideogram, tmp_path: Path) -> None
 
 
 async def test_image_of_an_answer(client: Ideogram, sandbox: Sandbox) -> None:
-    """An image of an earlier answer is downloaded without the key and uploaded; an answer stands for all its images."""
+    """An image of an earlier answer is downloaded without the key and uploaded; an answer is a list of its images."""
     answer = await client.generate("a fox", num_images=2)
     images = [await client.fetch(image) for image in answer]
     await client.edit("redder", images=answer)

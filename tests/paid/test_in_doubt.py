@@ -96,7 +96,7 @@ async def test_server_error(script: Script) -> None:
 
 
 async def test_stale_connection() -> None:
-    """On a reused connection that has died meanwhile, the call is in doubt too."""
+    """On a reused connection that was closed meanwhile, the call is in doubt too."""
     kept = (whole, answer(raw_response(200, b"{}", {"Connection": "keep-alive"})), whole)
     async with RawServer(kept, OK) as server:
         events = Events()

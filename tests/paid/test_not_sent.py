@@ -26,7 +26,7 @@ def facts(error: NotSentError) -> tuple[Billed, bool, Phase]:
 
 
 async def test_refused_twice() -> None:
-    """After two refused connections the third attempt succeeds, and one call is paid."""
+    """After two refused connections the third attempt succeeds, and one call is billed."""
     async with RawServer(OK, is_listening=False) as server:
         events = Events()
 

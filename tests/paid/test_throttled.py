@@ -30,7 +30,7 @@ def layered(send: Send, policy: Retry, limiter: ImageLimiter, events: Events | N
 
 
 async def test_five_times() -> None:
-    """After five refusals the call is done and paid once, and no attempt was used."""
+    """After five refusals the call succeeds and is billed once, and no attempt was used."""
     async with RawServer(*[INFLIGHT] * 5, OK) as server:
         events = Events()
         async with connected(server.url, on_event=events, retry=Retry(base=0.0, attempts=1)) as client:

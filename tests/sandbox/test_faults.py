@@ -1,4 +1,4 @@
-"""Every fault looks to a client like the real failure, and is billed like it."""
+"""Faults: a client cannot tell them from real failures, and they are billed like these."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ class Server(uvicorn.Server):
     """A server that installs no signal handlers.
 
     uvicorn replaces and restores them. Two overlapping servers restore each other's handlers, and the tests could not
-    be interrupted any more.
+    be interrupted.
     """
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""An event loop on virtual time: when nothing else is left to do, it jumps to the next timer.
+"""An event loop on virtual time: when nothing else is ready, it jumps to the next timer.
 
 A test that spans hours takes milliseconds and always runs the same way:
 

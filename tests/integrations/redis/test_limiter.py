@@ -183,7 +183,7 @@ async def test_cancelled_before_its_grant_is_known(redis: RedisServer, ours: Cro
 
 
 async def test_everything_cancelled_at_once(redis: RedisServer):
-    """When every task is cancelled, as at the end of a program, nothing is left in Redis."""
+    """If every task is cancelled, as at the end of a program, nothing is left in Redis."""
     crowd = Crowd(redis, RedisLimiter(redis.url))
     await crowd.ask_and_wait("all", 10)
     await crowd.ask("one")
@@ -217,7 +217,7 @@ async def test_a_cancelled_sync_task_is_replaced(redis: RedisServer, ours: Crowd
 
 
 async def test_a_429_reaches_all_processes(redis: RedisServer, ours: Crowd, theirs: Crowd):
-    """The limit and the gate that one process has learned hold for the others."""
+    """The limit and the gate that follow from a 429 of one process apply to the others."""
     ours.limiter._rng = FixedRandom(3600.0)
     await ours.ask_and_wait("refused", 4)
     await theirs.ask_and_wait("three", 3)

@@ -97,7 +97,7 @@ async def test_unavailable_from_the_start(redis: RedisServer, log: Log):
 
 
 async def test_available_again(redis: RedisServer, log: Log):
-    """When Redis is back, calls in flight are recorded again, and the whole limit is available."""
+    """After the outage, calls in flight are recorded again, and the whole limit is available."""
     redis.stop()
     calls = Calls(limiter := RedisLimiter(redis.url))
     await calls.ask("one", 3)

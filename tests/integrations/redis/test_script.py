@@ -129,7 +129,7 @@ def test_a_repeated_update_changes_nothing(ours: Process, theirs: Process):
 
 
 def test_no_keys_without_calls(redis: RedisServer, ours: Process, theirs: Process):
-    """When no call holds or waits for slots, Redis has no keys."""
+    """Redis has no keys while no call holds or waits for slots."""
     ours.ask(1, 6)
     theirs.ask(1, 6)
     ours.end(1)
@@ -160,7 +160,7 @@ def test_expired_processes_hold_nothing(redis: RedisServer, ours: Process):
 
 
 def test_the_keys_expire(redis: RedisServer):
-    """When no process is left, the keys expire by themselves."""
+    """Keys of ended processes expire by themselves."""
     Process(redis, "expired", lease=1).ask(1, 10)
     while redis.keys:
         pass
@@ -172,7 +172,7 @@ def test_the_keys_expire(redis: RedisServer):
 
 
 def test_first_come_first_served(ours: Process, theirs: Process):
-    """Equal calls go in the order in which they came, over all processes."""
+    """Equal calls are granted in order of arrival, over all processes."""
     ours.ask(1, 10)
     theirs.ask(1, 10)
     ours.ask(2, 10)
@@ -308,7 +308,7 @@ def test_pauses_grow_with_each_gate(ours: Process, gates: int, seconds: int):
 
 
 def test_one_probe(ours: Process, theirs: Process):
-    """When the gate opens one call is sent; those of all processes follow when it is accepted."""
+    """One call is sent when the gate opens; those of all processes follow when it is accepted."""
     ours.sync(ours.rejected(pause=1.0))
     ours.calls[1] = 1
     ours.sync_until_granted()
@@ -348,7 +348,7 @@ def test_a_probe_that_is_not_refused_counts_as_accepted(ours: Process, theirs: P
 
 
 def test_more_than_the_learned_limit_is_sent_alone(ours: Process, theirs: Process):
-    """A call above the present limit waits until nothing is in flight, and is then sent."""
+    """A call above the current limit waits until nothing is in flight, and is then sent."""
     ours.ask(1, 1)
     ours.sync(ours.rejected(server_limit=2))
 
@@ -361,7 +361,7 @@ def test_more_than_the_learned_limit_is_sent_alone(ours: Process, theirs: Proces
 
 
 def test_the_congestion_state_expires(redis: RedisServer, ours: Process):
-    """What a 429 has taught is kept for ten minutes after the last one; successes do not prolong it."""
+    """The state is kept for ten minutes after the last 429; successes do not extend it."""
     ours.sync(ours.rejected(server_limit=4))
     redis.age(60_000)
     ours.sync(accepted(epoch=1))
