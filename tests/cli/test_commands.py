@@ -76,7 +76,8 @@ def test_files_and_text(cli: CommandLine):
     cli("generate", "a fox", "-o", "foxes")
     image = next((cli.folder / "foxes").iterdir())
     described, created = cli("describe", image), cli("datasets", "create", "foxes", "--json")
-    uploaded = cli("datasets", "upload-assets", created.events[0]["dataset_id"], image)
+    # An id may begin with a hyphen, like an option.
+    uploaded = cli("datasets", "upload-assets", "--", created.events[0]["dataset_id"], image)
 
     assert (0, 0, 0) == (described.code, created.code, uploaded.code)
     assert "descriptions:" in described.out
