@@ -16,7 +16,6 @@ from ideogram_async.models.base import Price
 
 UNKNOWN = Price(usd=None, per_image=None, as_of=None, source=None)
 FREE = Price(usd=Decimal(0), per_image=Decimal(0), as_of=None, source=None)
-V3 = "/v1/ideogram-v3/"
 
 # Billed per call, regardless of the number of images.
 PER_CALL = {
@@ -93,7 +92,7 @@ def _rate_name(path: str, request: Request[object]) -> str:
     if path in LEGACY:
         return str(getattr(request, "model", None) or "V_2")
 
-    if not path.startswith(V3):
+    if not path.startswith("/v1/ideogram-v3/"):
         return ""
 
     return f"{_rate_family(path, request)}.{getattr(request, 'rendering_speed', None) or 'DEFAULT'}"

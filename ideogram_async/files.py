@@ -169,11 +169,6 @@ def as_tuple(value: Any) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
-def is_one_shot(value: object) -> bool:
-    """Return whether a value is a file that can be read only once, or that must be downloaded first."""
-    return isinstance(value, ImageFile) and not value.is_reopenable
-
-
 def _regular(file: BinaryIO) -> BinaryIO:
     if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         return file

@@ -133,9 +133,9 @@ class Batch:
         try:
             self._task.cancel()
             await asyncio.wait({self._task})
-            await in_thread(self._workspace.close)
+            await in_thread(self._workspace.journal.close)
         finally:
-            self._workspace.request_close()
+            self._workspace.journal.request_close()
             await self._loop_state.close_session(self._image_session)
 
     def _on_stop(self) -> None:
@@ -147,4 +147,4 @@ class Batch:
 async def _close_opened(opening: asyncio.Task[Workspace]) -> None:
     with suppress(Exception):
         workspace = await opening
-        await in_thread(workspace.close)
+        await in_thread(workspace.journal.close)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from attrs import evolve, frozen
 
@@ -42,18 +41,6 @@ class RegisteredJob:
     problem: InvalidRequestError | None = None
     is_repeat: bool = False
     """Whether the same job came earlier in this run."""
-
-
-class JobSource(Protocol):
-    """Source of registered jobs."""
-
-    async def read(self, limit: int) -> list[RegisteredJob]:
-        """Wait for a job, and return it with the others that are available; an empty list at the end."""
-        ...
-
-    async def aclose(self) -> None:
-        """Stop reading."""
-        ...
 
 
 class InputJobs:

@@ -14,7 +14,7 @@ from attrs import evolve
 from ideogram_async._batch.costs import total_costs
 from ideogram_async._batch.dependencies import Dependencies
 from ideogram_async._batch.downloads import ImageDownloads
-from ideogram_async._batch.intake import InputJobs, Intake, JobSource, PendingJobs, RegisteredJob
+from ideogram_async._batch.intake import InputJobs, Intake, PendingJobs, RegisteredJob
 from ideogram_async._batch.job import JobResult, JobState
 from ideogram_async._batch.journal import queries
 from ideogram_async._batch.journal.queries import Entry, JobRow
@@ -143,7 +143,7 @@ class Runner:
             # The jobs in flight are finished before the caller sees the error.
             self._fail(error)
 
-    def _open_source(self, jobs: Jobs | None) -> JobSource:
+    def _open_source(self, jobs: Jobs | None) -> InputJobs | PendingJobs:
         workspace, intake = self._workspace, self._context.intake
         return PendingJobs(workspace, intake) if jobs is None else InputJobs(workspace, intake, jobs)
 

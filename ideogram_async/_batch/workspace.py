@@ -17,7 +17,7 @@ from ideogram_async._download.disk import make_folder, sync
 
 @frozen(kw_only=True)
 class Workspace:
-    """A batch folder that this process has locked."""
+    """A batch folder that this process has locked. Closing its journal releases the lock."""
 
     folder: Path
     journal: Journal
@@ -47,14 +47,6 @@ class Workspace:
             raise
 
         return cls(folder=folder, journal=journal, inputs=InputStore(hidden / "inputs"))
-
-    def close(self) -> None:
-        """Close the journal, and release the lock."""
-        self.journal.close()
-
-    def request_close(self) -> None:
-        """Request the close and return immediately."""
-        self.journal.request_close()
 
 
 def _write_probe(folder: Path) -> None:

@@ -1,3 +1,1 @@
 """Download of images: streamed, verified, stored atomically."""
-
-from __future__ import annotations

@@ -1,3 +1,1 @@
 """Concurrency limit of the account: images in progress, a queue of waiting calls, back-off after a 429."""
-
-from __future__ import annotations

@@ -1,3 +1,1 @@
 """Pipeline from a request to its answer, over the sessions of each event loop."""
-
-from __future__ import annotations

@@ -1,3 +1,1 @@
 """Transport layers of a call: `retrying(limited(http))`, each of them `Call -> Reply`."""
-
-from __future__ import annotations

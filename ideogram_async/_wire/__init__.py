@@ -1,3 +1,1 @@
 """Wire format, without I/O: request to call, reply to answer or error."""
-
-from __future__ import annotations

@@ -335,7 +335,7 @@ def test_full_sync_of_workspace(folder: Path, full_syncs: list[int]) -> None:
     """A batch folder is probed, and a stored input written, with one full sync each."""
     workspace = Workspace.open(folder / "out", origin="https://api.ideogram.ai")
     workspace.inputs.describe(ImageFile(DATA))
-    workspace.close()
+    workspace.journal.close()
 
     assert [51, 51] == full_syncs
 
@@ -346,7 +346,7 @@ def test_synced_folders(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda fd: synced.add(Path(f"/proc/self/fd/{fd}").readlink().name))
     workspace = Workspace.open(folder / "out", origin="https://api.ideogram.ai")
     workspace.inputs.describe(ImageFile(DATA))
-    workspace.close()
+    workspace.journal.close()
 
     assert {folder.name, "out", ".ideogram", "inputs"} <= synced
 
