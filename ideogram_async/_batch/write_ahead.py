@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 from contextlib import suppress
@@ -88,7 +89,14 @@ class JobRecord:
             headers=json.dumps(reply.headers),
             error=reply.cut,
         )
-        await self._finish(outcome)
+        try:
+            await self._finish(outcome)
+        except asyncio.CancelledError:
+            # The step runs all the same, and the slots are released after it: steps run in order.
+            with suppress(BatchError, OSError):
+                await self._journal.run(lambda _: None, urgent=True)
+
+            raise
 
     async def fail(self, error: BaseException, *, may_have_run: bool) -> None:
         """Commit that there was no usable reply. An error of the journal is logged and kept in `failure`."""

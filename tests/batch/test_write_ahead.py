@@ -244,6 +244,35 @@ async def test_a_call_cancelled_after_it_was_sent_is_ambiguous(journal: Journal,
     assert (True, ["ambiguous"]) == (sending.cancelled(), states(path))
 
 
+async def test_a_cancelled_call_holds_its_slots_until_its_answer_is_durable(journal: Journal, path: Path):
+    """Calls of other batches take its slots only when its row is not in doubt any more."""
+    limiter, answered, gate = ImageLimiter(1), asyncio.Event(), asyncio.Event()
+    await insert(journal, job(0))
+
+    async def answer() -> Reply:
+        answered.set()
+        await gate.wait()
+        return ANSWER
+
+    async def send_one() -> None:
+        async with StopPolicy().interruptible() as in_flight:
+            layer = write_ahead(sent(answer), JobRecord(journal, job(0)), in_flight)
+            await limited(layer, limiter, Emitter(None, Tasks))(encode(Generate("a red fox")))
+
+    sending = asyncio.create_task(send_one())
+    await answered.wait()
+    async with blocked(journal):
+        gate.set()
+        await run_loop()
+        sending.cancel()
+        await run_loop()
+        in_use = limiter.statistics().in_flight
+
+    await asyncio.wait({sending})
+
+    assert (1, True, ["answered"]) == (in_use, sending.cancelled(), states(path))
+
+
 async def test_the_current_row_includes_an_outcome_that_could_not_be_written(journal: Journal):
     """A row that is still SENDING counts as ambiguous."""
     await insert(journal, job(0))
