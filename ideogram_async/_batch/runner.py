@@ -89,7 +89,8 @@ class Runner:
 
     def stop_reading(self) -> None:
         """Stop reading the input. Jobs already read still finish."""
-        if self._reader is not None:
+        # A listener may stop the batch in the reader itself, which then ends without a cancellation.
+        if self._reader is not None and self._reader is not asyncio.current_task():
             self._reader.cancel()
 
     async def _mark_interrupted(self) -> PreviousRuns:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from support.batches import TIMEOUT, collect, make_jobs, run_batch
 
-from ideogram_async import Ideogram, JobState, JournalError
+from ideogram_async import Ideogram, Job, JobState, JournalError
 from ideogram_async._batch.folder import Folder
 from ideogram_async._batch.journal import queries
 from ideogram_async._transport.policy import Retry
+from ideogram_async.events import Event, JobFinished
 from ideogram_async.sandbox import Fault, Sandbox
 
 PRICE = Decimal("0.06")
@@ -77,3 +78,31 @@ async def test_a_full_disk_during_a_resend_is_the_reason_to_stop(
 
     with pytest.raises(JournalError, match="disk I/O error"):
         await run_batch(client, make_jobs(1), tmp_path, retry_ambiguous=True)
+
+
+async def test_a_listener_that_stops_the_batch_leaves_no_input_open(client: Ideogram, tmp_path: Path):
+    """The input is closed before the batch ends, also if the stop comes while its jobs are read."""
+    await collect(client, make_jobs(3), tmp_path)
+    closed: list[bool] = []
+
+    async def read_slowly() -> AsyncGenerator[Job]:
+        try:
+            for job in make_jobs(3):
+                yield job
+
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(20):
+                await asyncio.sleep(0)
+
+            closed.append(True)
+
+    def stop(event: Event) -> None:
+        if isinstance(event, JobFinished):
+            batch.stop()
+
+    batch = client.with_options(on_event=stop).batch(read_slowly(), tmp_path)
+    async with asyncio.timeout(TIMEOUT), batch:
+        results = [result async for result in batch]
+
+    assert (3, [True]) == (len(results), closed)
