@@ -59,10 +59,10 @@ async def run(workers: int, calls: int, redis: str) -> int:
         return 0 if len(box.ledger.entries) == workers * calls else 1
 
 
-async def start(*words: str) -> dict[str, float | str]:
+async def start(*arguments: str) -> dict[str, float | str]:
     """Run one worker in its own process and return its counts."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, __file__, "--as-worker", *words, stdout=asyncio.subprocess.PIPE
+        sys.executable, __file__, "--as-worker", *arguments, stdout=asyncio.subprocess.PIPE
     )
     output, _ = await process.communicate()
     return dict(json.loads(output))
@@ -77,8 +77,8 @@ def redis_server() -> Generator[str]:
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "redis.sock"
-        words = [command, "--port", "0", "--unixsocket", str(path), "--save", "", "--dir", folder]
-        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as server:
+        arguments = [command, "--port", "0", "--unixsocket", str(path), "--save", "", "--dir", folder]
+        with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as server:
             try:
                 any("eady to accept connections" in line for line in server.stdout or ())
                 yield f"unix://{path}"

@@ -138,8 +138,8 @@ def test_the_commands_of_the_batch_page_run(folder: Path) -> None:
     (folder / "table.csv").write_text(fenced(page, ""))
     commands = [line.partition("#")[0].split()[1:] for line in fenced(page, "sh").splitlines()]
     codes = [
-        (" ".join(words[1:3]), run_python("-c", COMMAND, *words, folder=folder).returncode)
-        for words in [*commands, ["batch", "plan", "table.csv"]]
+        (" ".join(arguments[1:3]), run_python("-c", COMMAND, *arguments, folder=folder).returncode)
+        for arguments in [*commands, ["batch", "plan", "table.csv"]]
     ]
 
     # No job is ambiguous here, so there is none to resolve.
@@ -163,15 +163,17 @@ def test_the_demo_ends_with_images_on_disk(tmp_path: Path) -> None:
     assert "billed twice               0" in process.stdout
 
 
-@pytest.mark.parametrize(("words", "status"), [((), 2), (("nonsense",), 2), (("--help",), 0)])
-def test_the_command_explains_itself(tmp_path: Path, words: tuple[str, ...], status: int) -> None:
+@pytest.mark.parametrize(("arguments", "status"), [((), 2), (("nonsense",), 2), (("--help",), 0)])
+def test_the_command_explains_itself(tmp_path: Path, arguments: tuple[str, ...], status: int) -> None:
     """Without a known command, `python -m ideogram_async` lists its commands."""
-    process = run_python("-m", "ideogram_async", *words, folder=tmp_path)
+    process = run_python("-m", "ideogram_async", *arguments, folder=tmp_path)
 
     assert status == process.returncode
     assert "sandbox   serve a sandbox until Ctrl-C" in process.stdout + process.stderr
 
 
-def run_python(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def run_python(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     env = os.environ | {"PYTHONWARNINGS": "error"}
-    return subprocess.run([sys.executable, *words], cwd=folder, env=env, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=folder, env=env, capture_output=True, text=True, check=False
+    )

@@ -27,8 +27,8 @@ def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     monkeypatch.setenv("IDEOGRAM_BASE_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("COLUMNS", "100")
 
-    def run(*words: object) -> Completed:
-        code = main([str(word) for word in words])
+    def run(*arguments: object) -> Completed:
+        code = main([str(argument) for argument in arguments])
         output = capsys.readouterr()
         return Completed(code, output.out, output.err)
 

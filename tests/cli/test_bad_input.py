@@ -163,27 +163,27 @@ def test_the_folder_is_a_file(invoke: Invoke):
 
 
 @pytest.mark.parametrize(
-    "words", [("--names", "{bad}"), ("--names", "{seed:d}"), ("--max-cost-usd", "much"), ("--max-downloads", "0")]
+    "arguments", [("--names", "{bad}"), ("--names", "{seed:d}"), ("--max-cost-usd", "much"), ("--max-downloads", "0")]
 )
-def test_invalid_options(invoke: Invoke, words: tuple[str, ...]):
+def test_invalid_options(invoke: Invoke, arguments: tuple[str, ...]):
     """An invalid option exits with 2, and creates no folder."""
     Path("jobs.jsonl").write_text(json.dumps(generate("fox")))
 
-    completed = invoke("batch", "run", "jobs.jsonl", "out", "--sandbox", *words)
+    completed = invoke("batch", "run", "jobs.jsonl", "out", "--sandbox", *arguments)
 
     assert 2 == completed.code
-    assert completed.err.startswith(f"✗ {words[0]}")
+    assert completed.err.startswith(f"✗ {arguments[0]}")
     assert completed.err.endswith("  Nothing was billed. Correct the option.\n")
     assert not Path("out").exists()
 
 
-@pytest.mark.parametrize("words", [("batch", "status"), ("batch", "gallery"), ("batch", "export", "jobs.csv")])
-def test_a_folder_without_a_batch(invoke: Invoke, words: tuple[str, ...]):
+@pytest.mark.parametrize("arguments", [("batch", "status"), ("batch", "gallery"), ("batch", "export", "jobs.csv")])
+def test_a_folder_without_a_batch(invoke: Invoke, arguments: tuple[str, ...]):
     """The error names the folder, and explains why it is not that of a batch."""
     Path("file").touch()
     Path("empty").mkdir()
     for name, why in (("nothing", "does not exist"), ("file", "is a file"), ("empty", "has no .ideogram/")):
-        completed = invoke(*words[:2], name, *words[2:])
+        completed = invoke(*arguments[:2], name, *arguments[2:])
 
         assert 2 == completed.code
         assert f"{name} {why}" in completed.err

@@ -40,10 +40,10 @@ def test_options_come_from_the_request_class(invoke: Invoke):
     assert "Width by height in pixels" in page
 
 
-@pytest.mark.parametrize("words", [("genrate",), ("generate",), ("generate", "x", "--seed", "y"), ("batch", "rum")])
-def test_usage_errors(invoke: Invoke, words: tuple[str, ...]):
+@pytest.mark.parametrize("arguments", [("genrate",), ("generate",), ("generate", "x", "--seed", "y"), ("batch", "rum")])
+def test_usage_errors(invoke: Invoke, arguments: tuple[str, ...]):
     """Invalid arguments exit with 2 and a sentence that names `--help`."""
-    completed = invoke(*words)
+    completed = invoke(*arguments)
 
     assert (2, "") == (completed.code, completed.out)
     assert completed.err.startswith("✗ ")
@@ -85,7 +85,7 @@ def test_files_and_text(cli: CommandLine):
 
 
 @pytest.mark.parametrize(
-    ("fault", "code", "words"),
+    ("fault", "code", "message"),
     [
         (Fault.status(400, '{"error": "no"}'), 1, "Nothing was billed."),
         (Fault.close_after_body, 3, "It may have been billed."),
@@ -93,7 +93,7 @@ def test_files_and_text(cli: CommandLine):
     ],
 )
 def test_errors_state_whether_it_was_billed(
-    cli: CommandLine, ideogram_sandbox: Sandbox, fault: Fault, code: int, words: str
+    cli: CommandLine, ideogram_sandbox: Sandbox, fault: Fault, code: int, message: str
 ):
     """An error states what happened, whether it was billed, and what to do; there is no traceback."""
     ideogram_sandbox.fail("generate", fault=fault)
@@ -101,7 +101,7 @@ def test_errors_state_whether_it_was_billed(
     completed = cli("generate", "a fox")
 
     assert (code, "") == (completed.code, completed.out)
-    assert words in completed.err
+    assert message in completed.err
     assert "Traceback" not in completed.err
 
 
@@ -237,7 +237,7 @@ def test_help_names_commands_and_options(invoke: Invoke):
 
     assert "Cannot be combined with --aspect-ratio." in text
     assert "inpaint is its successor." in text
-    assert [] == [word for word in ("client.", "ColorPaletteMember", "aspect_ratio", "Inpaint") if word in text]
+    assert [] == [name for name in ("client.", "ColorPaletteMember", "aspect_ratio", "Inpaint") if name in text]
 
 
 @pytest.mark.parametrize("name", ["demo", "sandbox"])

@@ -161,7 +161,7 @@ def test_exit_2_an_invalid_resolution(
     ambiguous = next(event["id"] for event in cli("batch", "status", "out", "--json").events[0]["ambiguous"])
     swapped = {"fox": ambiguous, "owl": "owl" if ambiguous == "fox" else "fox"}
 
-    completed = invoke("batch", "resolve", "out", *(swapped.get(word, word) for word in arguments))
+    completed = invoke("batch", "resolve", "out", *(swapped.get(argument, argument) for argument in arguments))
 
     assert 2 == completed.code
     assert error.replace("'fox'", f"'{ambiguous}'").replace("'owl'", f"'{swapped['owl']}'") in completed.err
@@ -249,13 +249,13 @@ def test_exit_4_the_first_interrupt_waits_for_calls_in_flight(cli: CommandLine, 
     assert "interrupted; run the same command to resume" in out
 
 
-@pytest.mark.parametrize("words", [(), ("--ordered",)])
-def test_every_finished_job_is_printed(cli: CommandLine, ideogram_sandbox: Sandbox, words: tuple[str, ...]):
+@pytest.mark.parametrize("arguments", [(), ("--ordered",)])
+def test_every_finished_job_is_printed(cli: CommandLine, ideogram_sandbox: Sandbox, arguments: tuple[str, ...]):
     """Jobs that finish after a Ctrl-C, or that were queued, are printed like all others."""
     cli.write("jobs.jsonl", *(generate(f"n{n}") for n in range(30)))
     ideogram_sandbox.hold()
 
-    with cli.start("batch", "run", "jobs.jsonl", "out", "--json", *words) as process:
+    with cli.start("batch", "run", "jobs.jsonl", "out", "--json", *arguments) as process:
         assert process.stdout is not None
         asyncio.run(asyncio.wait_for(ideogram_sandbox.wait_for_requests(10), 20))
         process.send_signal(signal.SIGINT)

@@ -52,14 +52,14 @@ class Screen:
 
 @contextmanager
 def terminal(
-    cli: CommandLine, width: int, *words: str, **env: str
+    cli: CommandLine, width: int, *arguments: str, **env: str
 ) -> Generator[tuple[subprocess.Popen[bytes], Screen]]:
     """Run a command in a terminal of that width."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
     known = {name: value for name, value in cli.env.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
     process = subprocess.Popen(
-        [*COMMAND, *words],
+        [*COMMAND, *arguments],
         cwd=cli.folder,
         env={**known, "TERM": "xterm", **env},
         stdin=theirs,

@@ -89,7 +89,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(
-    ("settings", "word"),
+    ("settings", "name"),
     [
         ({"base_url": "http://example.com"}, "https"),
         ({"base_url": "https://user:pass@example.com"}, "base_url"),
@@ -100,7 +100,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         ({"prices": {"v9.TURBO": "1"}}, "prices"),
     ],
 )
-def test_invalid_settings_are_refused(settings: dict[str, object], word: str) -> None:
+def test_invalid_settings_are_refused(settings: dict[str, object], name: str) -> None:
     """An invalid setting raises a `ValueError` that names it, when the client is constructed."""
-    with pytest.raises(ValueError, match=word):
+    with pytest.raises(ValueError, match=name):
         Ideogram("key", **settings)  # type: ignore[arg-type]

@@ -85,7 +85,7 @@ async def test_size_is_checked_after_copying(client: Ideogram, sandbox: Sandbox)
 
 
 @pytest.mark.parametrize(
-    ("source", "words"),
+    ("source", "message"),
     [
         (StringIO("text"), "cannot be read: read() returned str; open the file in binary mode"),
         (TextIOWrapper(BytesIO(b"text")), "cannot be read: read() returned str; open the file in binary mode"),
@@ -97,12 +97,12 @@ async def test_size_is_checked_after_copying(client: Ideogram, sandbox: Sandbox)
     ],
     ids=["text", "text mode", "closed", "broken", "empty", "gif", "async text"],
 )
-async def test_unreadable(client: Ideogram, sandbox: Sandbox, source: Any, words: str) -> None:
+async def test_unreadable(client: Ideogram, sandbox: Sandbox, source: Any, message: str) -> None:
     """A source that cannot be read or is not an image makes the request invalid, and nothing is sent."""
     with pytest.raises(InvalidRequestError) as caught:
         await client.remove_background(source)
 
-    assert (("image", words),) == caught.value.problems
+    assert (("image", message),) == caught.value.problems
     assert [] == sandbox.requests
 
 

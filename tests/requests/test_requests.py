@@ -94,13 +94,13 @@ def case_ids(cases: list[tuple[Any, ...]]) -> list[str]:
     return [f"{type(case[0]).__name__} {' '.join(map(str, case[1:]))}"[:80] for case in cases]
 
 
-@pytest.mark.parametrize(("request_", "field", "words"), REFUSED, ids=case_ids(REFUSED))
-def test_refused(request_: Any, field: str, words: str) -> None:
+@pytest.mark.parametrize(("request_", "field", "message"), REFUSED, ids=case_ids(REFUSED))
+def test_refused(request_: Any, field: str, message: str) -> None:
     """A broken rule of the service is reported once, with its field; without validation it is not reported."""
     problems = request_.problems()
 
     assert [field] == [name for name, _ in problems]
-    assert words in problems[0][1]
+    assert message in problems[0][1]
     assert [] == request_.problems(validate=False)
 
 
@@ -110,10 +110,10 @@ def test_allowed(request_: Any) -> None:
     assert [] == request_.problems()
 
 
-@pytest.mark.parametrize(("request_", "field", "words"), WRONG_TYPES, ids=case_ids(WRONG_TYPES))
-def test_wrong_type(request_: Any, field: str, words: str) -> None:
+@pytest.mark.parametrize(("request_", "field", "message"), WRONG_TYPES, ids=case_ids(WRONG_TYPES))
+def test_wrong_type(request_: Any, field: str, message: str) -> None:
     """A value of the wrong type is reported, with or without validation."""
-    expected = [(field, words)]
+    expected = [(field, message)]
 
     assert expected == request_.problems()
     assert expected == request_.problems(validate=False)

@@ -39,10 +39,10 @@ class CommandLine:
     folder: Path
     env: Mapping[str, str]
 
-    def start(self, *words: object, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
+    def start(self, *arguments: object, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
         """Start a process."""
         return subprocess.Popen(
-            [*COMMAND, *map(str, words)],
+            [*COMMAND, *map(str, arguments)],
             cwd=self.folder,
             env=self.env,
             stdin=stdin,
@@ -51,9 +51,9 @@ class CommandLine:
             text=True,
         )
 
-    def __call__(self, *words: object, stdin: str | None = None) -> Completed:
+    def __call__(self, *arguments: object, stdin: str | None = None) -> Completed:
         """Run a process to its end."""
-        with self.start(*words, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE) as process:
+        with self.start(*arguments, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE) as process:
             out, err = process.communicate(stdin, timeout=30)
 
         return Completed(process.returncode, out, err)

@@ -155,7 +155,7 @@ def _schema_kind(operation: str, name: str, schema: dict[str, Any]) -> Any:
 def _rule_kind(rule: Rule) -> Any:
     match rule:
         case Choice():
-            return rule.enum.__name__, {str(word) for word in rule.enum} - {*rule.excluded}
+            return rule.enum.__name__, {str(choice) for choice in rule.enum} - {*rule.excluded}
         case Texts() | ImagesRule():
             return "many", _rule_kind(rule.each)
 

@@ -121,8 +121,8 @@ def variant(kind: type[Any], which: str, stage: Stage) -> tuple[Any, Expected]:
 
 def _expected(described: dict[str, Any], path: str, body: dict[str, list[Any]]) -> Expected:
     if described["envelope"]:
-        words = {name: values[0] for name, values in body.items() if not isinstance(values[0], File)}
-        body = {name: values for name, values in body.items() if name not in words} | {"image_request": [words]}
+        texts = {name: values[0] for name, values in body.items() if not isinstance(values[0], File)}
+        body = {name: values for name, values in body.items() if name not in texts} | {"image_request": [texts]}
 
     # The file is `image` in Python, but not on the wire of these.
     if described["path"] in (*LEGACY, "/describe") and "image" in body:
@@ -162,7 +162,7 @@ def _compact(value: Any) -> bytes:
 def _samples(stage: Stage, *, is_old: bool, is_one: bool) -> dict[str, tuple[Any, list[Any]]]:
     """Return a value for each field name, with the values that the server must receive."""
     png, jpeg, webp = picture("PNG"), picture("JPEG"), picture("WEBP")
-    words: dict[str, Any] = {
+    texts: dict[str, Any] = {
         "prompt": 'ein "Füchschen" & 狐,\r\nin zwei Zeilen; \\o/',
         "negative_prompt": "" if is_one else "Nebel",
         "seed": 0 if is_one else 2**31 - 1,
@@ -232,4 +232,4 @@ def _samples(stage: Stage, *, is_old: bool, is_one: bool) -> dict[str, tuple[Any
             ],
         ),
     }
-    return {name: (value, [value]) for name, value in words.items()} | others
+    return {name: (value, [value]) for name, value in texts.items()} | others

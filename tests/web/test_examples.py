@@ -50,9 +50,9 @@ class Studio:
 
 @asynccontextmanager
 async def studio(folder: Path) -> AsyncGenerator[Studio]:
-    words = [sys.executable, "-X", "dev", "-W", "error", EXAMPLES / "fastapi_app.py", "--sandbox", "--port", "0"]
+    command = [sys.executable, "-X", "dev", "-W", "error", EXAMPLES / "fastapi_app.py", "--sandbox", "--port", "0"]
     process = await asyncio.create_subprocess_exec(
-        *map(str, words),
+        *map(str, command),
         "--folder",
         str(folder),
         env=os.environ | {"IDEOGRAM_API_KEY": "", "TMPDIR": str(folder.parent)},
@@ -168,9 +168,19 @@ async def test_the_app_ends_while_a_run_is_watched(tmp_path: Path) -> None:
     assert int(billed[1]) == len(list((tmp_path / "runs").glob("*/row-*.png")))
 
 
-async def bulk(folder: Path, *words: str) -> tuple[int | None, list[str], str]:
+async def bulk(folder: Path, *arguments: str) -> tuple[int | None, list[str], str]:
     """Run the bulk example, and return its exit code, the lines of its output, and its errors."""
-    command = [sys.executable, "-X", "dev", "-W", "error", str(EXAMPLES / "bulk.py"), str(folder), "--sandbox", *words]
+    command = [
+        sys.executable,
+        "-X",
+        "dev",
+        "-W",
+        "error",
+        str(EXAMPLES / "bulk.py"),
+        str(folder),
+        "--sandbox",
+        *arguments,
+    ]
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )

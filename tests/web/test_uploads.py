@@ -89,16 +89,16 @@ async def test_several_uploads(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "word"),
+    ("body", "message"),
     [(b"", "empty"), (b"no image at all", "PNG, JPEG or WebP"), (picture(length=TOO_LARGE), "bytes")],
 )
-async def test_an_invalid_upload(sandbox: Sandbox, body: bytes, word: str) -> None:
+async def test_an_invalid_upload(sandbox: Sandbox, body: bytes, message: str) -> None:
     """An upload that is empty, not an image or too large is reported by field, and nothing is sent."""
     async with serving(app_of(sandbox)) as url:
         status, problem = await upload(f"{url}/remix", "image", ("fox.png", body), prompt="a blue fox")
 
     assert (422, []) == (status, sandbox.requests)
-    assert word in " ".join(problem["problems"]["image"])
+    assert message in " ".join(problem["problems"]["image"])
 
 
 async def test_an_upload_in_starlette(sandbox: Sandbox) -> None:
