@@ -1,6 +1,6 @@
 """Bulk run: images are generated, some are remixed and upscaled, within a budget, with a report.
 
-    python examples/bulk.py --sandbox            buys nothing
+    python examples/bulk.py --sandbox            costs nothing
     python examples/bulk.py out --budget 5       needs IDEOGRAM_API_KEY and costs up to 5 USD
 
 The same command resumes an unfinished run and pays for nothing twice. `--sandbox` needs the extra `sandbox`.

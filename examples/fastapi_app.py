@@ -1,6 +1,6 @@
 """Image studio for the browser: a prompt, images as they arrive, and bulk runs with live progress.
 
-python examples/fastapi_app.py --sandbox     buys nothing
+python examples/fastapi_app.py --sandbox     costs nothing
 python examples/fastapi_app.py               needs IDEOGRAM_API_KEY and costs money
 
 It needs the extras `fastapi` and `sandbox`, and uvicorn.

@@ -36,13 +36,10 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 N = TypeVar("N", bound="t.Namespace")
-
 SERVICE = "https://api.ideogram.ai"
-
 MEBIBYTE = 2**20
-
 GRACE = 30.0
-"""Seconds that started calls have to end when the client is closed: the time a container has to stop, too."""
+"""Seconds for started calls to finish when the client is closed: as long as containers usually get to stop."""
 
 
 class NamespaceOf(Generic[N]):
@@ -75,7 +72,7 @@ class Ideogram:
         max_in_flight: Concurrency limit of all calls, in images; 10 is what the service allows an account.
         timeout: Seconds for one attempt, or a `Timeout`; read from `IDEOGRAM_TIMEOUT` if not passed, else 300 s. Time
             in the client's own queue does not count.
-        retry: What is retried, how often and for how long; see `Retry`.
+        retry: The retry policy; see `Retry`.
         limiter: A limiter to share with other clients of the same account, in place of `max_in_flight`.
         prices: Your own prices in USD by rate, such as `{"v3.TURBO": "0.025"}`.
         validate: Whether requests are checked against the service's rules before they are sent.
@@ -86,7 +83,7 @@ class Ideogram:
         trust_env: Whether proxies and netrc are read from the environment.
         extra_headers: Sent with every call to the service, never to image hosts.
         reuse_connections: Whether connections are kept. Faster by a round trip or two, at the risk that a dead
-            connection leaves the outcome of a paid call unknown.
+            connection leaves the outcome of a call unknown.
         image_hosts: The hosts that images may be downloaded from; each name includes its subdomains. Any public host
             if not passed.
         max_image_bytes: The largest image to download, in bytes; 64 MiB if not passed.
@@ -118,9 +115,9 @@ class Ideogram:
         max_image_bytes: int = 64 * MEBIBYTE,
         max_upload_bytes: int = 10 * MEBIBYTE,
     ) -> None:
-        # First, and however it ends: a bare key among the locals of this frame could show in a traceback.
+        # First, and in a `finally`: a traceback may show the locals of this frame.
         try:
-            # An empty key counts as passed: a tenant without one must not spend the money of the environment's.
+            # An empty key counts as passed: a tenant without a key must not use the one of the environment.
             api_key = os.environ.get("IDEOGRAM_API_KEY", "") if api_key is None else api_key
             key = api_key if callable(api_key) else Secret(api_key)
         finally:
@@ -177,7 +174,7 @@ class Ideogram:
     models: NamespaceOf[t.Models] = NamespaceOf("Models")
 
     async def send(self, request: Request[R], /) -> R:
-        """Send a request, and return its answer. Every operation is built on it.
+        """Send a request, and return its answer. Every operation uses it.
 
         A cancellation ends the wait and releases the slots at once; a call that was sent continues at the service.
 
@@ -191,7 +188,7 @@ class Ideogram:
         return await self._pipeline.send(request)
 
     async def start(self, request: Request[R], /, *, on_done: t.OnDone[R] | None = None) -> t.RunningCall[R]:
-        """Send a request in a task of the client's own, so that no cancellation wastes a paid call.
+        """Send a request in a task of the client's own, so that no cancellation loses a billed answer.
 
             call = await client.start(Generate("a red fox"), on_done=keep)
             answer = await call
@@ -201,12 +198,12 @@ class Ideogram:
         are in flight or queued; more are refused. A cancellation before it returns costs nothing.
 
         Closing the client gives started calls a grace period; see `aclose`. A call that has not ended by then raises
-        `AmbiguousError` if it was sent, else `NotSentError`, and so does one that the end of its event loop cuts off.
+        `AmbiguousError` if it was sent, else `NotSentError`, and so does one that the end of its event loop ends.
 
         Args:
             request: Any request.
             on_done: Called once with the call when it has ended, with or without an error; may be async. Without it,
-                keep the returned call: an unread answer was paid for all the same.
+                keep the returned call: an unread answer is billed, too.
 
         Raises:
             InvalidRequestError: If the request breaks rules; nothing was sent.
@@ -230,7 +227,7 @@ class Ideogram:
         Raises what `send` raises; a cancellation has the same effect.
 
         Args:
-            method: The HTTP method. GET costs nothing and takes no slot, regardless of the last two arguments.
+            method: The HTTP method. GET costs nothing and needs no slot, regardless of the last two arguments.
             path: The path below the base URL, from its first `/`.
             json: A JSON body.
             fields: A form: strings, numbers, booleans, `Path`s, bytes, `(name, bytes)` pairs, `ImageFile`s of these,
@@ -247,13 +244,13 @@ class Ideogram:
     async def download(self, image: str | HasUrl, target: str | os.PathLike[str]) -> Path:
         """Download an image, streamed, verified and written atomically; return its path.
 
-        An explicit file path is kept exactly. A folder (one that exists, or a string that ends in `/`) is created, and
-        gets `<link id>.<extension>`. A target with the same bytes is kept as it is, one with other bytes is never
+        A file path is used exactly. A folder (an existing one, or a string that ends in `/`) is created, and the file
+        in it is named `<link id>.<extension>`. A file with the same bytes is kept; one with other bytes is never
         overwritten. Costs nothing; no failure ever leads to a new generation. A cancellation leaves no file or a
         complete one.
 
         Raises:
-            DownloadError: One of its kinds, if the image cannot be downloaded.
+            DownloadError: If the image cannot be downloaded; see its subclasses.
             OSError: If the target cannot be written.
         """
         return await self._pipeline.download(lambda downloads: downloads.download(image, target))
@@ -262,7 +259,7 @@ class Ideogram:
         """Return an image's bytes, verified. Costs nothing; a cancellation leaves nothing behind.
 
         Raises:
-            DownloadError: One of its kinds, if the image cannot be downloaded.
+            DownloadError: If the image cannot be downloaded; see its subclasses.
         """
         return await self._pipeline.download(lambda downloads: downloads.fetch(image))
 
@@ -270,10 +267,10 @@ class Ideogram:
         """Open an image as a stream of chunks: `async with client.stream(image) as stream`.
 
         `stream.content_type` and `stream.length` (in bytes, `None` if the host does not send it) are set before the
-        first chunk. Costs nothing; leaving the block, also by a cancellation, closes the connection.
+        first chunk. Costs nothing; leaving the block closes the connection.
 
         Raises:
-            DownloadError: One of its kinds, on opening or while iterating.
+            DownloadError: On opening or while iterating; see its subclasses.
         """
         return self._pipeline.stream(image)
 
@@ -292,14 +289,14 @@ class Ideogram:
     ) -> t.Batch:
         """Run many jobs into a folder: `async with client.batch(jobs, "out/") as batch: async for result in batch`.
 
-        The same call again resumes an earlier run, however that ended. Finished jobs are not sent a second time.
+        Running the same call again resumes an earlier run. Finished jobs are not sent a second time.
 
         Args:
             jobs: Requests or `Job`s, from any iterable or async iterable, read lazily. `None` sends pending jobs.
             folder: The folder of the images, and of the journal in `.ideogram/`.
-            max_cost_usd: The most that may be spent, including earlier runs and jobs whose outcome is unknown.
-            max_downloads: Number of images that are downloaded at once.
-            retry_ambiguous: Whether a job whose outcome is unknown is sent once more. That can pay twice.
+            max_cost_usd: The budget in USD, including earlier runs and jobs whose outcome is unknown.
+            max_downloads: Maximum number of concurrent downloads.
+            retry_ambiguous: Whether a job whose outcome is unknown is sent once more. It may be billed twice.
             names: The template of file names, such as `{id}-{seed}-{index}`.
             ordered: Whether results come in input order instead of completion order.
             sidecars: Whether a JSON file is written next to each image.
@@ -340,7 +337,7 @@ class Ideogram:
         return await make_plan(jobs, self._prices, self._pipeline.config)
 
     def estimate(self, request: Request[object], /) -> Price:
-        """Return the price of a request in USD, by a dated table; an unknown price is `None`. Sends nothing."""
+        """Return the price of a request in USD, from a dated table; an unknown price is `None`. Sends nothing."""
         return self._prices.estimate(request)
 
     @property
@@ -361,13 +358,13 @@ class Ideogram:
         from ideogram_async._pipeline.pipeline import Pipeline
         from ideogram_async._pipeline.settings import RequestOptions
 
-        now = self._pipeline.options
+        current = self._pipeline.options
         options = RequestOptions(
-            timeout=now.timeout if timeout is None else timeout,
-            retry=now.retry if retry is None else retry,
-            extra_headers=now.extra_headers if extra_headers is None else extra_headers,
-            validate=now.validate if validate is None else validate,
-            on_event=now.on_event if on_event is None else on_event,
+            timeout=current.timeout if timeout is None else timeout,
+            retry=current.retry if retry is None else retry,
+            extra_headers=current.extra_headers if extra_headers is None else extra_headers,
+            validate=current.validate if validate is None else validate,
+            on_event=current.on_event if on_event is None else on_event,
         )
         view = copy.copy(self)
         view._pipeline = Pipeline(self._pipeline.config, options)
@@ -388,7 +385,7 @@ class Ideogram:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
 

@@ -11,18 +11,16 @@ from typing import Protocol
 from attrs import define
 
 MAX_PAUSE = 30.0
-
 MAX_RETRY_AFTER = 300.0
-
 SERVER_LIMIT_LIFETIME = 600.0
-"""Seconds after the last 429 for which the limit that the service reported holds."""
+"""Seconds after the last 429 during which a limit that the service reported applies."""
 
 
 class Uniform(Protocol):
     """The part of `random.Random` that is used."""
 
     def uniform(self, a: float, b: float, /) -> float:
-        """Return a random number between two others."""
+        """Return a random number between `a` and `b`."""
         ...
 
 
@@ -65,7 +63,7 @@ class Congestion:
         self.is_probing = self.is_probing or self.gate.is_closed(now)
 
     def accept(self, now: float, *, epoch: int, weight: int) -> None:
-        """Record a success of a call of that epoch and weight, and raise the limit a little."""
+        """Record a success of a call of that epoch and weight, and raise the limit slightly."""
         self.limit = min(self._ceiling(now), self.limit + weight / self.limit)
         if epoch == self.epoch:
             self.reset_backoff()
@@ -123,5 +121,5 @@ class Gate:
         self.opens_at = now + seconds
 
     def seconds_closed(self, now: float) -> float:
-        """Return for how many seconds the gate has been closed in total, up to now."""
+        """Return the seconds that the gate has been closed in total, up to now."""
         return self._closed_before + min(now, self.opens_at) - self._closed_at

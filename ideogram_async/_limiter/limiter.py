@@ -54,7 +54,7 @@ class Limiter(Protocol):
         """Record, inside the lease, that the service responded with 429.
 
         Args:
-            max_in_flight: How many images the service allows at once, if the response contains it.
+            max_in_flight: Number of images that the service allows at once, if the response contains it.
             retry_after: Seconds to wait, if the response contains them.
         """
         ...
@@ -102,7 +102,7 @@ class ImageLimiter:
         self._slots().reject(_current.get(), max_in_flight, retry_after)
 
     def note_accepted(self, weight: int) -> None:
-        """Raise the limit a little, and end the probing; see `Limiter.note_accepted`."""
+        """Raise the limit slightly, and end the probing; see `Limiter.note_accepted`."""
         self._slots().accept(_current.get(), weight)
 
     def statistics(self) -> LimiterStatistics:
@@ -113,8 +113,8 @@ class ImageLimiter:
             return LimiterStatistics(limit=float(self._max_in_flight), in_flight=0, waiting=0, rejected=0)
 
     def __repr__(self) -> str:
-        now = self.statistics()
-        return f"<{type(self).__name__}: {now.in_flight} of {now.limit:g} slots in use, {now.waiting} waiting>"
+        state = self.statistics()
+        return f"<{type(self).__name__}: {state.in_flight} of {state.limit:g} slots in use, {state.waiting} waiting>"
 
     def _slots(self) -> Slots:
         loop = asyncio.get_running_loop()

@@ -20,10 +20,10 @@ from ideogram_async.models.base import LimiterStatistics
 # With calls of 1 to 8 images, strict first in, first out takes a third longer than the lower bound; this order, a
 # tenth.
 WINDOW = 16
-"""How many of the first calls in the queue are candidates for the next grant."""
+"""Number of calls at the front of the queue that are candidates for the next grant."""
 
 MAX_SKIPS = 16
-"""How often a call is skipped at most."""
+"""Maximum number of times that a call is skipped."""
 
 REFUSAL_SECONDS = 2.0
 """Seconds after which a probe counts as accepted: a refusal comes at once, an image after 5 to 30 seconds."""
@@ -35,7 +35,7 @@ class Waiter:
 
     weight: int
     skipped: int = 0
-    """How many later calls were granted their slots first."""
+    """Number of later calls that were granted their slots first."""
     queued: float = 0.0
     """Seconds from the request to the grant, without the time behind a closed gate."""
     epoch: int = 0
@@ -59,7 +59,7 @@ class Slots:
         self._probe_ends_at = math.inf
 
     def statistics(self) -> LimiterStatistics:
-        """Return the present limit and its use."""
+        """Return the current limit and its use."""
         return LimiterStatistics(
             limit=self._congestion.limit,
             in_flight=self._in_flight,
@@ -132,7 +132,7 @@ class Slots:
         return self._congestion.epoch if holder is None else holder.epoch
 
     def _admit(self) -> None:
-        """Grant slots to all calls that may have them now, and set a timer for the next time when more may."""
+        """Grant slots to all calls that fit, and set a timer for the next possible grant."""
         loop = self._loop()
         if loop is None or loop.is_closed():
             return
@@ -160,7 +160,7 @@ class Slots:
         return congestion.is_probing and probe is not None and probe.epoch == congestion.epoch
 
     def _free_slots(self) -> int:
-        # A call that needs more than the present limit is sent alone.
+        # A call that needs more than the current limit is sent alone.
         congestion = self._congestion
         return int(congestion.limit) - self._in_flight if self._in_flight else congestion.configured
 
@@ -181,7 +181,7 @@ class Slots:
         return now - self._congestion.gate.seconds_closed(now)
 
     def _next_admission(self, now: float) -> float:
-        """Return when time alone allows another grant."""
+        """Return the time of the next grant that needs no release."""
         if not self._queue:
             return math.inf
 

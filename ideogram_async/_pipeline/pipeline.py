@@ -1,4 +1,4 @@
-"""The layers put together: check a request, copy one-shot files, encode, send, decode."""
+"""Pipeline of a call: validation, copies of one-shot files, encoding, sending, decoding."""
 
 from __future__ import annotations
 
@@ -39,13 +39,12 @@ from ideogram_async.files import HasUrl
 from ideogram_async.models.base import Reply
 
 T = TypeVar("T")
-
 MAX_CALLS_PER_SLOT = 10
 """Started calls for each slot of the limiter: more would wait for minutes."""
 
 
 class Pipeline:
-    """The way from a request to its answer, for one view of a client."""
+    """The path from a request to its answer, for one view of a client."""
 
     def __init__(self, config: ClientConfig, options: RequestOptions) -> None:
         self.config = config
@@ -181,10 +180,10 @@ class Transport:
         )
 
     def build_stack(self, retry: Retry, *, wrap: Callable[[Send], Send] | None = None) -> Send:
-        """Put the layers together.
+        """Build the stack of layers.
 
         Args:
-            retry: When to retry.
+            retry: The retry policy.
             wrap: Adds a layer inside the limiter, such as a journal. The answer is then decoded elsewhere, so the
                 stack itself reports failures.
         """
@@ -218,7 +217,7 @@ async def check_request(request: Request[object], config: ClientConfig, *, valid
     Args:
         request: The request.
         config: The limits and hosts that apply.
-        validate: Whether the service's rules apply as well as the types.
+        validate: Whether to check the service's rules as well as the types.
 
     Raises:
         InvalidRequestError: If it breaks rules; the error lists all of them.

@@ -18,7 +18,7 @@ class RunningCall(Generic[R]):
     """A call in flight, as `Ideogram.start` returns it.
 
     `await call` returns the answer, or raises what `send` raises, in any number of tasks and any number of times; a
-    cancellation ends the wait alone.
+    cancellation ends only the wait.
     """
 
     request: Request[R]
@@ -33,12 +33,12 @@ class RunningCall(Generic[R]):
 
     @property
     def is_done(self) -> bool:
-        """Whether it has ended, with an answer or an error."""
+        """Return whether the call has ended, with an answer or an error."""
         return self._future.done()
 
     @property
     def error(self) -> Exception | None:
-        """The error that it failed with; `error.billed` is whether it was paid for."""
+        """The error of a failed call; `error.billed` states whether it was billed."""
         return cast("Exception | None", self._future.exception()) if self.is_done else None
 
     def result(self) -> R:
@@ -67,7 +67,7 @@ class RunningCall(Generic[R]):
         except asyncio.CancelledError:
             self._fail(closed())
             _end_cancellation()
-            # A loop that ends waits for this task.
+            # The loop waits for this task before it ends.
             timeout = SHUTDOWN_TIMEOUT
         except Exception as error:
             self._fail(error)
@@ -77,7 +77,7 @@ class RunningCall(Generic[R]):
 
     def _fail(self, error: Exception) -> None:
         self._future.set_exception(error)
-        # Retrieved: an error that is never read is not worth a warning.
+        # Retrieved, so that asyncio does not warn about an unread error.
         self._future.exception()
 
     async def _notify(self, on_done: OnDone[R], timeout: float | None) -> None:

@@ -26,15 +26,11 @@ from ideogram_async._transport.tasks import Tasks
 from ideogram_async.errors import NotSentError, Phase
 
 Purpose: TypeAlias = Literal["api", "images"]
-
 SessionFactory: TypeAlias = Callable[..., aiohttp.ClientSession]
-
 USER_AGENT = "ideogram_async"
-
 IMAGE_CONNECTIONS = 16
-
 SHUTDOWN_TIMEOUT = 5.0
-"""Seconds that a listener or `on_done` has to end when the client is closed."""
+"""Seconds for a listener or `on_done` to end when the client is closed."""
 
 
 @frozen(kw_only=True)
@@ -54,7 +50,7 @@ class Sessions:
     def __init__(self, options: SessionOptions) -> None:
         self._options = options
         self._states: dict[asyncio.AbstractEventLoop, LoopState] = {}
-        # Not in the state itself: a client that is dropped must not be a cycle, which is collected in any order.
+        # Not in the state itself: a dropped client would be a cycle, which is collected in any order.
         self._finalizers: dict[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = {}
         self._orphan_tasks = Tasks()
 
@@ -62,7 +58,7 @@ class Sessions:
         """Return the state of the running loop, which `ensure_open` has opened.
 
         Raises:
-            NotSentError: If it was closed since.
+            NotSentError: If it has been closed.
         """
         state = self._states.get(asyncio.get_running_loop())
         if state is None or state.is_closing:
@@ -73,7 +69,7 @@ class Sessions:
     def listeners(self) -> Tasks:
         """Return the tasks of the running loop's listeners, also while it closes.
 
-        Without sessions they are tasks that no close waits for.
+        Without sessions, no close waits for them.
         """
         state = self._states.get(asyncio.get_running_loop())
         return self._orphan_tasks if state is None else state.listeners
@@ -249,7 +245,7 @@ def _plain_session(_: Purpose, **settings: Any) -> aiohttp.ClientSession:
 
 
 def _api_connector(options: SessionOptions) -> aiohttp.TCPConnector:
-    # The limiter bounds the calls. A kept connection may be dead when it is used, which leaves the outcome unknown.
+    # The limiter bounds the calls. A reused connection may be dead, which leaves the outcome unknown.
     if options.reuse_connections:
         return aiohttp.TCPConnector(limit=0, socket_factory=_live_socket)
 
@@ -269,8 +265,7 @@ def _proxy_hosts(options: SessionOptions) -> frozenset[str]:
 
 def _live_socket(address: aiohttp.AddrInfoType) -> socket.socket:
     """Return a socket with keep-alive probes: some routers drop an idle connection after a minute."""
-    family, kind, protocol, _, _ = address
-    connection = socket.socket(family, kind, protocol)
+    connection = socket.socket(*address[:3])
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, seconds in (("TCP_KEEPIDLE", 30), ("TCP_KEEPALIVE", 30), ("TCP_KEEPINTVL", 10)):
         if hasattr(socket, name):

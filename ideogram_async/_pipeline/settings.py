@@ -20,10 +20,7 @@ from ideogram_async._transport.emitter import Listener
 from ideogram_async._transport.policy import Retry, Timeout
 from ideogram_async.errors import AuthenticationError
 
-SERVICE = "https://api.ideogram.ai"
-
 RESERVED_HEADERS = ("api-key", "host", "content-length", "content-type", "transfer-encoding")
-
 KeySource: TypeAlias = Secret | Callable[[], str | Awaitable[str]]
 
 
@@ -44,7 +41,7 @@ class ClientConfig:
         cls,
         *,
         key: KeySource,
-        base_url: str | None,
+        base_url: str,
         max_in_flight: int,
         limiter: Limiter | None,
         image_hosts: Sequence[str] | None,
@@ -64,9 +61,9 @@ class ClientConfig:
         check_counts(max_in_flight=max_in_flight, max_image_bytes=max_image_bytes, max_upload_bytes=max_upload_bytes)
         check_type("limiter", limiter, "a Limiter", is_valid=callable(getattr(limiter, "acquire", None)))
         check_type("session_factory", session_factory, "a function", is_valid=callable(session_factory))
-        # A single name is a sequence of letters: as such it would refuse every image that was paid for.
+        # A single name is a sequence of letters, which would refuse every billed image.
         check_type("image_hosts", image_hosts, "a list of names", is_valid=not isinstance(image_hosts, str))
-        url = parse_base_url((os.environ.get("IDEOGRAM_BASE_URL") or SERVICE) if base_url is None else base_url)
+        url = parse_base_url(base_url)
         loopback = is_loopback(url)
         options = SessionOptions(
             factory=session_factory,
@@ -96,7 +93,7 @@ class ClientConfig:
         else:
             value = self.key()
             try:
-                # `None` is not an error of its own: like an empty key, it is missing.
+                # `None`, like an empty string, is a missing key.
                 secret = Secret((await value if inspect.isawaitable(value) else value) or "")
             finally:
                 # A traceback shows the locals of this frame.
@@ -157,7 +154,7 @@ def to_listener(value: Listener | None) -> Listener | None:
 
 @frozen(kw_only=True)
 class RequestOptions:
-    """The settings that each view of a client chooses for itself."""
+    """The settings of one view of a client."""
 
     timeout: Timeout = field(converter=to_timeout)
     retry: Retry = field(converter=to_retry)
@@ -182,7 +179,7 @@ def check_counts(**values: object) -> None:
 
 
 def check_type(name: str, value: object, expected: str, *, is_valid: bool) -> None:
-    """Raise `TypeError` if a value that was passed is not valid."""
+    """Raise `TypeError` if a value is neither `None` nor valid."""
     if value is not None and not is_valid:
         raise TypeError(f"{name} must be {expected}, not {type(value).__name__}")
 
@@ -191,7 +188,7 @@ def parse_base_url(value: str) -> URL:
     """Parse the base URL: https, or http to this machine. A path is allowed, a query is not.
 
     Raises:
-        ValueError: If the key would not be safe there.
+        ValueError: If it is malformed, or the key would not be safe there.
     """
     url = URL(value)
     is_safe = url.scheme == "https" or (url.scheme == "http" and is_loopback(url))

@@ -19,9 +19,7 @@ from ideogram_async.errors import IdeogramError, InvalidRequestError
 from ideogram_async.files import FromJob, HasUrl, ImageFile, as_tuple
 
 COPY_CHUNK = 2**18
-
 R = TypeVar("R", bound=Request[object])
-
 OpenLink = Callable[[HasUrl], AbstractAsyncContextManager[AsyncIterator[bytes]]]
 
 
@@ -45,7 +43,7 @@ async def map_files(request: R, replace: Callable[[str, ImageFile], Awaitable[Im
 
     Args:
         request: The request.
-        replace: Returns the file to put in the place of a field's file, or that file itself to keep it.
+        replace: Returns the replacement of a field's file, or the file itself to keep it.
     """
     changes: dict[str, ImageFile | tuple[ImageFile, ...]] = {}
     for name, value in vars(request).items():
@@ -61,7 +59,7 @@ async def map_files(request: R, replace: Callable[[str, ImageFile], Awaitable[Im
 
 
 def has_files(request: Request[object]) -> bool:
-    """Return whether a request sends files, so that reading it reads a disk."""
+    """Return whether a request sends files, so that checking it reads a disk."""
     return any(map(_has_file, vars(request).values()))
 
 
@@ -74,7 +72,7 @@ async def copy_file(
         name: The field.
         file: The file.
         open_link: Opens an image of an earlier answer.
-        max_bytes: The most bytes that are copied.
+        max_bytes: Maximum number of bytes to copy.
         copies: Deletes the copy at its end.
 
     Raises:
@@ -101,7 +99,7 @@ async def copy_file(
 
 
 def _has_file(value: object) -> bool:
-    # Most values are neither, and a long batch calls this for each field.
+    # A shortcut for most values: a long batch calls this for each field.
     if value is None or type(value) is str:
         return False
 
@@ -144,7 +142,7 @@ async def _chunks(file: ImageFile, open_link: OpenLink) -> AsyncIterator[bytes]:
 
 
 async def _read(read: Callable[[int], Any]) -> bytes:
-    # An async `read` is called here, for its coroutine belongs to this loop; a plain one blocks, so in a thread.
+    # The coroutine of an async `read` belongs to this loop; a plain `read` blocks, so it runs in a thread.
     chunk = read(COPY_CHUNK) if inspect.iscoroutinefunction(read) else await in_thread(partial(read, COPY_CHUNK))
     chunk = await chunk if inspect.isawaitable(chunk) else chunk
     if not isinstance(chunk, bytes):

@@ -18,7 +18,6 @@ from ideogram_async.errors import InvalidRequestError
 from ideogram_async.files import ImageFile
 
 HEAD_BYTES = 64
-
 CONTENT_TYPES = {".txt": "text/plain", ".zip": "application/zip"}
 
 
@@ -69,7 +68,7 @@ async def _add(form: aiohttp.FormData, part: Part, files: _OpenFiles) -> None:
 
 
 class _OpenFiles:
-    """The open files of an attempt. A file that a thread opens after the attempt was cancelled is closed too."""
+    """The open files of an attempt. A file that a thread opens after a cancellation is closed, too."""
 
     def __init__(self) -> None:
         self._opened: list[BinaryIO] | None = []
@@ -106,7 +105,7 @@ def _content_type_of(name: str, head: bytes) -> str:
     if image := sniff(head):
         return image.content_type
 
-    by_suffix = (kind for suffix, kind in CONTENT_TYPES.items() if name.lower().endswith(suffix))
+    by_suffix = (content_type for suffix, content_type in CONTENT_TYPES.items() if name.lower().endswith(suffix))
     return next(by_suffix, "application/octet-stream")
 
 

@@ -16,7 +16,6 @@ from ideogram_async.events import Event, Failed
 from ideogram_async.models.base import Reply
 
 Listener: TypeAlias = Callable[[Event], Awaitable[None] | None]
-
 logger = logging.getLogger("ideogram_async")
 
 logger.addHandler(logging.NullHandler())
@@ -36,7 +35,7 @@ class Emitter:
 
     @property
     def enabled(self) -> bool:
-        """Whether events are delivered. Check it before building one."""
+        """Return whether events are delivered. Check it before building an event."""
         return self._listener is not None or logger.isEnabledFor(logging.DEBUG)
 
     def __call__(self, event: Event) -> None:
@@ -52,7 +51,7 @@ class Emitter:
             if inspect.isawaitable(work):
                 self._tasks().start(self._follow(work))
         except (Exception, asyncio.CancelledError) as error:
-            # Nothing was awaited here, so the cancellation is the listener's own, for example of a future that it read.
+            # Nothing was awaited here, so the listener raised the cancellation itself, for example by reading a future.
             self._log_once(error)
 
     async def _follow(self, work: Awaitable[None]) -> None:

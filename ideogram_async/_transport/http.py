@@ -22,11 +22,8 @@ from ideogram_async.events import Answered, Sending
 from ideogram_async.models.base import Reply
 
 CHUNK_BYTES = 2**16
-
 MAX_REPLY_BYTES = 8 * 2**20
-
 TRANSIENT = (aiohttp.ClientError, OSError)
-
 PERMANENT = (aiohttp.ClientConnectorCertificateError, SSLCertVerificationError)
 
 
@@ -83,7 +80,7 @@ class Http:
         url = URL(f"{str(self.base_url).rstrip('/')}{call.path}", encoded=True).extend_query(call.params)
         remaining = self._remaining(call, partial.began)
         if remaining is not None and remaining <= 0:
-            raise TimeoutError("no time is left")
+            raise TimeoutError("the deadline has passed")
 
         request = self.session().request(
             call.method,

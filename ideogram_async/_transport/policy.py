@@ -1,4 +1,4 @@
-"""Retry and timeout policy: values that decide, and never act.
+"""Retry and timeout policy: pure decisions, without I/O.
 
 The outcome of an attempt, and whether it is retried:
 
@@ -53,7 +53,7 @@ class Retry:
     """
 
     attempts: int = field(default=5, validator=ge(1))
-    """The highest number of attempts. Refusals with 429 do not count."""
+    """Maximum number of attempts. Refusals with 429 do not count."""
     deadline: float | None = field(default=None, validator=_positive)
     """Bound on all attempts together, with their pauses but without the time in this client's own queue."""
     base: float = field(default=1.0, validator=ge(0))
@@ -61,7 +61,7 @@ class Retry:
     cap: float = field(default=30.0, validator=ge(0))
     """The longest pause."""
     throttle_wait: float = field(default=1800.0, validator=ge(0))
-    """How long to retry after the first 429 in a row, before `RateLimitError`."""
+    """Maximum time of retries after the first 429 in a row, before `RateLimitError`."""
     ambiguous: bool = False
     """Whether a charged call that may have run is sent once more. This may bill you twice."""
 
@@ -71,7 +71,7 @@ class Retry:
         return random.uniform(0.0, min(self.cap, self.base * 2.0 ** min(attempt - 1, 1000)))
 
     def pause(self, call: Call, outcome: Reply | TransportError, *, attempt: int, throttled_for: float) -> float | None:
-        """Return how many seconds to wait before the next attempt, or `None` to stop.
+        """Return the seconds to wait before the next attempt, or `None` to stop.
 
         Args:
             call: The call; its state contains whether an earlier attempt is in doubt.
@@ -82,7 +82,7 @@ class Retry:
         retry_after = retry_after_of(outcome.headers) if isinstance(outcome, Reply) else None
         floor = min(retry_after or 0.0, MAX_RETRY_AFTER)
         if isinstance(outcome, Reply) and outcome.status == THROTTLED:
-            # The limiter's gate delays the next attempt. A call without slots passes no gate, so its pauses grow.
+            # The limiter's gate delays the next attempt. A call without slots has no gate, so its pauses grow.
             longest = min(self.base, 1.0) if call.weight else min(self.cap, self.base + throttled_for)
             pause = max(floor, random.uniform(0.0, longest))
             return pause if throttled_for + pause <= self.throttle_wait else None

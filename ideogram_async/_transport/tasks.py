@@ -11,9 +11,7 @@ from anyio import CapacityLimiter, to_thread
 from anyio.lowlevel import RunVar
 
 T = TypeVar("T")
-
 MAX_THREADS = 32
-
 _threads: RunVar[CapacityLimiter] = RunVar("ideogram_async.threads")
 
 
@@ -57,8 +55,8 @@ class Tasks:
         """Wait `timeout` seconds, then cancel the tasks that are still running."""
         others = self._running - {asyncio.current_task()}
         if others:
-            _, late = await asyncio.wait(others, timeout=timeout)
-            for task in late:
+            _, pending = await asyncio.wait(others, timeout=timeout)
+            for task in pending:
                 task.cancel()
 
 
@@ -71,8 +69,8 @@ def _retrieve(task: asyncio.Task[object]) -> None:
 async def in_thread(work: Callable[[], T]) -> T:
     """Run a function in a thread. A native cancellation does not wait for the thread, one of an anyio scope does.
 
-    The number of threads is limited separately from an application's own threads. Otherwise an application that fills
-    those with calls that wait for a download would wait forever.
+    The number of threads is limited separately from an application's own threads. Otherwise an application
+    whose threads all wait for downloads would deadlock.
     """
     try:
         limiter = _threads.get()

@@ -25,18 +25,18 @@ class CallState:
     attempts: int = 0
     """Attempts so far, including those refused with 429."""
     deadline: float | None = None
-    """When the call ends, by the clock of the event loop. Extended by the time in this client's own queue."""
+    """Time at which the call ends, by the clock of the event loop. Extended by the time in this client's own queue."""
     in_doubt: bool = False
     """Whether an earlier attempt may have run without a response."""
 
     @property
     def was_sent(self) -> bool:
-        """Whether the present attempt may have been sent."""
+        """Return whether the current attempt may have been sent."""
         return self.phase in (Phase.SENT, Phase.ANSWERING)
 
     @property
     def may_have_run(self) -> bool:
-        """Whether any attempt may have been processed without a response."""
+        """Return whether any attempt may have been processed without a response."""
         return self.in_doubt or self.was_sent
 
 

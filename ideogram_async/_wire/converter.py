@@ -20,11 +20,8 @@ from cattrs.gen import make_dict_structure_fn, override
 from ideogram_async.models.base import Item
 
 T = TypeVar("T")
-
 Hook: TypeAlias = Callable[[object, object], object]
-
 LOCAL_FIELDS = ("extra", "meta")
-
 URL_FIELDS = ("url", "base_image_url", "original_image_url")
 
 
@@ -32,13 +29,13 @@ URL_FIELDS = ("url", "base_image_url", "original_image_url")
 def converter() -> Converter:
     """Return the library's one converter."""
     converter = Converter(detailed_validation=True)
-    for kind in (str, bool, int):
-        converter.register_structure_hook(kind, _exactly)
+    for target in (str, bool, int):
+        converter.register_structure_hook(target, _exactly)
 
     converter.register_structure_hook(datetime, lambda value, _: _datetime(value))
     converter.register_structure_hook_func(_is_open_enum, _open_enum)
-    converter.register_structure_hook_factory(_is_tuple, lambda kind: _tuple_hook(converter, kind))
-    converter.register_structure_hook_factory(_is_item, lambda kind: _item_hook(converter, kind))
+    converter.register_structure_hook_factory(_is_tuple, lambda target: _tuple_hook(converter, target))
+    converter.register_structure_hook_factory(_is_item, lambda target: _item_hook(converter, target))
     return converter
 
 
@@ -52,12 +49,12 @@ def _describe(error: BaseException, _: type | None) -> str:
     return "missing" if isinstance(error, KeyError) else str(error)
 
 
-def _exactly(value: object, kind: type[T]) -> T:
+def _exactly(value: object, target: type[T]) -> T:
     # A boolean is an instance of `int`, but not an integer of the contract.
-    if type(value) is kind:
+    if type(value) is target:
         return value
 
-    raise TypeError(f"expected {kind.__name__}, got {type(value).__name__}")
+    raise TypeError(f"expected {target.__name__}, got {type(value).__name__}")
 
 
 def _datetime(value: object) -> datetime:
@@ -66,16 +63,16 @@ def _datetime(value: object) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _is_open_enum(kind: object) -> bool:
-    return get_origin(kind) in (Union, UnionType) and any(_is_enum(arg) for arg in get_args(kind))
+def _is_open_enum(target: object) -> bool:
+    return get_origin(target) in (Union, UnionType) and any(_is_enum(arg) for arg in get_args(target))
 
 
-def _is_enum(kind: object) -> TypeGuard[type[StrEnum]]:
-    return isinstance(kind, type) and issubclass(kind, StrEnum)
+def _is_enum(target: object) -> TypeGuard[type[StrEnum]]:
+    return isinstance(target, type) and issubclass(target, StrEnum)
 
 
-def _open_enum(value: object, kind: object) -> str:
-    enum = next(arg for arg in get_args(kind) if _is_enum(arg))
+def _open_enum(value: object, target: object) -> str:
+    enum = next(arg for arg in get_args(target) if _is_enum(arg))
     text = _exactly(value, str)
     try:
         return enum(text)
@@ -83,12 +80,12 @@ def _open_enum(value: object, kind: object) -> str:
         return text
 
 
-def _is_tuple(kind: object) -> bool:
-    return get_origin(kind) is tuple
+def _is_tuple(target: object) -> bool:
+    return get_origin(target) is tuple
 
 
-def _tuple_hook(converter: Converter, kind: object) -> Hook:
-    list_type = GenericAlias(list, get_args(kind)[:1])
+def _tuple_hook(converter: Converter, target: object) -> Hook:
+    list_type = GenericAlias(list, get_args(target)[:1])
     structure = converter.get_structure_hook(list_type)
 
     def hook(value: object, _: object) -> object:
@@ -97,18 +94,18 @@ def _tuple_hook(converter: Converter, kind: object) -> Hook:
     return hook
 
 
-def _is_item(kind: object) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Item)
+def _is_item(target: object) -> bool:
+    return isinstance(target, type) and issubclass(target, Item)
 
 
-def _item_hook(converter: Converter, kind: type[Item]) -> Hook:
-    structure = make_dict_structure_fn(kind, converter, extra=override(omit=True), meta=override(omit=True))
-    fields = {field.name: field for field in attrs.fields(kind) if field.name not in LOCAL_FIELDS}
+def _item_hook(converter: Converter, target: type[Item]) -> Hook:
+    structure = make_dict_structure_fn(target, converter, extra=override(omit=True), meta=override(omit=True))
+    fields = {field.name: field for field in attrs.fields(target) if field.name not in LOCAL_FIELDS}
 
     def hook(value: object, _: object) -> object:
         items = _exactly(value, dict)
         known = {name: item for name, item in items.items() if name in fields and not _is_absent(fields[name], item)}
-        answer = structure(known, kind)
+        answer = structure(known, target)
         extra = {name: item for name, item in items.items() if name not in fields}
         return attrs.evolve(answer, extra=extra) if extra else answer
 

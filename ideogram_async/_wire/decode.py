@@ -27,9 +27,7 @@ from ideogram_async.errors import (
 from ideogram_async.models.base import Answer, Reply
 
 T = TypeVar("T")
-
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | bool | None"
-
 MAX_DEPTH = 50
 
 # Every other status is an `APIStatusError`, from 500 a `ServerError`.
@@ -44,7 +42,7 @@ STATUS_ERRORS: dict[int, type[APIStatusError]] = {
 }
 
 
-def decode(call: Call, reply: Reply, kind: type[T]) -> T:
+def decode(call: Call, reply: Reply, answer_type: type[T]) -> T:
     """Return the answer in a reply.
 
     Raises:
@@ -53,7 +51,7 @@ def decode(call: Call, reply: Reply, kind: type[T]) -> T:
     """
     check(call, reply)
     try:
-        answer = converter().structure(reply.json(), kind)
+        answer = converter().structure(reply.json(), answer_type)
     except ValueError as error:
         # cattrs raises groups, which are not `ValueError`s: this is from `json` alone.
         problems = [f"$: invalid JSON: {error}"]
@@ -96,9 +94,9 @@ def status_error(call: Call, reply: Reply) -> APIStatusError:
     A refusal costs nothing. A charged call that ends with 5xx may have run, and so may an earlier attempt in doubt.
     Source: https://developer.ideogram.ai/ideogram-api/errors
     """
-    kind = ServerError if reply.status >= 500 else STATUS_ERRORS.get(reply.status, APIStatusError)
+    error_class = ServerError if reply.status >= 500 else STATUS_ERRORS.get(reply.status, APIStatusError)
     body = body_of(reply)
-    error = kind(
+    error = error_class(
         f"{call.operation}: {reply.status} {_error_message(body)}".rstrip(),
         status=reply.status,
         body=body,
@@ -110,12 +108,12 @@ def status_error(call: Call, reply: Reply) -> APIStatusError:
     if isinstance(error, RateLimitError):
         error.max_in_flight = max_in_flight_of(reply)
 
-    in_doubt = call.charged and (reply.in_doubt or kind is ServerError)
+    in_doubt = call.charged and (reply.in_doubt or error_class is ServerError)
     return mark_possibly_billed(error) if in_doubt else error
 
 
 def mark_possibly_billed(error: APIStatusError) -> APIStatusError:
-    """Return the error of a call that may have been billed: it must not be repeated in a loop."""
+    """Mark the error of a call that may have been billed, and return it."""
     error.billed = Billed.UNKNOWN
     error.retryable = False
     error.advice = AmbiguousError.advice
@@ -161,7 +159,7 @@ def _str_field(body: Json, name: str) -> str | None:
 
 
 def max_in_flight_of(reply: Reply) -> int | None:
-    """Return how many images the service allows at once, if a 429 contains it.
+    """Return the number of images that the service allows at once, if a 429 contains it.
 
     Source: https://developer.ideogram.ai/ideogram-api/rate-limits
     """

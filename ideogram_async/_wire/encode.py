@@ -28,7 +28,7 @@ def encode(request: Request[object]) -> Call:
     endpoint = request.endpoint
     fields = dict(sent_fields(request))
     path = endpoint.path.format_map({name: quote(str(value), safe="") for name, value in fields.items()})
-    rest = {name: value for name, value in fields.items() if f"{{{name}}}" not in endpoint.path}
+    remaining = {name: value for name, value in fields.items() if f"{{{name}}}" not in endpoint.path}
     return Call(
         operation=str(endpoint),
         method=endpoint.method,
@@ -38,9 +38,9 @@ def encode(request: Request[object]) -> Call:
         images=weight_of(request) if endpoint.makes_images else 0,
         model=_model_of(request),
         prompt=_prompt_of(request),
-        form=tuple(_form(endpoint, rest)) if endpoint.body is Body.FORM else None,
-        json=to_json(_enveloped(endpoint, rest)) if endpoint.body is Body.JSON else None,
-        params=tuple(_params(rest)) if endpoint.body is Body.QUERY else (),
+        form=tuple(_form(endpoint, remaining)) if endpoint.body is Body.FORM else None,
+        json=to_json(_enveloped(endpoint, remaining)) if endpoint.body is Body.JSON else None,
+        params=tuple(_params(remaining)) if endpoint.body is Body.QUERY else (),
     )
 
 
@@ -82,7 +82,7 @@ def encode_raw(
 
 
 def weight_of(request: Request[object]) -> int:
-    """Return how many images a request has in progress; 0 if it makes none."""
+    """Return the number of images that a request has in progress; 0 if it makes none."""
     return (getattr(request, "num_images", None) or 1) if request.endpoint.charged else 0
 
 

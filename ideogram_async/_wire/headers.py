@@ -1,4 +1,4 @@
-"""Response headers. Apart from the decoder, so that reading one loads no converter."""
+"""Response headers. Separate from the decoder, so that reading them loads no converter."""
 
 from __future__ import annotations
 

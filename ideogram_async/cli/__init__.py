@@ -10,11 +10,8 @@ from importlib.util import find_spec
 from typing import NoReturn
 
 REQUIRED = ("cyclopts", "rich")
-
 USAGE = 2
-
 BROKEN_PIPE = 1
-
 INTERRUPTED = 130
 
 
@@ -50,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = run(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader of the output has closed it. Python would report that once more when it flushes at exit.
+        # The reader closed the output. Python would report that again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except KeyboardInterrupt:

@@ -14,8 +14,8 @@ from ideogram_async.errors import Billed, IdeogramError
 HELP = """Ideogram's image API from the command line. Nothing is paid twice by accident.
 
 `IDEOGRAM_API_KEY` is the API key; `batch run FILE FOLDER --sandbox` and `demo` need none. `IDEOGRAM_TIMEOUT` is the
-timeout of one attempt in seconds (300), `IDEOGRAM_BASE_URL` another address of the service. A value that is newer than
-this program is written `unchecked:VALUE`, and sent unchanged."""
+timeout of one attempt in seconds (300), `IDEOGRAM_BASE_URL` another address of the service. For a value newer than
+this program, pass `unchecked:VALUE`; it is sent unchanged."""
 
 EXIT_CODES = """Exit codes:
 
@@ -27,17 +27,11 @@ EXIT_CODES = """Exit codes:
 - `130` interrupted; a batch only by the second Ctrl-C"""
 
 BATCHES = Group("Batches and prices", sort_key=0)
-
 CURRENT = Group("Operations", sort_key=1)
-
 TRAINING = Group("Training", sort_key=2)
-
 LEGACY = Group("Operations of older models", sort_key=3)
-
 TOOLS = Group("Tools", sort_key=4)
-
 ABOUT = Group("About", sort_key=5)
-
 GROUPS = {"datasets": "Datasets to train on.", "models": "Custom models."}
 
 WAIT = """Wait until the training of a model has finished. Costs nothing.
@@ -45,10 +39,8 @@ WAIT = """Wait until the training of a model has finished. Costs nothing.
 Exits with 0 once it is trained, and with 1 if the training failed or takes longer than `--timeout`. Ctrl-C ends the
 wait, not the training."""
 
-DOCTOR = "Check the API key, host, clock and disk. Buys nothing, and shows no key."
-
-DEMO = "Make some images against a sandbox; buys nothing."
-
+DOCTOR = "Check the API key, host, clock and disk. Costs nothing, and shows no key."
+DEMO = "Make some images with a sandbox; costs nothing."
 SANDBOX = "Serve a sandbox until Ctrl-C: a local server that behaves and bills like the service, and costs nothing."
 
 

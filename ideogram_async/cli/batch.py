@@ -6,7 +6,7 @@ from cyclopts import App, Group
 
 HELP = """Run many jobs into a folder, with checkpoints: after a crash the same command resumes. Nothing is paid twice.
 
-A jobs file has a JSON object a line:
+A jobs file has one JSON object per line:
 
 `{"operation": "generate", "id": "fox", "prompt": "a red fox", "num_images": 2}`
 
@@ -19,9 +19,9 @@ does.
 A `.csv` file has a header with the same names, and a row for each job. There `job:fox#0` is an image of an earlier job,
 and `;` separates the items of a list."""
 
-PLAN = "Check a jobs file: its images, its cost, and every fault with its line. Sends nothing."
+PLAN = "Check a jobs file: its images, its cost, and each fault with its line. Sends nothing."
 
-RUN = """Run a jobs file into a folder. The same command resumes an earlier run, however that ended.
+RUN = """Run a jobs file into a folder. The same command resumes an earlier run.
 
 Ctrl-C stops sending and waits for calls in flight. Press it again to abort them; they may still be billed."""
 
@@ -33,8 +33,7 @@ RESOLVE = """Resolve an ambiguous job: one that may have run, and may have been 
 `adopt` lets the next run download `--url`, if you have found its image."""
 
 GALLERY = "Write a page of all images, which needs no network: `gallery.html` in the folder."
-
-EXPORT = "Export a folder to a table with a row for each image, or to JSON lines with one for each job."
+EXPORT = "Export a folder to a table with one row per image, or to JSON lines with one line per job."
 
 COMMANDS = {
     "plan": ("ideogram_async.cli.batch_check:plan", PLAN),
@@ -44,7 +43,7 @@ COMMANDS = {
     "gallery": ("ideogram_async.cli.batch_folder:gallery", GALLERY),
     "export": ("ideogram_async.cli.batch_folder:export", EXPORT),
 }
-"""Each with its import path and its help, so that listing it does not import it."""
+"""Commands with their import path and help, so that listing them does not import them."""
 
 
 def make_batch_app(section: Group) -> App:

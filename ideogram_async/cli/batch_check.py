@@ -72,7 +72,7 @@ async def check_jobs(client: Ideogram, file: JobsFile) -> tuple[Plan, list[Probl
         plan = await client.plan(_check_references(file, problems))
     except OSError as error:
         message = f"{error.filename or file.path} cannot be read: {error.strerror or error}"
-        raise UsageError(message, "Name the file with the jobs.") from None
+        raise UsageError(message, "Pass the path of a jobs file.") from None
 
     problems += [Problem(file.lines[index], field, rule) for index, field, rule in plan.problems]
     if not plan.jobs and not problems:
@@ -88,7 +88,7 @@ def _check_references(file: JobsFile, problems: list[Problem]) -> Iterator[Job]:
         for field, image in job_references(job.request):
             count = counts.get(image.id)
             if count is not None and image.index >= count:
-                rule = f"names image {image.index} of job {image.id!r}, which makes {count}, counted from 0"
+                rule = f"refers to image {image.index} of job {image.id!r}, which makes {count} (counted from 0)"
                 problems.append(Problem(file.lines[-1], field, rule))
 
         if job.id is not None:

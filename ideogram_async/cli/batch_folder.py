@@ -27,7 +27,6 @@ from ideogram_async.cli.report import print_report
 from ideogram_async.errors import HostRefusedError
 
 BatchFolder = Annotated[Path, Parameter(help="The folder of a batch.")]
-
 INSTALL = "To install: pip install 'ideogram-async[cli]'"
 
 
@@ -52,7 +51,7 @@ def resolve(
 
     Args:
         id: The job's id, or its key, as shown by `batch status`.
-        resolution: One of the three.
+        resolution: How to resolve it.
         url: The link of the image, for `adopt`.
     """
     try:

@@ -24,7 +24,6 @@ from ideogram_async.cli.report import print_report
 from ideogram_async.errors import BatchError, Billed, IdeogramError
 
 STDIN = Path("-")
-
 LATENCY = (0.2, 0.8)
 """Seconds for a call to the sandbox; the service takes longer."""
 
@@ -45,7 +44,7 @@ def run(
         file: The jobs, as JSON lines, or a table if it ends in `.csv`; `-` reads JSON lines from standard input as
             they arrive.
         folder: The folder for images and the journal.
-        sandbox: Run against a sandbox on this machine: needs no key, and buys nothing.
+        sandbox: Run against a sandbox on this machine: needs no key, and costs nothing.
         gallery: Write a page of all images at the end; the default with `--sandbox`.
     """
     if folder.exists() and not folder.is_dir():
@@ -159,15 +158,15 @@ async def _open_client(*, sandbox: bool) -> AsyncGenerator[Ideogram]:
 def _folder_report(folder: Path, report: Report) -> Report:
     """Return the report of the folder, since results of aborted calls were not delivered."""
     try:
-        whole = Folder(folder).report()
+        complete = Folder(folder).report()
     except BatchError:
         return report
 
-    return attrs.evolve(whole, stopped="interrupted twice", elapsed=report.elapsed, throttled=report.throttled)
+    return attrs.evolve(complete, stopped="interrupted twice", elapsed=report.elapsed, throttled=report.throttled)
 
 
 def _print_failure(error: Exception, *, as_json: bool) -> Exit:
-    """Print the error that ended a batch, though its calls in flight finished."""
+    """Print the error that ended a batch after its calls in flight finished."""
     match error:
         case InvalidJobsError():
             print_problems(error.name, error.problems, as_json=as_json, status="earlier jobs are kept")
@@ -183,7 +182,7 @@ def _print_failure(error: Exception, *, as_json: bool) -> Exit:
 
 
 def _name_option(message: str) -> str:
-    """Replace the name of a parameter by that of its option; a malformed template has none in its message."""
+    """Replace the name of a parameter by that of its option. The error of a malformed template contains none."""
     for name in ("max_cost_usd", "max_downloads", "names"):
         if name in message:
             return message.replace(f"'{name}'", name).replace(name, "--" + name.replace("_", "-"))

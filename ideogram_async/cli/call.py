@@ -76,7 +76,7 @@ class _Sending:
             self._print_error("Interrupted.", "", Billed.NO)
 
     async def _download(self, client: Ideogram, links: Iterable[str | None]) -> list[Download]:
-        """Download each link on its own: a failure does not affect the others."""
+        """Download each link separately: a failure does not affect the others."""
         if self._output is None:
             return []
 
@@ -105,7 +105,9 @@ class _Sending:
             print_ideogram_error(error, as_json=self._as_json, billed=Billed.YES)
         else:
             message = f"{self._output} cannot be written: {error.strerror or error}"
-            self._print_error(message, "The image is at its link until that expires.", Billed.YES, name="OSError")
+            self._print_error(
+                message, "The image is available at its link until it expires.", Billed.YES, name="OSError"
+            )
 
         return Exit.FAILED
 

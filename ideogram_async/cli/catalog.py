@@ -21,17 +21,14 @@ from ideogram_async.requests._palette import PaletteRule
 from ideogram_async.requests._rules import Choice, Flag, Integer, Texts
 
 Field: TypeAlias = "attrs.Attribute[Any]"
-
 AnyRequest: TypeAlias = Request[object]
-
 NAMESPACES = ((Ideogram, "", ""), (Legacy, "", "legacy-"), (Datasets, "datasets", ""), (Models, "models", ""))
-"""Each with its command group and the prefix of its command names."""
+"""Classes with their command group and the prefix of their command names."""
 
 UNCHECKED = "unchecked:"
-
 UNCHECKED_IN_PYTHON = re.compile(r"Unchecked\((['\"])(?P<value>.*)\1\)(?=\n|$)", re.MULTILINE)
 
-# Parts of docstrings that speak of Python.
+# Parts of docstrings that refer to Python.
 FOR_CLI = {
     "hex strings, pairs of hex and weight, or `ColorPaletteMember`s": "`#FF5733`, or `#FF5733:0.6` with its weight",
     "see `client.estimate`": "see `ideogram-async estimate`",

@@ -96,7 +96,7 @@ def console(stream: TextIO | None = None) -> Console:
 
 @contextmanager
 def spinner(message: str, *, as_json: bool) -> Generator[None]:
-    """Show in a terminal that a step takes a while."""
+    """Show a spinner in a terminal during a step."""
     target = console(sys.stderr)
     if as_json or not target.is_terminal:
         yield
@@ -130,9 +130,9 @@ def format_usd(usd: Decimal | None) -> str:
 
 def format_duration(seconds: float) -> str:
     """Format a duration, such as `0:42` or `1:02:03`."""
-    minutes, rest = divmod(round(seconds), 60)
+    minutes, remainder = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    return f"{hours}:{minutes:02}:{remainder:02}" if hours else f"{minutes}:{remainder:02}"
 
 
 def pluralize(number: int, noun: str) -> str:

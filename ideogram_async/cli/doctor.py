@@ -1,4 +1,4 @@
-"""Command `doctor`: health check of key, host, clock and disk. It buys nothing, and sends no key."""
+"""Command `doctor`: health check of key, host, clock and disk. Costs nothing, and sends no key."""
 
 from __future__ import annotations
 
@@ -29,9 +29,7 @@ MAX_CLOCK_SKEW = 120.0
 """Seconds between our clock and the host's, which decides when links expire."""
 
 MIN_FREE_BYTES = 2**30
-
 EXTRAS = {"PIL": "Pillow (sandbox, gallery)", "jinja2": "jinja2 (gallery)"}
-
 SIGNS: dict[bool | None, tuple[str, str]] = {True: ("✓", "green"), False: ("✗", "bold red"), None: ("·", "yellow")}
 
 
@@ -41,7 +39,7 @@ class Check:
 
     name: str
     is_ok: bool | None
-    """`None` if it is unknown, or of little importance."""
+    """`None` if it is unknown, or not important."""
     message: str
 
 

@@ -42,8 +42,8 @@ class UsageError(Exception):
     """Usage error; nothing was spent.
 
     Args:
-        message: What is wrong.
-        advice: What to do.
+        message: The cause.
+        advice: The next step.
     """
 
     def __init__(self, message: str, advice: str) -> None:
@@ -57,11 +57,11 @@ def print_error(
     """Print an error that is not an exception of the library.
 
     Args:
-        message: What happened.
-        advice: What to do.
+        message: The cause.
+        advice: The next step.
         as_json: Whether to write JSON.
         name: The class of the error in JSON.
-        billed: Whether it was billed; `None` where that is not in question.
+        billed: Whether it was billed; `None` if that is irrelevant.
     """
     if as_json:
         print_json({"event": "Error", "error": name, "message": message, "billed": billed, "advice": advice})
@@ -89,7 +89,7 @@ def print_ideogram_error(error: IdeogramError, *, as_json: bool = False, billed:
 
 
 def print_bug(error: Exception, *, as_json: bool) -> Exit:
-    """Print an unforeseen exception. Whether a call was billed is unknown here."""
+    """Print an unexpected exception. A call may have been billed."""
     name = type(error).__name__
     advice = "This is a bug of this program; please report it."
     print_error(f"{name}: {error}", advice, as_json=as_json, name=name, billed=Billed.UNKNOWN)
@@ -109,22 +109,22 @@ def to_json_error(error: IdeogramError) -> dict[str, object]:
 
 
 def advice_for(error: IdeogramError) -> str:
-    """Return what to do about an error."""
+    """Return the next step after an error."""
     if isinstance(error, DecodeError) and error.billed is Billed.YES:
         images = "its images are at these links" if error.links else "it contains no link to an image"
         return f"Do not send it again; {images}."
 
     if type(error) is APIStatusError:
-        return "The service refused it; sent unchanged it may fail again."
+        return "The service refused it; if sent unchanged, it may fail again."
 
     return ADVICE.get(type(error), error.advice)
 
 
 def _print_lines(lines: Sequence[str], billed: Billed | None, advice: str) -> None:
     target = console(sys.stderr)
-    first, *rest = lines
+    first, *others = lines
     target.print(Text.assemble(("✗ ", "bold red"), (escape(first), "bold")))
-    for line in rest:
+    for line in others:
         target.print(Text(f"  {escape(line.strip())}"), soft_wrap=True)
 
     text, color = ("", "") if billed is None else BILLED[billed]

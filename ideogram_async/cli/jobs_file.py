@@ -1,4 +1,4 @@
-"""Jobs files, read lazily. Every fault has its line."""
+"""Jobs files, read lazily. Each fault is reported with its line."""
 
 from __future__ import annotations
 
@@ -128,8 +128,8 @@ def _find_command(value: object) -> Command:
 
     name = str(value).strip().lower().replace("_", "-")
     if name not in known:
-        near = get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}"
+        matches = get_close_matches(name, known, 1)
+        hint = f"did you mean {matches[0]!r}?" if matches else f"expected one of {', '.join(known)}"
         raise RowError(("operation", f"{value!r} is not an operation that makes images; {hint}"))
 
     return known[name]
@@ -146,8 +146,8 @@ def _name_problems(command: Command, values: Mapping[str, object]) -> Iterator[t
     fields = fields_of(command.request)
     for name in values:
         if name not in fields:
-            near = get_close_matches(name, fields, 1)
-            yield name, f"is not a field of {command.name}" + (f"; did you mean {near[0]!r}?" if near else "")
+            matches = get_close_matches(name, fields, 1)
+            yield name, f"is not a field of {command.name}" + (f"; did you mean {matches[0]!r}?" if matches else "")
 
     for name, field in fields.items():
         if field.default is attrs.NOTHING and name not in values:

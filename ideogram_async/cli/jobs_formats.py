@@ -13,17 +13,14 @@ from pathlib import Path
 
 from ideogram_async.cli.catalog import fields_of, image_commands
 
-ONE_OBJECT = "each line holds one object, without brackets around them or commas between"
-
+ONE_OBJECT = "each line is one object, without enclosing brackets or separating commas"
 STDIN = 0
-
 STDIN_CHUNK = 65536
-
 NOT_UTF8 = "is not UTF-8 text"
 
 
 class RowError(Exception):
-    """A row that cannot become a job; `problems` has every fault, as `(field, rule)`."""
+    """A row that cannot become a job; `problems` lists every fault, as `(field, rule)`."""
 
     def __init__(self, *problems: tuple[str, str]) -> None:
         super().__init__(*problems)
@@ -86,14 +83,14 @@ def _json_fault(error: json.JSONDecodeError) -> str:
 
 async def read_stdin() -> AsyncIterator[bytes]:
     """Yield the lines of standard input. A cancellation loses an incomplete line."""
-    rest = b""
+    incomplete = b""
     while chunk := await _read_chunk():
-        *lines, rest = (rest + chunk).split(b"\n")
+        *lines, incomplete = (incomplete + chunk).split(b"\n")
         for line in lines:
             yield line
 
-    if rest:
-        yield rest
+    if incomplete:
+        yield incomplete
 
 
 async def _read_chunk() -> bytes:
@@ -118,7 +115,7 @@ def read_csv(path: Path) -> Iterator[tuple[int, Mapping[str, object] | RowError]
     Raises:
         OSError: If the file cannot be read.
     """
-    # The csv module limits a cell to 128 KiB, far above any prompt.
+    # The csv module limits a cell to 128 KiB, far longer than any prompt.
     with path.open(encoding="utf-8-sig", newline="", errors="surrogateescape") as file:
         header: list[str] = []
         for line, cells in _csv_rows(file):
@@ -157,7 +154,7 @@ def _parse_row(header: Sequence[str], cells: Sequence[str]) -> Mapping[str, obje
         return RowError(("", NOT_UTF8))
 
     if len(cells) > len(header):
-        return RowError(("", f"has {len(cells)} cells, and the header {len(header)}"))
+        return RowError(("", f"has {len(cells)} cells, but the header has {len(header)}"))
 
     row = {name: cell for name, cell in zip(header, cells, strict=False) if cell.strip()}
     return RowError(("", f"has {row['']!r} in a column without a name")) if "" in row else row
@@ -181,8 +178,8 @@ def _header_faults(header: Sequence[str]) -> Iterator[tuple[str, str]]:
         if name and name in header[:index]:
             yield name, "appears twice"
         elif name and name not in columns:
-            near = get_close_matches(name, columns, 1)
-            yield "", f'unknown column "{name}"' + (f'; did you mean "{near[0]}"?' if near else "")
+            matches = get_close_matches(name, columns, 1)
+            yield "", f'unknown column "{name}"' + (f'; did you mean "{matches[0]}"?' if matches else "")
 
 
 def _is_utf8(cells: Sequence[str]) -> bool:

@@ -38,11 +38,8 @@ TYPES: dict[FieldKind, type] = {
 }
 
 LISTS = (FieldKind.TEXTS, FieldKind.FILES, FieldKind.PALETTE)
-
 OUTPUT = "Output"
-
 Switch: Parameter = Parameter(negative=(), show_default=False)
-
 Json = Annotated[bool, Parameter(help="Write JSON, for machines.", negative=(), show_default=False)]
 """The switch `--json`."""
 
@@ -57,13 +54,14 @@ FOLDER = inspect.Parameter(
     annotation=Annotated[
         Path | None,
         Parameter(
-            name=["--output", "-o"], help="The folder for the images; without it their links are shown.", group=OUTPUT
+            name=["--output", "-o"],
+            help="The folder for the images; if omitted, their links are printed.",
+            group=OUTPUT,
         ),
     ],
 )
 
 NO_KEY = "No API key. Set IDEOGRAM_API_KEY; get a key at https://ideogram.ai/manage-api."
-
 WITHOUT_KEY = "To try it without a key: ideogram-async demo, or batch run with --sandbox"
 
 
@@ -73,7 +71,7 @@ class BatchRunOptions:
     """The options of `client.batch`."""
 
     max_cost_usd: Annotated[str | None, Parameter(show_default=False)] = None
-    """Budget in USD, such as 5.00. It includes earlier runs into the folder, and what is in doubt. No limit by
+    """Budget in USD, such as 5.00. It includes earlier runs into the folder, and costs in doubt. No limit by
     default."""
     retry_ambiguous: Annotated[bool, Switch] = False
     """Send ambiguous jobs once more. They may have run, so that may be billed twice."""

@@ -22,7 +22,6 @@ from ideogram_async.cli.render import job_line, to_json_result
 from ideogram_async.events import Downloaded, Event, JobFinished, JobStarted
 
 STOPPING = "Stopping: waiting for calls in flight. Press Ctrl-C again to abort them; they may still be billed."
-
 MAX_LINES = 100
 """Jobs of a larger batch have no line of their own in a terminal, unless they failed."""
 
@@ -151,7 +150,7 @@ class LiveProgress:
             f"{slots.waiting} waiting",
             f"{format_usd(self._spent)} spent",
             *([f"{format_usd(self._in_doubt)} in doubt"] if self._in_doubt else []),
-            f"{rate:,.0f} images a minute",
+            f"{rate:,.0f} images per minute",
             *([f"{slots.rejected} rejected with 429"] if slots.rejected else []),
         ]
 

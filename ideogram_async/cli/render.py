@@ -35,17 +35,12 @@ UNFINISHED = {
 }
 
 WITHHELD = "withheld as unsafe, but billed"
-
 ID_WIDTH = 16
-
 OPERATION_WIDTH = 20
-
 COUNT_WIDTH = 9
-
 USD_WIDTH = 9
-
 WIDE = 90
-"""Columns from which a line includes the operation."""
+"""Minimum number of columns for a line that includes the operation."""
 
 
 def job_line(result: JobResult, width: int | None = None) -> Text:
@@ -86,7 +81,7 @@ def operation_name(request: AnyRequest) -> str:
 
 
 def reason(result: JobResult) -> str:
-    """Return in a few words why a job is not done; empty if it is."""
+    """Return the reason that a job is not done, in a few words; empty if it is done."""
     match result.state:
         case JobState.DONE:
             return ""
@@ -99,7 +94,7 @@ def reason(result: JobResult) -> str:
 
 
 def _subject(request: AnyRequest) -> str:
-    """Return the prompt of a request, or the job whose image it takes."""
+    """Return the prompt of a request, or the job whose image it uses."""
     source = getattr(getattr(request, "image", None), "source", None)
     origin = f"from {source.id}, image {source.index}" if isinstance(source, FromJob) else ""
     return str(getattr(request, "prompt", None) or origin)
@@ -129,12 +124,12 @@ def _missing_images(result: JobResult) -> str:
 
 
 def print_answer(answer: object, paths: Sequence[Path | None], price: Price | None) -> None:
-    """Print an answer: images one a line, everything else field by field.
+    """Print an answer: one image per line, everything else field by field.
 
     Args:
         answer: The answer.
-        paths: The paths of its images; empty if they were not to be stored.
-        price: The price of its images, to be printed too.
+        paths: The paths of its images; empty if none was stored.
+        price: The price to print, if any.
     """
     target = console()
     if not isinstance(answer, ImageAnswer):
@@ -154,7 +149,7 @@ def print_answer(answer: object, paths: Sequence[Path | None], price: Price | No
 
 
 def print_paths(paths: Sequence[Path | None]) -> None:
-    """Print the paths of images of which nothing else is known."""
+    """Print the paths of images without other details."""
     for index, path in enumerate(paths):
         if path is not None:
             console().print(_image_line(index, str(path), path, "", is_stored=True), soft_wrap=True)
@@ -190,9 +185,9 @@ def _field_lines(value: object, indent: str = "") -> Iterator[str]:
                 yield from _named_lines(str(name), item, indent)
         case list():
             for item in value:
-                first, *rest = list(_field_lines(item, indent + "  ")) or [f"{indent}  -"]
+                first, *others = list(_field_lines(item, indent + "  ")) or [f"{indent}  -"]
                 yield f"{indent}- {first[len(indent) + 2 :]}"
-                yield from rest
+                yield from others
         case _:
             yield f"{indent}{value}"
 

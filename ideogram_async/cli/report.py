@@ -29,10 +29,10 @@ from ideogram_async.cli.render import ID_WIDTH, SIGNS, reason, to_json_result
 from ideogram_async.errors import DecodeError
 
 MAX_LISTED = 10
-"""Jobs that are listed one by one."""
+"""Maximum number of jobs listed one by one."""
 
 SHORT = 10.0
-"""Seconds below which tenths are shown."""
+"""Seconds below which a duration is shown in tenths."""
 
 ORDER = (
     JobState.DONE,

@@ -17,7 +17,6 @@ from ideogram_async.cli.render import print_answer
 from ideogram_async.enums import ModelStatus
 
 Arguments = Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]
-
 TRAINING = "The training continues; the same command waits again."
 
 
@@ -41,7 +40,7 @@ def estimate(request: AnyRequest, *, json: bool = False) -> int:
     target = console()
     target.print(Text(format_usd(price.usd), "bold"))
     if price.per_image is not None and price.per_image != price.usd:
-        target.print(Text(f"  {format_usd(price.per_image)} an image", "dim"))
+        target.print(Text(f"  {format_usd(price.per_image)} per image", "dim"))
 
     if price.as_of is not None:
         target.print(Text(f"  as of {price.as_of}, {price.source}", "dim"))
@@ -69,7 +68,7 @@ def wait(model_id: str, *, poll: float = 30.0, timeout: float | None = None, jso
         print_error("Interrupted.", TRAINING, as_json=json, name="Interrupted")
         return Exit.INTERRUPTED
     except TimeoutError:
-        message = f"{model_id} is not trained after {timeout:g} s."
+        message = f"{model_id} was not trained within {timeout:g} s."
         print_error(message, TRAINING, as_json=json, name="TimeoutError")
         return Exit.FAILED
 

@@ -13,16 +13,13 @@ from ideogram_async.requests._palette import ColorPaletteMember
 from ideogram_async.requests._rules import Choice, Texts
 
 WEIGHTED_COLOR = re.compile(r"(#[^:]*):([0-9.]+)")
-
 EARLIER_IMAGE = re.compile(r"job:(?P<id>.+?)(?:#(?P<index>\d+))?")
-
 PRESET = Choice(ColorPalettePresetName)
-
 FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
 def parse_text(field: Field, text: str, folder: Path) -> object:
-    """Parse a cell of a table. Lists are separated by `;`. Surrounding blanks count in free text only.
+    """Parse a cell of a table. Lists are separated by `;`. Surrounding spaces are kept in free text only.
 
     Raises:
         ValueError: If it is invalid; the message is the rule.
@@ -59,7 +56,7 @@ def parse_texts(field: Field, texts: Sequence[str]) -> object:
 
 
 def parse_json(field: Field, value: object, folder: Path) -> object:
-    """Convert a JSON value. An invalid one stays unchanged where the rule of the field reports it.
+    """Convert a JSON value. An invalid one is returned unchanged if the rule of the field reports it.
 
     Raises:
         ValueError: If it is invalid and no rule reports it; the message is the rule.

@@ -11,9 +11,17 @@ from support.commands import Invoke, generate
 
 FAULTS: list[tuple[Any, str, str]] = [
     ('{"operation": "generate", "prompt"', "", "invalid JSON: Expecting ':' delimiter"),
-    ("[1]", "", "must be a JSON object, not list; each line holds one object, without brackets"),
-    ('[{"operation": "generate", "prompt": "a"},', "", "invalid JSON: each line holds one object, without brackets"),
-    ('{"operation": "generate", "prompt": "a"},', "", "invalid JSON: each line holds one object, without brackets"),
+    ("[1]", "", "must be a JSON object, not list; each line is one object, without enclosing brackets"),
+    (
+        '[{"operation": "generate", "prompt": "a"},',
+        "",
+        "invalid JSON: each line is one object, without enclosing brackets",
+    ),
+    (
+        '{"operation": "generate", "prompt": "a"},',
+        "",
+        "invalid JSON: each line is one object, without enclosing brackets",
+    ),
     ("{", "", "; an object must be on one line"),
     ('{"operation": "generate", "prompt": "a", "prompt": "b"}', "prompt", "appears twice"),
     ({"prompt": "a fox"}, "operation", "is missing"),
@@ -73,7 +81,7 @@ def test_machines_get_faults_as_json(invoke: Invoke):
     ("row", "rule"),
     [
         ("generate,a fox,two", "num_images must be a whole number, not 'two'"),
-        ("generate,a fox,2,more", "has 4 cells, and the header 3"),
+        ("generate,a fox,2,more", "has 4 cells, but the header has 3"),
         ('generate,"a fox', "invalid CSV"),
     ],
 )

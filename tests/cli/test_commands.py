@@ -208,7 +208,7 @@ def test_an_interrupted_check_sends_nothing(cli: CommandLine):
     [
         ("COMPLETED", (), 0, "status: COMPLETED"),
         ("ERRORED", (), 1, "status: ERRORED"),
-        ("TRAINING", ("--timeout", "0.01"), 1, "m is not trained after 0.01 s.\n  Nothing was billed. The training"),
+        ("TRAINING", ("--timeout", "0.01"), 1, "m was not trained within 0.01 s.\n  Nothing was billed. The training"),
     ],
 )
 def test_waiting_for_a_model(

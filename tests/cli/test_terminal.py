@@ -82,7 +82,7 @@ def test_a_bar_shows_the_progress(cli: CommandLine, ideogram_sandbox: Sandbox, w
     ideogram_sandbox.hold()
     with terminal(cli, width, "batch", "run", "jobs.jsonl", "out") as (process, screen):
         screen.wait_for("10 images in flight")
-        screen.wait_for("images a minute")
+        screen.wait_for("images per minute")
         ideogram_sandbox.release()
         screen.read_all()
 
