@@ -92,7 +92,7 @@ async def test_a_listener_that_stops_the_batch_leaves_no_input_open(client: Ideo
 
             await asyncio.Event().wait()
         finally:
-            for _ in range(20):
+            for _ in range(100):
                 await asyncio.sleep(0)
 
             closed.append(True)
@@ -104,5 +104,4 @@ async def test_a_listener_that_stops_the_batch_leaves_no_input_open(client: Ideo
     batch = client.with_options(on_event=stop).batch(read_slowly(), tmp_path)
     async with asyncio.timeout(TIMEOUT), batch:
         results = [result async for result in batch]
-
-    assert (3, [True]) == (len(results), closed)
+        assert (3, [True]) == (len(results), closed)
