@@ -158,9 +158,13 @@ class Intake:
         return (await self._workspace.journal.run(step))[row.key]
 
     async def reload(self, job: RegisteredJob) -> RegisteredJob:
-        """Return a job that came earlier in this run, with its current state from the journal."""
+        """Return the current row and images of a job that ended in this run. One that is still SENDING is ambiguous."""
         row = await self._workspace.journal.run(partial(queries.find_job, key=job.row.key)) or job.row
-        return evolve(job, row=row, images=await self.images_of(row), is_repeat=True)
+        images = await self.images_of(row)
+        if row.state is JobState.SENDING:
+            row = evolve(row, state=JobState.AMBIGUOUS)
+
+        return evolve(job, row=row, images=images, is_repeat=True)
 
     async def _draft(self, job: Job, index: int) -> RegisteredJob:
         try:

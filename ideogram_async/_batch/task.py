@@ -112,7 +112,7 @@ class JobTask:
         )
 
     async def reload(self) -> None:
-        """Read the job from the journal, after it was interrupted. A job that is still SENDING is ambiguous.
+        """Read the job from the journal, after it was interrupted.
 
         Raises:
             OSError: If the journal cannot be read.
@@ -120,8 +120,6 @@ class JobTask:
         """
         job = await self._context.intake.reload(self.job)
         self.row, self._images = job.row, [*job.images]
-        if self.row.state is JobState.SENDING:
-            self.row = evolve(self.row, state=JobState.AMBIGUOUS)
 
     async def _wait_for_dependencies(self) -> None:
         """Wait for the jobs whose images this one uses, and for the same job if it came before."""

@@ -68,6 +68,24 @@ async def test_a_journal_that_fails_ends_the_batch(
     assert ({JobState.AMBIGUOUS: billed}, billed * PRICE) == (report.by_state, report.in_doubt_usd)
 
 
+async def test_a_repeat_of_a_job_whose_outcome_is_not_on_record_is_ambiguous(
+    client: Ideogram, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """No result is in the state of a call in flight, and the job is counted once."""
+    monkeypatch.setattr(queries, "finish_attempt", raising(sqlite3.OperationalError("disk I/O error")))
+    batch = client.batch(make_jobs(1) * 2, tmp_path)
+    states: list[JobState] = []
+    with pytest.raises(JournalError, match="disk I/O error"):
+        async with asyncio.timeout(TIMEOUT), batch:
+            async for result in batch:
+                states.append(result.state)
+
+    report = batch.report()
+
+    assert ([JobState.AMBIGUOUS] * 2, 1) == (states, len(sandbox.ledger.entries))
+    assert ({JobState.AMBIGUOUS: 1}, PRICE) == (report.by_state, report.in_doubt_usd)
+
+
 async def test_a_full_disk_during_a_resend_is_the_reason_to_stop(
     client: Ideogram, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
