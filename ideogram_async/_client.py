@@ -180,7 +180,7 @@ class Ideogram:
 
         Raises:
             InvalidRequestError: If the request breaks rules; the error lists all of them, and nothing was sent.
-            APIStatusError: If the service refuses it or fails.
+            APIStatusError: If the service rejects it or fails.
             NotSentError: If no byte was sent.
             AmbiguousError: If it costs money, was sent, and its outcome is unknown.
             DecodeError: If the answer of a success cannot be read.

@@ -1,4 +1,4 @@
-"""Bulk runs that survive anything: a journal before the money, images whole on disk, nothing paid twice."""
+"""Bulk runs that survive crashes: each call is journaled before it is sent, and nothing is paid twice."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ def _print_summary(demo: Demo, sandbox: Sandbox, seconds: float) -> None:
     stored = ", ".join(f"{count} by {stage}" for stage, count in demo.stored.items())
     print(f"\n{demo.stored.total()} images ({stored}) in {seconds:.1f} s")
     print(f"  most in progress at once   {sandbox.peak_in_flight}")
-    print(f"  refused with 429           {demo.client.limiter.statistics().rejected}")
+    print(f"  rejected with 429          {demo.client.limiter.statistics().rejected}")
     print(f"  would have cost            {demo.usd} USD (the sandbox billed {sandbox.ledger.billed_usd})")
     print(f"  billed twice               {len(sandbox.ledger.duplicates)}")
     print(f"  stored in                  {demo.folder.resolve()}")

@@ -163,7 +163,7 @@ class _StatusDetails(TypedDict, total=False):
 class APIStatusError(IdeogramError):
     """The service responded with a status other than 2xx."""
 
-    advice = "The service refused the call. See `body` for the reason."
+    advice = "The service rejected the call. See `body` for the reason."
 
     def __init__(
         self,

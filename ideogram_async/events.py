@@ -60,7 +60,7 @@ class Sending(Event):
     """An attempt starts."""
 
     attempt: int
-    """Number of the attempt from 1, including attempts refused with 429."""
+    """Number of the attempt from 1, including attempts rejected with 429."""
 
 
 @frozen(kw_only=True)
@@ -86,7 +86,7 @@ class Retrying(Event):
 
 @frozen(kw_only=True)
 class Throttled(Event):
-    """The service refused the call with 429: too many images in progress. Not billed."""
+    """The service rejected the call with 429: too many images in progress. Not billed."""
 
     attempt: int
     retry_after: float | None

@@ -28,7 +28,7 @@ class JobState(StrEnum):
     PARTIAL = "partial"
     """Billed, and at least one image was withheld, lost or could not be stored."""
     REJECTED = "rejected"
-    """Refused: not billed, and not sent again."""
+    """Rejected by the service: not billed, and not sent again."""
     AMBIGUOUS = "ambiguous"
     """Sent without a usable answer: it may have run and may have been billed."""
 

@@ -46,7 +46,7 @@ class Report:
     in_doubt_usd: Decimal
     """The possible further cost: ambiguous jobs, and earlier attempts of jobs that were sent again."""
     throttled: int
-    """Refusals with 429. They cost nothing."""
+    """Rejections with 429. They cost nothing."""
     elapsed: float
     """Seconds."""
     stopped: str | None
@@ -61,7 +61,7 @@ class Report:
         lines = [
             f"{self.jobs} jobs in {self.elapsed:.1f} s: {states or 'none'}",
             f"{self.images_stored} images stored, {self.images_withheld} withheld, {self.images_lost} lost",
-            f"{self.spent_usd} USD spent, {self.in_doubt_usd} USD in doubt, {self.throttled} refusals with 429",
+            f"{self.spent_usd} USD spent, {self.in_doubt_usd} USD in doubt, {self.throttled} rejections with 429",
         ]
         return "\n".join(lines + ([f"stopped: {self.stopped}"] if self.stopped else []))
 
@@ -85,7 +85,7 @@ def make_report(
         results: The jobs to list: failed and ambiguous ones.
         spent: The confirmed cost.
         in_doubt: The possible further cost.
-        throttled: Refusals with 429.
+        throttled: Rejections with 429.
         elapsed: Seconds.
         stopped: The reason for an early stop.
     """

@@ -92,7 +92,7 @@ class JobRecord:
         try:
             await self._finish(outcome)
         except asyncio.CancelledError:
-            # The step runs all the same, and the slots are released after it: steps run in order.
+            # The step still runs, and the slots are released after it: steps run in order.
             with suppress(BatchError, OSError):
                 await self._journal.run(lambda _: None, urgent=True)
 

@@ -47,13 +47,13 @@ def _positive(_: object, field: Attribute[Any], value: float | None) -> None:
 class Retry:
     """Retry policy. Immutable; all times in seconds.
 
-    A call that costs money is retried only when it certainly did not run: it was never sent, or was refused with 429.
+    A call that costs money is retried only when it certainly did not run: it was never sent, or was rejected with 429.
     The pause after attempt n is random between 0 and `min(cap, base * 2**(n-1))` (exponential back-off with jitter),
     and never shorter than Retry-After.
     """
 
     attempts: int = field(default=5, validator=ge(1))
-    """Maximum number of attempts. Refusals with 429 do not count."""
+    """Maximum number of attempts. Rejections with 429 do not count."""
     deadline: float | None = field(default=None, validator=_positive)
     """Bound on all attempts together, with their pauses but without the time in this client's own queue."""
     base: float = field(default=1.0, validator=ge(0))
@@ -76,7 +76,7 @@ class Retry:
         Args:
             call: The call; its state contains whether an earlier attempt is in doubt.
             outcome: The outcome of the last attempt.
-            attempt: Number of attempts so far, without refusals with 429.
+            attempt: Number of attempts so far, without rejections with 429.
             throttled_for: Seconds since the first 429 in a row.
         """
         retry_after = retry_after_of(outcome.headers) if isinstance(outcome, Reply) else None

@@ -23,7 +23,7 @@ class CallState:
     call_id: str = field(factory=lambda: f"call-{next(_ids)}")
     phase: Phase = Phase.QUEUED
     attempts: int = 0
-    """Attempts so far, including those refused with 429."""
+    """Attempts so far, including those rejected with 429."""
     deadline: float | None = None
     """Time at which the call ends, by the clock of the event loop. Extended by the time in this client's own queue."""
     in_doubt: bool = False

@@ -51,7 +51,7 @@ def resolve(
 
     Args:
         id: The job's id, or its key, as shown by `batch status`.
-        resolution: How to resolve it.
+        resolution: One of lost, retry and adopt, as above.
         url: The link of the image, for `adopt`.
     """
     try:

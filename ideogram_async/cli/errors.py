@@ -115,7 +115,7 @@ def advice_for(error: IdeogramError) -> str:
         return f"Do not send it again; {images}."
 
     if type(error) is APIStatusError:
-        return "The service refused it; if sent unchanged, it may fail again."
+        return "The service rejected it; if sent unchanged, it may fail again."
 
     return ADVICE.get(type(error), error.advice)
 

@@ -27,7 +27,7 @@ class Reply:
     cut: str | None = None
     """The reason, if the body is truncated."""
     attempts: int = 1
-    """Number of attempts, including those refused with 429."""
+    """Number of attempts, including those rejected with 429."""
     elapsed: float = 0.0
     """Seconds from the start of the last attempt to the last byte."""
     in_doubt: bool = False
@@ -150,7 +150,7 @@ class LimiterStatistics:
     waiting: int
     """Number of queued calls."""
     rejected: int
-    """Number of calls that the service refused with 429."""
+    """Number of calls that the service rejected with 429."""
 
 
 def _json_value(value: object) -> object:

@@ -27,7 +27,7 @@ class Sandbox:
     are not coroutines are safe from any thread. `wait_for_requests` and `wait_idle` can be awaited in any event loop.
 
     Args:
-        max_in_flight: Maximum number of images in progress; a call beyond it is refused with 429.
+        max_in_flight: Maximum number of images in progress; a call beyond it is rejected with 429.
         latency: Seconds that a charged call takes: a number, a `(low, high)` range or a function.
         seed: Seed of the random image seeds and latencies; the same value gives the same sequence.
         balance_usd: The amount in USD that can be billed before the reply is 402; `None` is unlimited.

@@ -133,7 +133,7 @@ async def test_reading_is_free(method: str) -> None:
 
 
 async def test_always_throttled() -> None:
-    """A free call that is always refused with 429 ends with that error."""
+    """A free call that is always rejected with 429 ends with that error."""
     async with RawServer(refused(429)) as server:
         async with connected(server.url, retry=Retry(base=0.0, throttle_wait=0.05)) as client:
             with pytest.raises(RateLimitError) as caught:

@@ -67,7 +67,7 @@ async def test_resend_fails(second: Script) -> None:
 
 
 async def test_resend_is_throttled() -> None:
-    """A refusal with 429 does not clear the doubt."""
+    """A rejection with 429 does not clear the doubt."""
     async with RawServer(page(502), refused(429)) as server:
         policy = Retry(base=0.0, ambiguous=True, throttle_wait=0.0)
         async with connected(server.url, retry=policy) as client:

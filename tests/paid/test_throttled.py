@@ -147,7 +147,7 @@ async def test_gate_counts_against_the_deadline() -> None:
 
 @virtual
 async def test_refusal_after_doubt() -> None:
-    """A resend that is refused with 429 did not run, so another resend is allowed; the doubt stays."""
+    """A resend that is rejected with 429 did not run, so another resend is allowed; the doubt stays."""
     send = FakeSend(AMBIGUOUS, reply(429), reply(429), reply())
     order = call()
     await layered(send, Retry(base=0.0, ambiguous=True), ImageLimiter(10, rng=FixedRandom()))(order)

@@ -23,7 +23,7 @@ _held: WeakSet[FolderLock] = WeakSet()
 class FolderLock:
     """An exclusive lock on a folder: a held `flock`, not the existence or content of the file.
 
-    The kernel releases it when the process ends, however it ends. A forked child releases it at once, so that a child
+    The kernel releases it when the process ends, even by SIGKILL. A forked child releases it at once, so that a child
     that outlives its parent cannot keep the folder locked.
     """
 

@@ -1,4 +1,4 @@
--- Sync of one process: records what it holds, waits for and has learned, grants free slots, returns what it holds now.
+-- Sync of one process: record its held slots, queued calls and outcomes, grant free slots, return the slots that it holds.
 --
 -- KEYS[1]  hash: process -> {expires, holding, waiting}; a call in it is {number, weight, epoch} while it holds slots,
 --          {number, weight, since, skipped} while it waits
@@ -131,7 +131,7 @@ if is_probe_out() and now >= congestion.probe_ends_at then reset_backoff() end
 
 local changed = {[me] = true}
 while not is_gated() do
-  -- A call that needs more than the present limit is sent alone.
+  -- A call that needs more than the current limit is sent alone.
   local chosen = choose(in_flight > 0 and math.floor(congestion.limit) - in_flight or update.configured)
   if not chosen then break end
 

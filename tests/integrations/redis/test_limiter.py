@@ -257,7 +257,7 @@ async def test_the_limit_of_the_service(redis: RedisServer):
 
 
 async def test_a_free_call_does_not_change_the_limit(redis: RedisServer):
-    """A GET that is refused with 429 changes nothing for the images."""
+    """A GET that is rejected with 429 changes nothing for the images."""
     limiter = RedisLimiter(redis.url)
     async with Sandbox() as sandbox, Ideogram("sandbox", base_url=sandbox.url, limiter=limiter) as client:
         sandbox.fail("GET /models", fault=Fault.status(429))
