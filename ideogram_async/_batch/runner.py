@@ -186,8 +186,13 @@ class Runner:
         try:
             result = await task.run()
         except asyncio.CancelledError:
-            self._count(task, await self._interrupted_result(task))
-            raise
+            if _is_cancelled():
+                self._count(task, await self._interrupted_result(task))
+                raise
+
+            # Passed on, it would end this job alone, and silently.
+            self._fail(RuntimeError("a callback of the client was cancelled"))
+            result = await self._interrupted_result(task)
         except Exception as error:
             if isinstance(error, OSError):
                 self._stopping.stop(f"{error.strerror or error}: {self._workspace.folder}")
@@ -221,6 +226,12 @@ class Runner:
 
         self.failure = self.failure or error
         self._stopping.stop(str(error) or type(error).__name__)
+
+
+def _is_cancelled() -> bool:
+    """Return whether the current task was cancelled. Otherwise a `CancelledError` comes from a caller's callback."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class JobSlots:

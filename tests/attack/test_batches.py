@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from support.batches import TIMEOUT, collect, make_jobs, run_batch
+from support.clients import connected
 
 from ideogram_async import Ideogram, Job, JobState, JournalError
 from ideogram_async._batch.folder import Folder
@@ -123,3 +124,18 @@ async def test_a_listener_that_stops_the_batch_leaves_no_input_open(client: Ideo
     async with asyncio.timeout(TIMEOUT), batch:
         results = [result async for result in batch]
         assert (3, [True]) == (len(results), closed)
+
+
+async def test_a_callback_that_is_cancelled_ends_the_batch(sandbox: Sandbox, tmp_path: Path):
+    """The cancellation of something that `api_key` awaits is an error, and no job is silently left out."""
+
+    async def cancelled_key() -> str:
+        cancelled = asyncio.get_running_loop().create_future()
+        cancelled.cancel()
+        return str(await cancelled)
+
+    async with connected(sandbox.url, api_key=cancelled_key) as client:
+        with pytest.raises(RuntimeError, match="a callback of the client was cancelled"):
+            await run_batch(client, make_jobs(200), tmp_path)
+
+    assert {JobState.PENDING} == {result.state for result in Folder(tmp_path).results()}
