@@ -9,6 +9,9 @@ from attrs import frozen
 Size: TypeAlias = tuple[int, int]
 """Width and height in pixels."""
 
+HEADER_BYTES = 64
+"""First bytes of a file that show its format, and the color type of a PNG."""
+
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 # The color types with a red, a green and a blue channel.

@@ -71,7 +71,6 @@ class RedactedStr(str):
     _text: str
 
     def __new__(cls, text: str) -> Self:
-        """Redact a text."""
         redacted = super().__new__(cls, MASK)
         redacted._text = text
         return redacted

@@ -15,9 +15,6 @@ from ideogram_async._download.disk import make_folder, sync_folder
 from ideogram_async.errors import InvalidRequestError
 from ideogram_async.files import ImageFile
 
-FORMAT_BYTES = 64
-"""The first bytes of a file, which show its format."""
-
 FileDescription: TypeAlias = Mapping[str, Any]
 """A file as the journal records it: a path with size, modification time and hash, or the hash of a copy."""
 
@@ -63,7 +60,7 @@ class InputStore:
             content = opened.read()
 
         # The copy is named by its hash, which means nothing to the service.
-        return attrs.evolve(file, source=self._copy(content), name=file.file_name(content[:FORMAT_BYTES]))
+        return attrs.evolve(file, source=self._copy(content), name=file.file_name(content))
 
     def load(self, description: FileDescription) -> ImageFile:
         """Return the file of a description."""

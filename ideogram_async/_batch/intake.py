@@ -78,7 +78,6 @@ class InputJobs:
         return registered
 
     async def aclose(self) -> None:
-        """Stop reading."""
         await self._reader.aclose()
 
     def _next_group(self, limit: int) -> list[Job]:

@@ -55,7 +55,6 @@ class _Planner:
         self._seconds = 0.0
 
     async def add(self, job: Job) -> None:
-        """Check and count a job."""
         problems = [*await self._broken_rules(job.request), *self._reference_problems(job)]
         self._problems += [(self._jobs, field, rule) for field, rule in problems]
         self._jobs += 1

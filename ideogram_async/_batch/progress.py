@@ -64,7 +64,6 @@ class Progress:
             self._transport.emit(event)
 
     def emit_stopped(self) -> None:
-        """Emit `BatchStopped`."""
         if self._transport.emit.enabled:
             self._transport.emit(BatchStopped(call_id="batch", operation="batch", reason=self._stopping.reason or ""))
 

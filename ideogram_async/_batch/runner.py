@@ -259,7 +259,6 @@ class JobSlots:
         return count
 
     def release(self, count: int) -> None:
-        """Release the slots of `count` jobs."""
         for _ in range(count):
             self.unconsumed.release()
             self.sending.release()

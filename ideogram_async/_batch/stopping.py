@@ -95,7 +95,7 @@ class StopPolicy:
             self.stop(f"{MAX_UNREADABLE} answers in a row cannot be read")
 
     def record_rejection(self) -> None:
-        """Count a job that was refused."""
+        """Count a rejected job."""
         self._rejections += 1
         if self._rejections >= MAX_REJECTIONS:
             self.stop(f"{MAX_REJECTIONS} jobs in a row were rejected or could not be sent")

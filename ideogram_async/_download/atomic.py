@@ -162,7 +162,7 @@ class PartFile:
             self._close()
 
     def discard(self) -> None:
-        """Remove the file unless it was committed. Waits for a running step. Calling it twice is fine."""
+        """Remove the file unless it was committed. Waits for a running step. Calling it twice is harmless."""
         with self._lock:
             # A failed removal must not hide the error that caused it.
             with suppress(OSError):

@@ -282,7 +282,6 @@ class DownloadAttempts:
             self._deadline = self.clock() + self.policy.deadline
 
     def begin(self) -> None:
-        """Count an attempt."""
         self.attempt += 1
         self.retry_after = None
 

@@ -48,7 +48,6 @@ class PublicResolver(AbstractResolver):
         return public
 
     async def close(self) -> None:
-        """Close the inner resolver."""
         await self._inner.close()
 
     def _may_connect(self, host: str, address: str) -> bool:

@@ -65,7 +65,7 @@ class ImageStream:
         return self
 
     def close(self) -> None:
-        """Close the connection. Calling it twice is fine."""
+        """Close the connection. Calling it twice is harmless."""
         self._is_closed = True
         self._disconnect()
 

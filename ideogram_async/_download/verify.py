@@ -201,7 +201,6 @@ class ByteCursor:
         return self._buffer[self._position : self._position + size]
 
     def read(self, size: int) -> Parser[bytes]:
-        """Return the next bytes."""
         block = yield from self.peek(size)
         self._position += size
         return block

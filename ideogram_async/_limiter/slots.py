@@ -59,7 +59,6 @@ class Slots:
         self._probe_ends_at = math.inf
 
     def statistics(self) -> LimiterStatistics:
-        """Return the current limit and its use."""
         return LimiterStatistics(
             limit=self._congestion.limit,
             in_flight=self._in_flight,
@@ -216,7 +215,6 @@ class WaitQueue:
         return len(self._waiters)
 
     def push(self, waiter: Waiter) -> None:
-        """Add the call at the end."""
         self._waiters[waiter] = None
 
     def remove(self, waiter: Waiter) -> None:

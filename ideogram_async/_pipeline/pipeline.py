@@ -52,7 +52,6 @@ class Pipeline:
         self.transport = Transport(config, options)
 
     async def send(self, request: Request[T]) -> T:
-        """Send a request, and return its answer."""
         async with self._encoded(request) as call:
             return await self._run(call, _decoder(call, request))
 

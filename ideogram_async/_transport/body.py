@@ -11,13 +11,12 @@ from typing import BinaryIO, Self
 import aiohttp
 from aiohttp.payload import BytesPayload
 
-from ideogram_async._formats import sniff
+from ideogram_async._formats import HEADER_BYTES, sniff
 from ideogram_async._transport.tasks import in_thread
 from ideogram_async._wire.call import Call, Part
 from ideogram_async.errors import InvalidRequestError
 from ideogram_async.files import ImageFile
 
-HEAD_BYTES = 64
 CONTENT_TYPES = {".txt": "text/plain", ".zip": "application/zip"}
 
 
@@ -96,7 +95,7 @@ class _OpenFiles:
             else:
                 self._opened.append(handle)
 
-        head = handle.read(HEAD_BYTES)
+        head = handle.read(HEADER_BYTES)
         handle.seek(0)
         return handle, head
 

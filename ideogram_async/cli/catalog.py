@@ -50,7 +50,6 @@ class Command:
 
     @property
     def endpoint(self) -> Endpoint:
-        """The endpoint of its requests."""
         return self.request.endpoint
 
     @property
@@ -65,7 +64,6 @@ class Command:
 
     @property
     def estimate_help(self) -> str:
-        """The help of `estimate` for this operation."""
         return f"Estimate the price of `{self.name}` from a dated table. Sends nothing."
 
 

@@ -7,12 +7,10 @@ from typing import Any
 
 from attrs import frozen
 
-from ideogram_async._formats import has_color_channels, read_size, sniff
+from ideogram_async._formats import HEADER_BYTES, has_color_channels, read_size, sniff
 from ideogram_async.files import HasUrl, ImageFile
 from ideogram_async.requests._rules import Limits, Rule, type_name
 
-# Bytes that show the format of a file and the color type of a PNG.
-HEADER_BYTES = 64
 MAX_DATASET_IMAGES = 100
 
 

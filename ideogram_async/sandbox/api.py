@@ -36,7 +36,6 @@ class ApiOrigin:
         self._apply_refusals = apply_refusals
 
     async def __call__(self, request: BaseRequest) -> StreamResponse:
-        """Answer one request."""
         from aiohttp.web import Response
 
         received = await receive(request)
@@ -122,7 +121,6 @@ class Operation:
 
     @property
     def usd(self) -> Decimal | None:
-        """The price."""
         return price_of(self.route, self.fields) if self.is_charged else None
 
     def run(self, state: State, withheld: int) -> JsonObject:

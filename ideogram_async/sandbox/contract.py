@@ -50,7 +50,6 @@ class Route:
 
     @property
     def path(self) -> str:
-        """The path template."""
         return self.operation.partition(" ")[2]
 
     def has(self, field: str) -> bool:

@@ -44,7 +44,6 @@ class ImageOrigin:
         self._executor.shutdown(cancel_futures=True)
 
     async def __call__(self, request: BaseRequest) -> StreamResponse:
-        """Answer one request."""
         state = self._state()
         state.image_requests.append(RecordedImageRequest(request.path_qs, request.headers))
         secrets = [request.headers[name] for name in SECRET_HEADERS if name in request.headers]

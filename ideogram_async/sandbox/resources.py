@@ -70,7 +70,6 @@ class StoredModel:
         return f"model/{self.name.replace(' ', '-').lower()}-{self.model_id}/version/1"
 
     def status(self, now: float) -> str:
-        """Return the training status."""
         age = now - self.created_at
         if age < CREATING_SECONDS:
             return "CREATING"

@@ -45,7 +45,6 @@ class Listener:
 
     @property
     def url(self) -> str:
-        """The origin."""
         return f"http://{HOST}:{self._port}"
 
     def listen(self) -> None:

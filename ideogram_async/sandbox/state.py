@@ -72,7 +72,6 @@ class State:
         return format_time(self.now)
 
     def advance(self, seconds: float) -> None:
-        """Move the clock forward."""
         self._advanced += seconds
 
     def new_seed(self) -> int:
