@@ -174,7 +174,7 @@ class Ideogram:
     models: NamespaceOf[t.Models] = NamespaceOf("Models")
 
     async def send(self, request: Request[R], /) -> R:
-        """Send a request, and return its answer. Every operation uses it.
+        """Send a request and return its answer. Every operation uses it.
 
         A cancellation ends the wait and releases the slots at once; a call that was sent continues at the service.
 
@@ -323,7 +323,7 @@ class Ideogram:
         return Batch(view._pipeline.transport, self._prices, jobs, Path(folder), options)
 
     async def run_batch(self, jobs: t.Jobs | None, folder: str | os.PathLike[str], **options: Any) -> t.Report:
-        """Run a batch to its end, and return its report. Takes and raises what `batch` does."""
+        """Run a batch to its end and return its report. Takes and raises what `batch` does."""
         async with self.batch(jobs, folder, **options) as batch:
             async for _ in batch:
                 pass

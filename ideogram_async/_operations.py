@@ -94,7 +94,7 @@ class Sender(Protocol):
     """A class that has operations."""
 
     async def send(self, request: Request[R], /) -> R:
-        """Send a request, and return its answer."""
+        """Send a request and return its answer."""
         ...
 
 

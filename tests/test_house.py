@@ -110,7 +110,7 @@ def code_lines_of(path: Path) -> int:
 
 
 def run(script: str) -> str:
-    """Run a script in another process, and return what it prints."""
+    """Run a script in another process and return what it prints."""
     # Coverage would load a database.
     env = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
     return subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True).stdout

@@ -88,7 +88,7 @@ class Card:
 
 
 def write_page(folder: Path, report: Report, results: Iterable[JobResult]) -> Path:
-    """Write the page and its thumbnails into a folder, and return the page. Blocks; memory stays flat.
+    """Write the page and its thumbnails into a folder and return the page. Blocks; memory stays flat.
 
     Raises:
         OSError: If the folder cannot be written.

@@ -26,7 +26,7 @@ class InputStore:
         self._folder = folder
 
     def describe(self, file: ImageFile) -> FileDescription:
-        """Return the description of a file, and copy the file if it is not a path.
+        """Return the description of a file and copy the file if it is not a path.
 
         Raises:
             InvalidRequestError: If a path cannot be read.

@@ -291,7 +291,7 @@ def _with_occurrence(row: JobRow, occurrence: int) -> JobRow:
 
 
 def _count_occurrences(database: sqlite3.Connection, keys: Sequence[str]) -> list[int]:
-    """Return how often each key was seen before in this run, and count it."""
+    """Return how often each key was seen before in this run and count it."""
     marks = ", ".join("?" * len(keys))
     seen: dict[str, int] = dict(
         database.execute(f"SELECT key, times FROM seen WHERE key IN ({marks})", keys).fetchall()

@@ -68,7 +68,7 @@ class Progress:
             self._transport.emit(BatchStopped(call_id="batch", operation="batch", reason=self._stopping.reason or ""))
 
     def end(self) -> None:
-        """Stop the clock, and emit `BatchFinished`."""
+        """Stop the clock and emit `BatchFinished`."""
         self._ended_at = time.monotonic()
         if self._transport.emit.enabled:
             report = self.report()

@@ -204,7 +204,7 @@ class JobTask:
         self._stopping.record_success()
 
     async def _settle(self, before: JobRow, price: Decimal) -> None:
-        """Settle the reservation, and count the outcome toward the stop conditions."""
+        """Settle the reservation and count the outcome toward the stop conditions."""
         budget, after = self._context.progress.budget, self.row
         is_unsent_resend = before.state is after.state is JobState.AMBIGUOUS and before.resends == after.resends
         if after.state is JobState.PENDING or is_unsent_resend:

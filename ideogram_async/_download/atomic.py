@@ -152,7 +152,7 @@ class PartFile:
             return Stored(self._folder / name, self._size, self._digest.hexdigest(), not is_new)
 
     def replace(self, name: str) -> None:
-        """Make the content durable, and rename the file to `name`. Overwrites a file.
+        """Make the content durable and rename the file to `name`. Overwrites a file.
 
         Raises:
             OSError: If the disk fails, or `name` is a folder.
@@ -172,7 +172,7 @@ class PartFile:
             self._close()
 
     def _sync(self) -> int:
-        """Make the content durable, and return the folder's descriptor."""
+        """Make the content durable and return the folder's descriptor."""
         folder_fd, fd = self.open()
         os.fchmod(fd, self._mode)
         sync(fd)

@@ -82,7 +82,7 @@ class Downloads:
         self._slots = slots
 
     async def download(self, image_or_url: str | HasUrl, target: str | os.PathLike[str]) -> Path:
-        """Store an image, and return its path.
+        """Store an image and return its path.
 
         A file path is used exactly, and its folder has to exist. A folder (an existing one, or a string that ends in
         `/`) is created, and the file in it is named `<link id>.<extension>`, with the extension of the image's format.

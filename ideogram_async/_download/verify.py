@@ -206,7 +206,7 @@ class ByteCursor:
         return block
 
     def skip(self, size: int, checksum: int = 0) -> Parser[int]:
-        """Move forward, and return the running checksum of the skipped bytes."""
+        """Move forward and return the running checksum of the skipped bytes."""
         while True:
             block = memoryview(self._buffer)[self._position : self._position + size]
             checksum = zlib.crc32(block, checksum)

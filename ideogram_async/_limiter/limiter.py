@@ -168,7 +168,7 @@ class ImageLease:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
-        """Release the slots, and grant them to the next calls in the queue."""
+        """Release the slots and grant them to the next calls in the queue."""
         # Not `reset(token)`: a call that is finalized in another context must release its slots too.
         _current.set(self._outer)
         if self._slots is not None:

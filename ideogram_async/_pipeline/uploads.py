@@ -107,7 +107,7 @@ def _has_file(value: object) -> bool:
 
 
 async def _fill(path: Path, file: ImageFile, open_link: OpenLink, max_bytes: int) -> bytes:
-    """Write the copy, and return its first bytes."""
+    """Write the copy and return its first bytes."""
     head, size = b"", 0
     async for chunk in _chunks(file, open_link):
         head = head or chunk

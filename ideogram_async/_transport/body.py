@@ -22,7 +22,7 @@ CONTENT_TYPES = {".txt": "text/plain", ".zip": "application/zip"}
 
 @asynccontextmanager
 async def open_body(call: Call) -> AsyncGenerator[aiohttp.FormData | BytesPayload | None]:
-    """Open the files of a call, and close them when the attempt ends.
+    """Open the files of a call and close them when the attempt ends.
 
     Raises:
         InvalidRequestError: If a file cannot be opened; nothing has been sent.

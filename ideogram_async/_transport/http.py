@@ -39,7 +39,7 @@ class Http:
     emit: Emitter
 
     async def __call__(self, call: Call) -> Reply:
-        """Send the call, and read the reply to its end.
+        """Send the call and read the reply to its end.
 
         Raises:
             TransportError: If no status was received.

@@ -82,7 +82,7 @@ async def check_jobs(client: Ideogram, file: JobsFile) -> tuple[Plan, list[Probl
 
 
 def _check_references(file: JobsFile, problems: list[Problem]) -> Iterator[Job]:
-    """Yield the jobs, and report references to images that a job does not make. The plan reports unknown jobs."""
+    """Yield the jobs and report references to images that a job does not make. The plan reports unknown jobs."""
     counts: dict[str, int] = {}
     for job in file.read(problems):
         for field, image in job_references(job.request):

@@ -39,7 +39,7 @@ async def run_batch(
     total: int | None,
     as_json: bool,
 ) -> Outcome:
-    """Run a batch, and show its progress.
+    """Run a batch and show its progress.
 
     Raises:
         BatchError: If the folder is locked, or its journal cannot be trusted.

@@ -70,7 +70,7 @@ def print_error(
 
 
 def print_ideogram_error(error: IdeogramError, *, as_json: bool = False, billed: Billed | None = None) -> Exit:
-    """Print an exception of the library, and return its exit code.
+    """Print an exception of the library and return its exit code.
 
     Args:
         error: The exception.

@@ -165,7 +165,7 @@ class FaultSchedule:
             self._planned.append(planned)
 
     def pop(self, operation: str) -> Fault | None:
-        """Count a call, and return the first fault that is due for it."""
+        """Count a call and return the first fault that is due for it."""
         with self._lock:
             matching = [planned for planned in self._planned if planned.matches(operation)]
             due = next((planned for planned in matching if planned.after == 0 and not planned.is_refusal), None)

@@ -155,7 +155,7 @@ async def chaos(seed: int, folder: Path, *, limit: int, ambiguous: bool) -> None
 
 
 async def _interfere(rng: random.Random, sandbox: Sandbox, client: Ideogram, tasks: list[asyncio.Task[None]]) -> None:
-    """Cancel some calls while they arrive, and close the client once."""
+    """Cancel some calls while they arrive and close the client once."""
     closes_at = rng.randrange(CALLS // 3, 2 * CALLS // 3)
     for count in range(0, 2 * CALLS // 3, 10):
         try:

@@ -56,7 +56,7 @@ def in_doubt(folder: Path) -> int:
 
 
 def check(sandbox: SandboxProcess, folder: Path, before: int) -> int:
-    """Compare the journal and the files of a killed batch with the ledger, and return the images in doubt."""
+    """Compare the journal and the files of a killed batch with the ledger and return the images in doubt."""
     ledger, jobs = sandbox.ledger(), rows_of(folder, "job")
     sent = sum(row["state"] not in ("pending", "rejected") for row in jobs)
     unknown = in_doubt(folder)
@@ -79,7 +79,7 @@ def check_files(folder: Path) -> None:
 
 
 def finish(sandbox: SandboxProcess, folder: Path, jobs: int) -> Report:
-    """Run the batch to its end, and check that each call is stored or listed as ambiguous."""
+    """Run the batch to its end and check that each call is stored or listed as ambiguous."""
     report = asyncio.run(run(sandbox.url, folder, jobs))
     done = [row for row in rows_of(folder, "job") if row["state"] == "done"]
 

@@ -323,7 +323,7 @@ def test_exit_130_an_interrupt_while_a_batch_is_closed(invoke: Invoke, monkeypat
 
 
 def test_exit_2_the_folder_is_in_use(cli: CommandLine, ideogram_sandbox: Sandbox):
-    """A second command on the same folder is refused with 2, and sends nothing."""
+    """A second command on the same folder is refused with 2 and sends nothing."""
     cli.write("jobs.jsonl", generate("fox"))
     ideogram_sandbox.hold()
 

@@ -30,7 +30,7 @@ def image(tmp_path: Path) -> Path:
 
 
 def plan(invoke: Invoke, *rows: Any) -> list[tuple[str, str]]:
-    """Plan rows of JSON, and return the field and the rule of every fault."""
+    """Plan rows of JSON and return the field and the rule of every fault."""
     Path("jobs.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     ended = invoke("batch", "plan", "jobs.jsonl", "--json")
     problems = [problem for event in ended.events for problem in event.get("problems", [])]

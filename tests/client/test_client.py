@@ -11,7 +11,7 @@ from ideogram_async.sandbox import Sandbox
 
 
 async def train(client: Ideogram) -> str:
-    """Train a model on 15 images, and return its id."""
+    """Train a model on 15 images and return its id."""
     dataset = await client.datasets.create("foxes")
     await client.datasets.upload_assets(dataset.dataset_id, [(f"{n}.png", picture()) for n in range(15)])
     return (await client.models.train(dataset.dataset_id, "fox model")).model_id

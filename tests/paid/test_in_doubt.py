@@ -58,7 +58,7 @@ class Failure:
 
 
 async def failure_of(client: Ideogram, events: Events) -> Failure:
-    """Generate an image, and return the failure."""
+    """Generate an image and return the failure."""
     with pytest.raises(IdeogramError) as caught:
         await client.generate("a fox")
 

@@ -99,7 +99,7 @@ async def generated(change: dict[str, Any]) -> Any:
 
 
 async def test_additions() -> None:
-    """Unknown keys and values are kept, and raise no error."""
+    """Unknown keys and values are kept and raise no error."""
     image = json.loads(GOOD)["data"][0] | {"style_type": "BAROQUE", "mood": "calm"}
     images = await generated({"data": [image], "notice": "be kind"})
 

@@ -21,13 +21,13 @@ def make_jobs(count: int, **fields: Any) -> list[Job]:
 
 
 async def collect(client: Ideogram, jobs: Any, folder: Path, **options: Any) -> list[JobResult]:
-    """Run a batch, and return its results."""
+    """Run a batch and return its results."""
     async with asyncio.timeout(TIMEOUT), client.batch(jobs, folder, **options) as batch:
         return [result async for result in batch]
 
 
 async def run_batch(client: Ideogram, jobs: Any, folder: Path, **options: Any) -> Report:
-    """Run a batch, and return its report."""
+    """Run a batch and return its report."""
     async with asyncio.timeout(TIMEOUT):
         return await client.run_batch(jobs, folder, **options)
 

@@ -33,7 +33,7 @@ class Page:
         self._calls = 0
 
     async def run(self, script: str) -> Any:
-        """Run a script, and return its value or that of its promise."""
+        """Run a script and return its value or that of its promise."""
         reply = await self._call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in reply, reply
         return reply["result"].get("value")
@@ -58,7 +58,7 @@ class Page:
         await self._call("Page.addScriptToEvaluateOnNewDocument", source=script)
 
     async def open(self, url: str) -> None:
-        """Open a URL, and wait until it is loaded."""
+        """Open a URL and wait until it is loaded."""
         await self._call("Page.navigate", url=url)
         await self.until("document.readyState == 'complete'")
 
@@ -87,7 +87,7 @@ class PageReplacedError(Exception):
 
 @asynccontextmanager
 async def browsing(profile: Path) -> AsyncGenerator[Page]:
-    """Run a browser with an empty profile, and kill it with its children at the end."""
+    """Run a browser with an empty profile and kill it with its children at the end."""
     command = [str(CHROMIUM), *OPTIONS.split(), f"--user-data-dir={profile}", "about:blank"]
     log_path = profile.with_suffix(".log")
     with log_path.open("wb") as log:

@@ -17,7 +17,7 @@ PRELUDE = """
 
 
 def run_quietly(program: str) -> None:
-    """Run a program with warnings as errors, and check that it prints nothing."""
+    """Run a program with warnings as errors and check that it prints nothing."""
     process = subprocess.run(
         [sys.executable, "-X", "dev", "-W", "error", "-c", textwrap.dedent(PRELUDE) + textwrap.dedent(program)],
         capture_output=True,

@@ -28,7 +28,7 @@ class Server(uvicorn.Server):
 
 @asynccontextmanager
 async def serving(app: Any) -> AsyncGenerator[str]:
-    """Run an app in this event loop, and return its URL. At the end its shutdown has succeeded."""
+    """Run an app in this event loop and return its URL. At the end its shutdown has succeeded."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = Server(uvicorn.Config(app, lifespan="on", log_config=None))
     task = asyncio.create_task(server.serve([listener]))

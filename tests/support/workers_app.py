@@ -31,6 +31,6 @@ async def pid() -> int:
 
 @app.post("/fox/{number}.png")
 async def fox(number: int, client: Annotated[Ideogram, Depends(get_client)]) -> ImageResponse:
-    """Generate an image, and return it."""
+    """Generate an image and return it."""
     answer = await client.generate(f"fox {number}", num_images=1 + number % 2)
     return image_response(client, answer.data[0])

@@ -208,7 +208,7 @@ async def test_description(watch: Watch):
 
 
 async def test_waiting_and_in_flight(watch: Watch):
-    """The metrics count queued calls and images in progress, and return to 0."""
+    """The metrics count queued calls and images in progress and return to 0."""
     async with Sandbox() as sandbox, connected(sandbox.url, on_event=watch.telemetry) as client:
         sandbox.hold()
         calls = [asyncio.create_task(client.generate(f"fox {n}", num_images=4)) for n in range(5)]

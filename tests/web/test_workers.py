@@ -48,7 +48,7 @@ class Site:
         self.statuses: Counter[int | str] = Counter()
 
     async def request(self, path: str) -> bytes:
-        """Send a POST over a new connection, and return the body of the response."""
+        """Send a POST over a new connection and return the body of the response."""
         try:
             # Not a GET, which aiohttp would send again when a worker dies.
             async with aiohttp.ClientSession(timeout=TIMEOUT) as session, session.post(self.url + path) as response:
@@ -71,7 +71,7 @@ class Site:
         return pids
 
     async def end(self) -> list[str]:
-        """Wait for the exit of the app, and return the warnings and errors of its output."""
+        """Wait for the exit of the app and return the warnings and errors of its output."""
         async with asyncio.timeout(SHUTDOWN_SECONDS):
             _, output = await self.process.communicate()
 

@@ -181,7 +181,7 @@ def begin_attempt(database: sqlite3.Connection, row: JobRow) -> None:
 
 
 def finish_attempt(database: sqlite3.Connection, row: JobRow, outcome: AttemptOutcome) -> JobRow:
-    """Record the outcome of an attempt, and return the new row. An attempt that did not run does not count as a resend.
+    """Record the outcome of an attempt and return the new row. An attempt that did not run does not count as a resend.
 
     Args:
         database: The journal.
@@ -240,7 +240,7 @@ def change_image(database: sqlite3.Connection, row: ImageRow, before: ImageState
 
 
 def finish_download(database: sqlite3.Connection, images: Iterable[ImageRow], row: ImageRow) -> None:
-    """Record the outcome of an image's download, and insert the other images of its answer if they are new."""
+    """Record the outcome of an image's download and insert the other images of its answer if they are new."""
     insert_images(database, images)
     change_image(database, row, ImageState.LINKED)
 

@@ -85,7 +85,7 @@ def is_disk_full(error: BaseException) -> bool:
 
 @contextmanager
 def _opening(path: Path) -> Generator[sqlite3.Connection]:
-    """Open a database file, and close it if the block fails."""
+    """Open a database file and close it if the block fails."""
     database: sqlite3.Connection | None = None
     try:
         # `isolation_level=None`: transactions begin and end explicitly.

@@ -70,7 +70,7 @@ class Journal:
         return journal
 
     async def run(self, step: Step[T], *, urgent: bool = False) -> T:
-        """Run a step, and return its result once it is committed.
+        """Run a step and return its result once it is committed.
 
         Steps of the same urgency run in order. A cancellation is raised at once; the step still runs.
 
@@ -93,7 +93,7 @@ class Journal:
         return await queued.future
 
     def close(self) -> None:
-        """Run all queued steps, and close the database. Blocks; closing twice is harmless."""
+        """Run all queued steps and close the database. Blocks; closing twice is harmless."""
         self.request_close()
         self._thread.join()
 

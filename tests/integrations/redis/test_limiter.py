@@ -28,7 +28,7 @@ class Crowd(Calls):
         self.redis = redis
 
     async def ask_and_wait(self, name: str, weight: int = 1) -> None:
-        """Start a call, and wait until it holds its slots."""
+        """Start a call and wait until it holds its slots."""
         await self.ask(name, weight)
         await self.wait_for(name)
 

@@ -36,7 +36,7 @@ class Process:
         self.reply: dict[str, Any] = {}
 
     def sync(self, *outcomes: dict[str, Any]) -> list[int]:
-        """Send an update, and return the numbers of the calls that hold slots."""
+        """Send an update and return the numbers of the calls that hold slots."""
         facts = {
             **RULES,
             "lease": self.lease,
