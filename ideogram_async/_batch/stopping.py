@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import TypeAlias
 
@@ -83,6 +83,12 @@ class StopPolicy:
                 raise
 
             raise BatchStoppedError(self.reason or "") from None
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep, at most until the batch stops."""
+        with suppress(BatchStoppedError):
+            async with self.interruptible():
+                await asyncio.sleep(seconds)
 
     def record_success(self) -> None:
         """Reset the consecutive-failure counters."""

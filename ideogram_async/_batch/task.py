@@ -83,7 +83,7 @@ class JobTask:
                     self._emit_started()
                     await self._send()
                     if self.row.state is JobState.AMBIGUOUS and self._may_send():  # the one resend of `retry_ambiguous`
-                        await asyncio.sleep(self._context.transport.options.retry.backoff(1))
+                        await self._stopping.sleep(self._context.transport.options.retry.backoff(1))
                         await self._send()
             finally:
                 self._context.sending.release()

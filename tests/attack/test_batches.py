@@ -139,3 +139,22 @@ async def test_a_callback_that_is_cancelled_ends_the_batch(sandbox: Sandbox, tmp
             await run_batch(client, make_jobs(200), tmp_path)
 
     assert {JobState.PENDING} == {result.state for result in Folder(tmp_path).results()}
+
+
+async def test_a_stop_does_not_wait_for_a_resend(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
+    """The pause before it ends, and it is not sent."""
+    sandbox.fail(fault=Fault.html_502)
+    view = client.with_options(retry=Retry(base=1e6, cap=1e6))
+    async with asyncio.timeout(TIMEOUT), view.batch(make_jobs(1), tmp_path, retry_ambiguous=True) as batch:
+        while JobState.AMBIGUOUS not in Folder(tmp_path).report().by_state:
+            await asyncio.sleep(0.001)
+
+        for _ in range(100):
+            # The pause begins.
+            await asyncio.sleep(0)
+
+        batch.stop()
+        [result] = [result async for result in batch]
+
+    assert (JobState.AMBIGUOUS, 1) == (result.state, len(sandbox.requests))
+    assert "502" in str(result.error)
