@@ -71,13 +71,7 @@ class Batch:
 
         self._progress.begin()
         self._runner = Runner(
-            self._transport,
-            self._prices,
-            self._workspace,
-            options,
-            self._image_session,
-            self._stopping,
-            self._progress,
+            self._transport, self._prices, self._workspace, options, self._image_session, self._stopping, self._progress
         )
         self._task = asyncio.create_task(self._runner.run(self._jobs))
         return self

@@ -221,12 +221,7 @@ def _mark_lost(database: sqlite3.Connection, job: JobRow) -> None:
 def _adopt(database: sqlite3.Connection, job: JobRow, url: str) -> None:
     fields: dict[str, Any] = json.loads(job.request)["fields"]
     image = ImageRow(
-        key=job.key,
-        number=0,
-        state=ImageState.LINKED,
-        url=url,
-        seed=fields.get("seed"),
-        prompt=fields.get("prompt"),
+        key=job.key, number=0, state=ImageState.LINKED, url=url, seed=fields.get("seed"), prompt=fields.get("prompt")
     )
     queries.insert_images(database, [image, *_lost_images(job, range(1, job.weight))])
     reply: dict[str, Column] = {"status": 200, "raw": _adopted_reply(image), "headers": "{}", "error": None}

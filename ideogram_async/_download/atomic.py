@@ -82,7 +82,6 @@ class PartFile:
     def __init__(self, folder: Path, stem: str, mode: int = 0o666) -> None:
         self.is_over = False
         """Whether it was committed or discarded."""
-
         self._folder = folder
         self._stem = stem
         self._name = ""

@@ -50,7 +50,6 @@ class ImageStream:
         """Format, from the first bytes; the link and the host are not trusted."""
         self.length = length
         """Size in bytes, if the host declares it."""
-
         self._body = body
         self._first = first
         self._disconnect = disconnect
@@ -168,11 +167,7 @@ async def _get(session: aiohttp.ClientSession, link: URL, timeout: aiohttp.Clien
     try:
         # If a host compresses anyway, aiohttp decodes in pieces no larger than a chunk.
         return await session.get(
-            link,
-            headers={"Accept-Encoding": "identity"},
-            allow_redirects=False,
-            auto_decompress=True,
-            timeout=timeout,
+            link, headers={"Accept-Encoding": "identity"}, allow_redirects=False, auto_decompress=True, timeout=timeout
         )
     except HostRefusedError as refused:
         error = HostRefusedError(str(refused), url=scrub(str(link)))

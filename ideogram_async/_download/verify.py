@@ -56,7 +56,6 @@ class ImageVerifier:
     def __init__(self, link: str) -> None:
         self.format: Format | None = None
         """Format of the image, once its first twelve bytes were fed."""
-
         self._link = link
         self._cursor = ByteCursor()
         self._is_complete = False

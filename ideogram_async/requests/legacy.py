@@ -209,8 +209,7 @@ class LegacyEdit(MagicPromptOptionField, StyleTypeField, NumImagesField, MaskFie
     prompt: str = field(metadata=PROMPT)
     """Description of the result."""
     model: ModelEnum | str = field(
-        kw_only=True,
-        metadata=field_rule(Choice(ModelEnum, excluded=(*VERSION_1, *VERSION_2A, "AUTO"))),
+        kw_only=True, metadata=field_rule(Choice(ModelEnum, excluded=(*VERSION_1, *VERSION_2A, "AUTO")))
     )
     """Model that draws the image: V_2 or V_2_TURBO."""
 

@@ -147,12 +147,7 @@ class Sandbox:
         return self._state.slots.peak
 
     def fail(
-        self,
-        operation: str | None = None,
-        *,
-        fault: Fault | Callable[[], Fault],
-        times: int = 1,
-        after: int = 0,
+        self, operation: str | None = None, *, fault: Fault | Callable[[], Fault], times: int = 1, after: int = 0
     ) -> None:
         """Inject a fault.
 
