@@ -122,7 +122,6 @@ def _print_failure(result: JobResult, others: int) -> None:
 
 
 def _print_ambiguous(results: Sequence[JobResult], folder: Path) -> None:
-    """Print the ambiguous jobs, and how to resolve them."""
     for result in results[:MAX_LISTED]:
         text = Text(f"outcome unknown; {format_usd(result.cost_usd)} may have been billed")
         _print_row(*SIGNS[JobState.AMBIGUOUS], result.id, text)
