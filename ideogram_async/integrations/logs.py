@@ -5,33 +5,22 @@ from __future__ import annotations
 import logging
 from typing import Any, Protocol
 
+from ideogram_async import events
 from ideogram_async.errors import Billed
-from ideogram_async.events import (
-    Answered,
-    BatchFinished,
-    BatchStopped,
-    Downloaded,
-    Event,
-    Failed,
-    JobFinished,
-    JobStarted,
-    Retrying,
-    Throttled,
-)
 from ideogram_async.integrations._attributes import attributes_of
 
 __all__ = ["EventLog"]
 
-LEVELS: dict[type[Event], int] = {
-    Answered: logging.INFO,
-    Downloaded: logging.INFO,
-    JobStarted: logging.INFO,
-    JobFinished: logging.INFO,
-    BatchFinished: logging.INFO,
-    Retrying: logging.WARNING,
-    Throttled: logging.WARNING,
-    BatchStopped: logging.WARNING,
-    Failed: logging.WARNING,
+LEVELS: dict[type[events.Event], int] = {
+    events.Answered: logging.INFO,
+    events.Downloaded: logging.INFO,
+    events.JobStarted: logging.INFO,
+    events.JobFinished: logging.INFO,
+    events.BatchFinished: logging.INFO,
+    events.Retrying: logging.WARNING,
+    events.Throttled: logging.WARNING,
+    events.BatchStopped: logging.WARNING,
+    events.Failed: logging.WARNING,
 }
 """Other events are DEBUG. A failure that may have been billed is an ERROR."""
 
@@ -65,7 +54,7 @@ class EventLog:
         self._logger = logging.getLogger("ideogram_async.events") if logger is None else logger
         self._prompts = capture_prompts
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: events.Event) -> None:
         """Log an event if its level is enabled."""
         level, name = level_of(event), type(event).__name__
         logger = self._logger
@@ -77,9 +66,9 @@ class EventLog:
             logger.log(level, "%s %s", name, event.operation, extra=fields)
 
 
-def level_of(event: Event) -> int:
+def level_of(event: events.Event) -> int:
     """Return the log level of an event."""
-    if isinstance(event, Failed) and event.billed is not Billed.NO:
+    if isinstance(event, events.Failed) and event.billed is not Billed.NO:
         return logging.ERROR
 
     return LEVELS.get(type(event), logging.DEBUG)

@@ -9,20 +9,6 @@ from attrs import frozen
 from ideogram_async.enums import ResolutionV3, StyleType, StyleTypeV3
 from ideogram_async.models.base import Answer, Item, ListAnswer
 
-__all__ = [
-    "DescribeResponse",
-    "Description",
-    "GenerateImageResponse",
-    "ImageGenerationObjectV3",
-    "ImageGenerationResponseV3",
-    "ImageObject",
-    "LayerizeTextResponse",
-    "RemoveBackgroundImageObject",
-    "RemoveBackgroundResponse",
-    "V1EditImageObject",
-    "V1EditImagesResponse",
-]
-
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
 class RemoveBackgroundImageObject(Item):

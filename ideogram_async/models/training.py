@@ -7,21 +7,6 @@ from attrs import frozen
 from ideogram_async.enums import AssetType, DatasetAssetFailureReason, ModelStatus
 from ideogram_async.models.base import Answer, Item, ListAnswer
 
-__all__ = [
-    "AssetIdentifier",
-    "CustomModel",
-    "Dataset",
-    "DatasetFile",
-    "DatasetUploadFailedAsset",
-    "DatasetUploadSucceededAsset",
-    "GetDatasetResponse",
-    "GetModelResponse",
-    "ListDatasetsResponse",
-    "ListModelsResponse",
-    "TrainDatasetModelResponse",
-    "UploadDatasetAssetsResponse",
-]
-
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
 class AssetIdentifier(Item):

@@ -38,20 +38,6 @@ from ideogram_async.requests._fields import (
 from ideogram_async.requests._file_rules import ImageRule, ImagesRule
 from ideogram_async.requests._rules import Choice, Flag, Integer, Limits, RequestBase, Text, Texts, as_texts, field_rule
 
-__all__ = [
-    "Describe",
-    "Edit",
-    "Generate",
-    "GenerateTransparent",
-    "Inpaint",
-    "LayerizeText",
-    "Reframe",
-    "Remix",
-    "RemoveBackground",
-    "ReplaceBackground",
-    "Upscale",
-]
-
 PROMPT = field_rule(Text(may_be_empty=False))
 IMAGE = field_rule(ImageRule())
 IMAGE_FILE = field_rule(ImageRule(), wire="image_file")

@@ -14,34 +14,8 @@ from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
 from starlette.websockets import WebSocket, WebSocketState
 
+from ideogram_async import errors
 from ideogram_async._transport.emitter import logger
-from ideogram_async.errors import (
-    AmbiguousError,
-    APIStatusError,
-    AuthenticationError,
-    BadRequestError,
-    BatchError,
-    Billed,
-    DecodeError,
-    DownloadError,
-    FileConflictError,
-    HostRefusedError,
-    IdeogramError,
-    ImageTooLargeError,
-    InvalidRequestError,
-    LinkExpiredError,
-    NotAnImageError,
-    NotFoundError,
-    NotSentError,
-    PaymentRequiredError,
-    PermissionDeniedError,
-    RateLimitError,
-    SafetyError,
-    ServerError,
-    TransportError,
-    TruncatedImageError,
-    WithheldImageError,
-)
 
 __all__ = ["PROBLEMS", "Problem", "install_error_handlers", "problem_of", "retry_after", "should_log", "to_problem"]
 
@@ -65,48 +39,56 @@ class Problem:
     """Seconds, if waiting helps and the service sets no time."""
 
 
-PROBLEMS: dict[type[IdeogramError], Problem] = {
-    IdeogramError: Problem(502, "Call failed", "The image service could not be used.", OPERATOR),
-    InvalidRequestError: Problem(422, "Invalid request", "Some fields are invalid. Nothing was sent."),
-    TransportError: Problem(502, "No response", "The image service returned no usable response."),
-    NotSentError: Problem(
+PROBLEMS: dict[type[errors.IdeogramError], Problem] = {
+    errors.IdeogramError: Problem(502, "Call failed", "The image service could not be used.", OPERATOR),
+    errors.InvalidRequestError: Problem(422, "Invalid request", "Some fields are invalid. Nothing was sent."),
+    errors.TransportError: Problem(502, "No response", "The image service returned no usable response."),
+    errors.NotSentError: Problem(
         503,
         "Not sent",
         "The image service is unreachable, or too many calls are queued. Nothing was sent.",
         "Retry later.",
         retry_after=30,
     ),
-    AmbiguousError: Problem(
+    errors.AmbiguousError: Problem(
         504, "Outcome unknown", "The call was sent, but no response arrived. It may have been processed and billed."
     ),
-    APIStatusError: Problem(502, "Call rejected", "The image service rejected the call."),
-    BadRequestError: Problem(400, "Rejected as invalid"),
-    AuthenticationError: Problem(502, "Access denied", "The image service denies access to this site.", OPERATOR),
-    PermissionDeniedError: Problem(502, "Access denied", "The image service denies this call to this site.", OPERATOR),
-    PaymentRequiredError: Problem(
+    errors.APIStatusError: Problem(502, "Call rejected", "The image service rejected the call."),
+    errors.BadRequestError: Problem(400, "Rejected as invalid"),
+    errors.AuthenticationError: Problem(
+        502, "Access denied", "The image service denies access to this site.", OPERATOR
+    ),
+    errors.PermissionDeniedError: Problem(
+        502, "Access denied", "The image service denies this call to this site.", OPERATOR
+    ),
+    errors.PaymentRequiredError: Problem(
         503, "Not available now", "The account of this site does not cover the call.", OPERATOR, retry_after=300
     ),
-    NotFoundError: Problem(404, "Not found"),
-    SafetyError: Problem(422, "Rejected as unsafe"),
-    RateLimitError: Problem(
+    errors.NotFoundError: Problem(404, "Not found"),
+    errors.SafetyError: Problem(422, "Rejected as unsafe"),
+    errors.RateLimitError: Problem(
         503, "Too busy", "Too many images are in progress. Nothing was sent.", "Retry later.", retry_after=30
     ),
-    ServerError: Problem(502, "Image service failed", "The image service, or a proxy in front of it, failed."),
-    DecodeError: Problem(
+    errors.ServerError: Problem(502, "Image service failed", "The image service, or a proxy in front of it, failed."),
+    errors.DecodeError: Problem(
         502,
         "Unreadable response",
         "The image service responded, but its response cannot be parsed.",
         "Do not retry: the operator of this site may still recover the result.",
     ),
-    DownloadError: Problem(502, "Image unavailable", "The image host did not deliver the image."),
-    LinkExpiredError: Problem(410, "Image no longer available", "The link to the image has expired."),
-    WithheldImageError: Problem(404, "Image withheld", "The image was generated, but withheld as unsafe."),
-    TruncatedImageError: Problem(502, "Image truncated", "The image host did not deliver the complete image."),
-    NotAnImageError: Problem(502, "Not an image", "The image host returned a file that is not an image."),
-    ImageTooLargeError: Problem(502, "Image too large", "The image is larger than this site allows.", OPERATOR),
-    HostRefusedError: Problem(502, "Host not allowed", "The link leads to a host that this site refuses.", OPERATOR),
-    FileConflictError: Problem(500, "File already exists", "The target exists with different content.", OPERATOR),
-    BatchError: Problem(500, "Batch failed", "The batch folder cannot be used.", OPERATOR),
+    errors.DownloadError: Problem(502, "Image unavailable", "The image host did not deliver the image."),
+    errors.LinkExpiredError: Problem(410, "Image no longer available", "The link to the image has expired."),
+    errors.WithheldImageError: Problem(404, "Image withheld", "The image was generated, but withheld as unsafe."),
+    errors.TruncatedImageError: Problem(502, "Image truncated", "The image host did not deliver the complete image."),
+    errors.NotAnImageError: Problem(502, "Not an image", "The image host returned a file that is not an image."),
+    errors.ImageTooLargeError: Problem(502, "Image too large", "The image is larger than this site allows.", OPERATOR),
+    errors.HostRefusedError: Problem(
+        502, "Host not allowed", "The link leads to a host that this site refuses.", OPERATOR
+    ),
+    errors.FileConflictError: Problem(
+        500, "File already exists", "The target exists with different content.", OPERATOR
+    ),
+    errors.BatchError: Problem(500, "Batch failed", "The batch folder cannot be used.", OPERATOR),
 }
 
 
@@ -119,11 +101,11 @@ def install_error_handlers(app: Starlette) -> None:
     """
     # Starlette's types allow a handler for requests or for web sockets; this is both.
     handler: Any = _respond
-    app.add_exception_handler(IdeogramError, handler)
+    app.add_exception_handler(errors.IdeogramError, handler)
 
 
 async def _respond(connection: HTTPConnection, error: Exception) -> Response | None:
-    if not isinstance(error, IdeogramError):
+    if not isinstance(error, errors.IdeogramError):
         raise error
 
     problem = problem_of(error)
@@ -144,16 +126,16 @@ async def _respond(connection: HTTPConnection, error: Exception) -> Response | N
     return JSONResponse(to_problem(error), problem.status, headers=headers, media_type="application/problem+json")
 
 
-def problem_of(error: IdeogramError) -> Problem:
+def problem_of(error: errors.IdeogramError) -> Problem:
     """Return the response to an error, by the most specific of its classes."""
     return next(PROBLEMS[base] for base in type(error).__mro__ if base in PROBLEMS)
 
 
-def to_problem(error: IdeogramError) -> dict[str, object]:
+def to_problem(error: errors.IdeogramError) -> dict[str, object]:
     """Convert an error to a problem document."""
     problem = problem_of(error)
     # If the outcome is unknown, the error's own advice matters most.
-    advice = problem.advice if error.billed is not Billed.UNKNOWN else None
+    advice = problem.advice if error.billed is not errors.Billed.UNKNOWN else None
     document: dict[str, object] = {
         "type": f"urn:ideogram-async:{type(error).__name__}",
         "title": problem.title,
@@ -163,19 +145,19 @@ def to_problem(error: IdeogramError) -> dict[str, object]:
         "retryable": error.retryable,
         "advice": advice or error.advice,
     }
-    return document | ({"problems": _by_field(error)} if isinstance(error, InvalidRequestError) else {})
+    return document | ({"problems": _by_field(error)} if isinstance(error, errors.InvalidRequestError) else {})
 
 
-def should_log(error: IdeogramError) -> bool:
+def should_log(error: errors.IdeogramError) -> bool:
     """Return whether the operator needs the details: server errors, and calls that may be billed."""
-    problems = error.problems if isinstance(error, InvalidRequestError) else []
+    problems = error.problems if isinstance(error, errors.InvalidRequestError) else []
     is_shortened = any(_without_path(rule) != rule for _, rule in problems)
-    return is_shortened or error.billed is not Billed.NO or problem_of(error).status >= 500
+    return is_shortened or error.billed is not errors.Billed.NO or problem_of(error).status >= 500
 
 
-def retry_after(error: IdeogramError) -> int | None:
+def retry_after(error: errors.IdeogramError) -> int | None:
     """Return the seconds after which a retry may help; `None` if it could be billed twice."""
-    if error.billed is not Billed.NO:
+    if error.billed is not errors.Billed.NO:
         return None
 
     requested = getattr(error, "retry_after", None)
@@ -183,7 +165,7 @@ def retry_after(error: IdeogramError) -> int | None:
     return default if default is None or requested is None else max(1, math.ceil(requested))
 
 
-def _by_field(error: InvalidRequestError) -> dict[str, list[str]]:
+def _by_field(error: errors.InvalidRequestError) -> dict[str, list[str]]:
     rules: dict[str, list[str]] = {}
     for name, rule in error.problems:
         rules.setdefault(name, []).append(_without_path(rule))
