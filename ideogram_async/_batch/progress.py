@@ -50,7 +50,7 @@ class Progress:
         self.budget = Budget(self.budget.cap, previous.spent)
 
     def add(self, result: JobResult, row: JobRow, *, is_repeat: bool = False) -> None:
-        """Count a job that is finished for this run. A repeat is counted if the job was not done."""
+        """Count a job that is finished for this run. A repeat counts if the job was not done."""
         is_new = self._tally.add(result, confirmed=confirmed_cost(row.state, row.usd), is_repeat=is_repeat)
         if is_new and self._transport.emit.enabled:
             event = JobFinished(

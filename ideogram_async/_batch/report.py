@@ -125,21 +125,22 @@ class Tally:
         them."""
 
     def add(self, result: JobResult, *, confirmed: Decimal, is_repeat: bool = False) -> bool:
-        """Count a finished job, and the confirmed part of its cost.
+        """Count a finished job, and the confirmed part of its cost. A repeat replaces a job that is not done.
 
-        Returns `False` for a repeat of a job that was done: it is counted already.
+        Returns `False` for a repeat that cost nothing.
         """
-        if self._unfinished.pop(result.key, None) is None and is_repeat:
+        previous = self._unfinished.pop(result.key, None)
+        if is_repeat and previous is None:
             return False
 
-        if result.state is not JobState.DONE:
+        if result.state is JobState.DONE:
+            self._done += 1
+            self._images.update(image.state for image in result.images)
+            self._spent += confirmed
+        else:
             self._unfinished[result.key] = (result, confirmed)
-            return True
 
-        self._done += 1
-        self._images.update(image.state for image in result.images)
-        self._spent += confirmed
-        return True
+        return not is_repeat or previous is None or previous[0].cost_usd != result.cost_usd
 
     def report(self, *, in_doubt: Decimal, throttled: int, elapsed: float, stopped: str | None) -> Report:
         """Return the report of all jobs counted so far."""

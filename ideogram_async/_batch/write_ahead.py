@@ -67,11 +67,12 @@ class JobRecord:
 
             queries.begin_attempt(database, self._row)
 
-        self._has_begun = True
+        # True already if the outcome of an earlier attempt is not on record.
+        had_begun, self._has_begun = self._has_begun, True
         try:
             await self._run(step)
         except Exception:
-            self._has_begun = False
+            self._has_begun = had_begun
             raise
 
     async def answer(self, reply: Reply) -> None:

@@ -87,6 +87,24 @@ async def test_a_repeat_of_a_job_whose_outcome_is_not_on_record_is_ambiguous(
     assert ({JobState.AMBIGUOUS: 1}, PRICE) == (report.by_state, report.in_doubt_usd)
 
 
+async def test_an_unsent_job_whose_return_is_not_on_record_is_in_doubt(
+    client: Ideogram, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The journal has it as sending: the report counts its price, as the next run does."""
+    sandbox.fail(fault=Fault.refuse)
+    monkeypatch.setattr(queries, "finish_attempt", raising(sqlite3.OperationalError("disk I/O error")))
+    batch = client.batch(make_jobs(1), tmp_path)
+    with pytest.raises(JournalError, match="disk I/O error"):
+        async with asyncio.timeout(TIMEOUT), batch:
+            async for result in batch:
+                assert JobState.AMBIGUOUS is result.state
+
+    report, journal = batch.report(), Folder(tmp_path).report()
+
+    assert ({JobState.AMBIGUOUS: 1}, PRICE) == (report.by_state, report.in_doubt_usd)
+    assert (report.by_state, report.in_doubt_usd) == (journal.by_state, journal.in_doubt_usd)
+
+
 async def test_a_full_disk_during_a_resend_is_the_reason_to_stop(
     client: Ideogram, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
