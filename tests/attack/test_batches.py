@@ -87,6 +87,29 @@ async def test_a_repeat_of_a_job_whose_outcome_is_not_on_record_is_ambiguous(
     assert ({JobState.AMBIGUOUS: 1}, PRICE) == (report.by_state, report.in_doubt_usd)
 
 
+async def test_a_repeat_that_cannot_be_read_has_no_result(
+    client: Ideogram, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """It was read while the job before it was in flight, and that job has the result."""
+    sandbox.hold()
+    [job] = make_jobs(1)
+
+    async def repeat_in_flight() -> AsyncGenerator[Job]:
+        yield job
+        await sandbox.wait_for_requests(1)
+        yield job
+        monkeypatch.setattr(queries, "find_job", raising(sqlite3.OperationalError("disk I/O error")))
+        sandbox.release()
+
+    states: list[JobState] = []
+    with pytest.raises(JournalError, match="disk I/O error"):
+        async with asyncio.timeout(TIMEOUT), client.batch(repeat_in_flight(), tmp_path) as batch:
+            async for result in batch:
+                states.append(result.state)
+
+    assert [JobState.DONE] == states
+
+
 async def test_an_unsent_job_whose_return_is_not_on_record_is_in_doubt(
     client: Ideogram, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
