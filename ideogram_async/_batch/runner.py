@@ -208,8 +208,7 @@ class Runner:
         with suppress(BatchError, OSError):
             await task.reload()
 
-        # SENDING is a repeat that could not be read since: the job before it has the result.
-        return None if task.row.state in (JobState.PENDING, JobState.SENDING) else task.result()
+        return None if task.row.state is JobState.PENDING else task.result()
 
     def _count(self, task: JobTask, result: JobResult | None) -> None:
         if result is not None:

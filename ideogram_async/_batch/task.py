@@ -68,6 +68,9 @@ class JobTask:
         # Registered now, and not when `run` starts: a job may only wait for earlier ones.
         self._is_running_already = context.dependencies.is_running(self.row.key)
         self._completion, self._pending = context.dependencies.begin(self.row.key, job.request)
+        if self._is_running_already:
+            # Its row changes until the same job has ended, and is then read again.
+            self.row = evolve(self.row, state=JobState.PENDING)
 
     async def run(self) -> JobResult | None:
         """Run the job as far as possible, and return its result, or `None` if it is left for a later run.

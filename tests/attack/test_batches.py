@@ -90,7 +90,7 @@ async def test_a_repeat_of_a_job_whose_outcome_is_not_on_record_is_ambiguous(
 async def test_a_repeat_that_cannot_be_read_has_no_result(
     client: Ideogram, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """It was read while the job before it was in flight, and that job has the result."""
+    """What was on record while the job before it ran is outdated, and that job has the result."""
     sandbox.hold()
     [job] = make_jobs(1)
 
