@@ -17,12 +17,12 @@ from ideogram_async.models.base import Reply
 def retrying(send: Send, policy: Retry, emit: Emitter) -> Send:
     """Wrap a layer so that calls which certainly did not run are sent again."""
 
-    async def attempt(decision: _RetryDecision) -> Reply | BaseException:
-        # A raised error would stay in a cycle with its traceback, tenacity's state and the call.
+    async def attempt(decision: _RetryDecision) -> None:
+        # tenacity would keep a raised or returned error in a cycle with its traceback, and so the call.
         try:
-            return await send(decision.call)
+            decision.outcome = await send(decision.call)
         except BaseException as error:
-            return error
+            decision.outcome = error
 
     async def send_retrying(call: Call) -> Reply:
         if policy.deadline is not None:
@@ -30,8 +30,10 @@ def retrying(send: Send, policy: Retry, emit: Emitter) -> Send:
 
         # One controller per call, because a shared one mixes the attempts of its tasks. It is part of a cycle, so the
         # call is an argument of the attempt, and `retry` and `wait` do not hold it.
-        controller = AsyncRetrying(retry=_again, wait=_pause, stop=stop_never, sleep=asyncio.sleep)
-        outcome: Reply | BaseException = await controller(attempt, _RetryDecision(call, policy, emit))
+        decision = _RetryDecision(call, policy, emit)
+        await AsyncRetrying(retry=_again, wait=_pause, stop=stop_never, sleep=asyncio.sleep)(attempt, decision)
+        outcome = decision.outcome
+        del decision.outcome
         if isinstance(outcome, Reply):
             return outcome
 
@@ -45,7 +47,7 @@ def retrying(send: Send, policy: Retry, emit: Emitter) -> Send:
 
 def _again(state: RetryCallState) -> bool:
     decision: _RetryDecision = state.args[0]
-    return state.outcome is not None and decision.again(state.outcome.result())
+    return decision.again()
 
 
 def _pause(state: RetryCallState) -> float:
@@ -56,6 +58,9 @@ def _pause(state: RetryCallState) -> float:
 class _RetryDecision:
     """The attempts of one call so far, and the decision about the next one."""
 
+    outcome: Reply | BaseException
+    """Outcome of the last attempt."""
+
     def __init__(self, call: Call, policy: Retry, emit: Emitter) -> None:
         self.call = call
         self.pause = 0.0
@@ -64,8 +69,9 @@ class _RetryDecision:
         self._attempts = 0
         self._throttled_at: float | None = None
 
-    def again(self, outcome: Reply | BaseException) -> bool:
+    def again(self) -> bool:
         """Return whether to send the call again, after `pause` seconds."""
+        outcome = self.outcome
         if not isinstance(outcome, Reply | TransportError):
             return False
 
