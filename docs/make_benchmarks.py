@@ -30,6 +30,17 @@ IMAGES = {
     "aiohttp, semaphore": "aiohttp under one semaphore, no verification, no fsync",
     "httpx, semaphore": "httpx under one semaphore, no verification, no fsync",
 }
+OBJECTS = {
+    "folder": "`FolderSink`: verification, hash, fsync",
+    "object store": "`ObjectSink`: verification, hash, one PUT",
+    "object store, 16 MiB": "`ObjectSink(store, max_memory=16 * 2**20)`",
+}
+LEDGERS = {
+    "sqlite, no budget": "`SqliteLedger(path)`",
+    "sqlite, budget": "`SqliteLedger(path, max_cost_usd=1000)`",
+    "postgres, no budget": "`PostgresLedger(dsn)`",
+    "postgres, budget": "`PostgresLedger(dsn, max_cost_usd=1000)`",
+}
 SLOTS = (
     ("ideal: exactly the drawn times, in the same order", "ideal", "ideal"),
     ("aiohttp in the same order, no journal, no downloads", "bare", None),
@@ -43,6 +54,8 @@ def page(text: str, results: dict[str, Any]) -> str:
     tables = {
         "calls": call_table(results["calls"]),
         "images": image_table(results["durable"]),
+        "objects": object_table(results["objects"]),
+        "ledgers": ledger_table(results["ledger"]),
         "slots": slot_table(results["slots"]),
         "tenant": tenant_table(results["tenant"]),
         "size": size_table(results),
@@ -71,6 +84,26 @@ def image_table(results: dict[str, Any]) -> str:
         rows.append([label, f"{figures['wall'] / base['wall']:.2f}", cpu, f"{figures['lag_p99']:.1f} ms"])
 
     return table(["", "time", "CPU of an image", "lag of the event loop, p99"], rows)
+
+
+def object_table(results: dict[str, Any]) -> str:
+    """Return the CPU of an image and the memory of sinks."""
+    rows = []
+    for name, label in OBJECTS.items():
+        cpu = 1000 * results[name]["cpu"] / results[name]["count"]
+        ratio = results[name]["cpu"] / results["folder"]["cpu"]
+        rows.append([label, f"{ratio:.2f} ({cpu:.1f} ms)", f"+{results[name]['grown']:.0f} MB"])
+
+    return table(["", "CPU of an image", "memory"], rows)
+
+
+def ledger_table(results: dict[str, Any]) -> str:
+    """Return the time and the CPU of the record of a call."""
+    rows = [
+        [label, f"{results[name]['median']:.1f} ms", f"{results[name]['cpu']:.1f} ms"]
+        for name, label in LEDGERS.items()
+    ]
+    return table(["", "median", "CPU"], rows)
 
 
 def slot_table(results: dict[str, Any]) -> str:

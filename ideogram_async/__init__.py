@@ -13,11 +13,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ideogram_async._lazy import lazy_exports
+from ideogram_async._requirements import require_posix
 from ideogram_async._version import __version__
+
+require_posix()
 
 if TYPE_CHECKING:
     from ideogram_async._batch.batch import Batch
     from ideogram_async._batch.job import ImageState, Job, JobResult, JobState, StoredImage
+    from ideogram_async._batch.lists import read_jobs
     from ideogram_async._batch.report import Plan, Report
     from ideogram_async._client import Ideogram
     from ideogram_async._limiter.limiter import Limiter
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
     from ideogram_async.files import *
     from ideogram_async.models import *
     from ideogram_async.requests import *
+    from ideogram_async.v2 import JsonPrompt
 
 __all__ = [
     "APIStatusError",
@@ -46,6 +51,7 @@ __all__ = [
     "BatchLockedError",
     "BatchStopped",
     "Billed",
+    "BudgetError",
     "ColorPaletteMember",
     "ColorPalettePresetName",
     "CreateDataset",
@@ -70,6 +76,7 @@ __all__ = [
     "Generate",
     "GenerateImageResponse",
     "GenerateTransparent",
+    "GenerationFailed",
     "GetDataset",
     "GetDatasetResponse",
     "GetModel",
@@ -83,6 +90,8 @@ __all__ = [
     "ImageObject",
     "ImageState",
     "ImageTooLargeError",
+    "InDoubtError",
+    "InProgressError",
     "Inpaint",
     "InvalidRequestError",
     "Job",
@@ -92,8 +101,11 @@ __all__ = [
     "JobStarted",
     "JobState",
     "JournalError",
+    "JsonPrompt",
+    "KeyConflictError",
     "LayerizeText",
     "LayerizeTextResponse",
+    "LedgerError",
     "LegacyEdit",
     "LegacyEditV3",
     "LegacyGenerate",
@@ -152,9 +164,12 @@ __all__ = [
     "UpscaleFactor",
     "V1EditImageObject",
     "V1EditImagesResponse",
+    "WaitTimeout",
     "Waiting",
+    "WebhookError",
     "WithheldImageError",
     "__version__",
+    "read_jobs",
 ]
 
 if not TYPE_CHECKING:
@@ -163,6 +178,7 @@ if not TYPE_CHECKING:
         {
             "_batch.batch": "Batch",
             "_batch.job": "ImageState Job JobResult JobState StoredImage",
+            "_batch.lists": "read_jobs",
             "_batch.report": "Plan Report",
             "_client": "Ideogram",
             "_limiter.limiter": "Limiter",
@@ -174,10 +190,11 @@ if not TYPE_CHECKING:
                 Resolution ResolutionV3 StylePresetV3 StyleType StyleTypeV3 Unchecked UpscaleFactor""",
             "errors": """
                 AmbiguousError APIStatusError AuthenticationError BadRequestError BatchError BatchLockedError Billed
-                DecodeError DownloadError FileConflictError HostRefusedError IdeogramError ImageTooLargeError
-                InvalidRequestError JobConflictError JournalError LinkExpiredError NotAnImageError NotFoundError
-                NotSentError PaymentRequiredError PermissionDeniedError RateLimitError SafetyError ServerError
-                TransportError TruncatedImageError WithheldImageError""",
+                BudgetError DecodeError DownloadError FileConflictError GenerationFailed HostRefusedError IdeogramError
+                ImageTooLargeError InDoubtError InProgressError InvalidRequestError JobConflictError JournalError
+                KeyConflictError LedgerError LinkExpiredError NotAnImageError NotFoundError NotSentError
+                PaymentRequiredError PermissionDeniedError RateLimitError SafetyError ServerError
+                TransportError TruncatedImageError WaitTimeout WebhookError WithheldImageError""",
             "events": """
                 Answered BatchFinished BatchStopped Downloaded Event Failed JobFinished JobStarted Retrying Sending
                 Throttled Waiting""",
@@ -188,9 +205,7 @@ if not TYPE_CHECKING:
                 ImageGenerationObjectV3 ImageGenerationResponseV3 ImageObject LayerizeTextResponse LimiterStatistics
                 ListDatasetsResponse ListModelsResponse Price RemoveBackgroundImageObject RemoveBackgroundResponse Reply
                 TrainDatasetModelResponse UploadDatasetAssetsResponse V1EditImageObject V1EditImagesResponse""",
-            "requests": """
-                ColorPaletteMember CreateDataset Describe Edit Generate GenerateTransparent GetDataset GetModel Inpaint
-                LayerizeText LegacyEdit LegacyEditV3 LegacyGenerate LegacyReframe LegacyRemix ListDatasets ListModels
-                Reframe Remix RemoveBackground ReplaceBackground TrainModel UploadDatasetAssets Upscale""",
+            "v2.json_prompt": "JsonPrompt",
         },
+        rest=("requests", __all__),
     )

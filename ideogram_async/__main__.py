@@ -1,30 +1,39 @@
-"""Entry point of `python -m ideogram_async demo` and `python -m ideogram_async sandbox`."""
+"""`python -m ideogram_async`, the same as `ideogram-async`; some of its commands do not need the extra `cli`."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
+from importlib.util import find_spec
+
+from ideogram_async import cli
 
 COMMANDS = {
     "demo": ("ideogram_async.demo", "make some images with a sandbox; costs nothing"),
     "sandbox": ("ideogram_async.sandbox.command", "serve a sandbox until Ctrl-C"),
+    "skill": ("ideogram_async._skill", "print the skill for coding agents"),
 }
 
-MORE = "All other commands: ideogram-async --help, with the extra: pip install 'ideogram-async[cli]'"
+MORE = (
+    "demo and sandbox need the extra sandbox. All other commands need the extra cli: pip install 'ideogram-async[cli]'"
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command named by the first argument; return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if not arguments or arguments[0] not in COMMANDS:
-        is_help = bool(arguments) and arguments[0] in ("-h", "--help")
+    if arguments and arguments[0] in COMMANDS:
+        module, _ = COMMANDS[arguments[0]]
+        command: Callable[[Sequence[str]], int] = import_module(module).main
+        return cli.guard_output(lambda: command(arguments[1:]))
+
+    is_help = arguments in (["-h"], ["--help"])
+    if (is_help or not arguments) and find_spec("cyclopts") is None:
         print(_usage(), file=sys.stdout if is_help else sys.stderr)
         return 0 if is_help else 2
 
-    module, _ = COMMANDS[arguments[0]]
-    code: int = import_module(module).main(arguments[1:])
-    return code
+    return cli.main(arguments)
 
 
 def _usage() -> str:
@@ -33,4 +42,4 @@ def _usage() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.run_process(main)

@@ -10,12 +10,9 @@ Size: TypeAlias = tuple[int, int]
 """Width and height in pixels."""
 
 HEADER_BYTES = 64
-"""First bytes of a file that show its format, and the color type of a PNG."""
+"""First bytes of a file that show its format."""
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-
-# The color types with a red, a green and a blue channel.
-PNG_COLOR_TYPES = frozenset({2, 6})
 JPEG_SIGNATURE = b"\xff\xd8\xff"
 
 # C0 to CF begin a frame, except DHT, JPG and DAC.
@@ -41,6 +38,9 @@ class Format:
 PNG = Format("PNG", "png", "image/png")
 JPEG = Format("JPEG", "jpg", "image/jpeg")
 WEBP = Format("WebP", "webp", "image/webp")
+FORMATS = (PNG, JPEG, WEBP)
+SUFFIXES = frozenset({".jpeg", *(f".{each.extension}" for each in FORMATS)})
+"""Ends of the names of image files, in lower case."""
 
 
 def sniff(head: bytes) -> Format | None:
@@ -78,11 +78,6 @@ def read_size(file: BinaryIO) -> Size | None:
             return None
 
 
-def has_color_channels(head: bytes) -> bool:
-    """Return whether a PNG file has color channels, from its first 26 bytes; `False` for other formats."""
-    return sniff(head) is PNG and len(head) > 25 and head[25] in PNG_COLOR_TYPES
-
-
 def png_size(head: bytes) -> Size | None:
     """Return the size from a PNG file's first 24 bytes."""
     if len(head) < 24 or head[12:16] != b"IHDR":
@@ -111,6 +106,16 @@ def webp_size(head: bytes) -> Size | None:
         return _size(width & 0x3FFF, height & 0x3FFF)
 
     return None
+
+
+def is_webp_picture(chunk_type: bytes, head: bytes, length: int) -> bool:
+    """Return whether a chunk of a WebP file, with its first 10 bytes, contains a picture."""
+    if chunk_type == b"VP8L":
+        return length > 5 and head[0] == 0x2F
+
+    # The first three bytes of a lossy picture contain the length of its first part.
+    part = int.from_bytes(head[:3], "little") >> 5
+    return chunk_type == b"VP8 " and head[3:6] == b"\x9d\x01\x2a" and 10 + part <= length
 
 
 def _search_jpeg(file: BinaryIO) -> Size | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
 from decimal import Decimal
 from functools import cache
@@ -13,6 +13,7 @@ import attrs
 
 from ideogram_async._operations import Request
 from ideogram_async.models.base import Price
+from ideogram_async.v2._rules import parse_size
 
 UNKNOWN = Price(usd=None, per_image=None, as_of=None, source=None)
 FREE = Price(usd=Decimal(0), per_image=Decimal(0), as_of=None, source=None)
@@ -27,6 +28,11 @@ PER_CALL = {
 }
 
 LEGACY = ("/generate", "/edit", "/remix", "/reframe")
+
+TIERS = {"quality": "high", "rendering_speed": "default"}
+"""Fields of the second contract that set the price, and the tier that counts if they are left open."""
+SMALL_AREA = 2048 * 2048
+"""Pixels up to which the lower price of a tier applies. The size auto counts as small, one left open as large."""
 
 
 class PriceTable:
@@ -49,11 +55,15 @@ class PriceTable:
 
     def estimate(self, request: Request[object]) -> Price:
         """Return the price of a request if the service makes all its images."""
+        if isinstance(request, type) or not hasattr(request, "endpoint"):
+            raise TypeError(f"estimate takes a request such as Generate(...), not {type(request).__name__}")
+
         path = request.endpoint.path
         if not request.endpoint.charged:
             return FREE
 
-        price = self._rates.get(_rate_name(path, request), UNKNOWN)
+        names = _rate_names(path, request) if path.startswith("/v2/") else (_rate_name(path, request),)
+        price = next((self._rates[name] for name in names if name in self._rates), UNKNOWN)
         if price.per_image is None or path in PER_CALL:
             return price
 
@@ -82,6 +92,16 @@ def parse_usd(name: str, value: Decimal | str | float) -> Decimal:
     return usd
 
 
+def format_usd(usd: Decimal | None) -> str:
+    """Format an amount with cents, and with more digits only if it has more."""
+    if usd is None:
+        return "unknown price"
+
+    exact = f"{usd.normalize():f}"
+    _, _, digits = exact.partition(".")
+    return f"{usd.normalize():,f} USD" if len(digits) > 2 else f"{usd:,.2f} USD"
+
+
 def _rate_name(path: str, request: Request[object]) -> str:
     if path in PER_CALL:
         return PER_CALL[path]
@@ -96,6 +116,33 @@ def _rate_name(path: str, request: Request[object]) -> str:
         return ""
 
     return f"{_rate_family(path, request)}.{getattr(request, 'rendering_speed', None) or 'DEFAULT'}"
+
+
+def _rate_names(path: str, request: Request[object]) -> Iterator[str]:
+    """Yield the names of rates of the second contract; the first one in the table applies."""
+    if request.mode_fields or getattr(request, "extra", None):
+        # What a field that is not in the contract costs is unknown.
+        return
+
+    *_, action, model = path.split("/")
+    tiers = (f".{getattr(request, name) or tier}" for name, tier in TIERS.items() if hasattr(request, name))
+    tier = next(tiers, "")
+    for area in _areas(request):
+        yield f"v2/{action}/{model}{area}{tier}"
+
+
+def _areas(request: Request[object]) -> Iterator[str]:
+    if (area := getattr(request, "output_resolution", "")) != "":
+        yield f"-{area or '1k'}"
+        return
+
+    text = getattr(request, "size", "auto")
+    size = (1, 1) if text == "auto" else parse_size(str(text))
+    is_large = size is not None and size[0] * size[1] > SMALL_AREA
+    if size is None or is_large:
+        yield "-large"
+    if not is_large:
+        yield ""
 
 
 def _rate_family(path: str, request: Request[object]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -87,7 +88,7 @@ class Demo:
 
 def main(argv: Sequence[str] | None = None, *, prog: str = "python -m ideogram_async demo") -> int:
     """Run the demo and return an exit code."""
-    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__, epilog=f"example: {prog} --folder foxes")
     parser.add_argument(
         "--folder", type=Path, default=Path("images"), help="folder for the images (default: %(default)s)"
     )
@@ -102,6 +103,9 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "python -m ideogram_a
     except KeyboardInterrupt:
         print("\nInterrupted; nothing was billed, since this is a sandbox.")
         return INTERRUPTED
+    except ImportError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
 
     return 0
 

@@ -1,7 +1,7 @@
 """Enumerations of the API, under their schema names.
 
-Each member is a string: `RenderingSpeed.TURBO == "TURBO"`, and either can be passed. A value newer than this library
-is written `Unchecked("BALANCED")`.
+Each member is a string: `RenderingSpeed.TURBO == "TURBO"`, and either can be passed. A text from elsewhere is converted
+with `RenderingSpeed(text)`, and a value newer than this library is written `Unchecked("BALANCED")`.
 """
 
 from enum import StrEnum

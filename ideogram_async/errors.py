@@ -5,6 +5,7 @@
     ├── TransportError                no usable response
     │   ├── NotSentError              not sent: certainly not processed
     │   └── AmbiguousError            sent: may have been processed and billed
+    │       └── InDoubtError          the key of a call has such an attempt
     ├── APIStatusError                a status other than 2xx
     │   ├── BadRequestError           400
     │   ├── AuthenticationError       401
@@ -14,6 +15,8 @@
     │   ├── SafetyError               422
     │   ├── RateLimitError            429
     │   └── ServerError               5xx
+    ├── GenerationFailed              an accepted generation has failed
+    ├── WaitTimeout                   an accepted generation has not ended yet
     ├── DecodeError                   a 2xx response that is truncated or invalid
     ├── DownloadError                 an image cannot be downloaded
     │   ├── LinkExpiredError
@@ -23,19 +26,34 @@
     │   ├── HostRefusedError
     │   ├── WithheldImageError
     │   └── FileConflictError
-    └── BatchError                    a batch cannot use its folder
-        ├── BatchLockedError
-        ├── JournalError
-        └── JobConflictError
+    ├── BatchError                    a batch cannot use its folder
+    │   ├── BatchLockedError
+    │   ├── JournalError
+    │   └── JobConflictError
+    ├── LedgerError                   a ledger cannot be used, or does not permit a call
+    │   ├── KeyConflictError
+    │   ├── InProgressError
+    │   └── BudgetError
+    └── WebhookError                  a delivery to a webhook cannot be accepted
 
 An error has three attributes of its own: `billed`, `retryable` (the call can be sent again without being billed twice)
 and `advice` (the next step). Errors can be pickled, and never contain the API key.
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Required, TypedDict, Unpack
+from typing import Any, Literal, Required, TypeAlias, TypedDict, Unpack
+
+from ideogram_async._accepted import Accepted
+
+CONTENT_WORDS = ("content", "policy", "safety", "moderation", "copyright")
+"""Words in the reason of a failure that the same request would meet again."""
+MAX_LISTED_PROBLEMS = 20
+"""Problems that the message of one error lists."""
+WebhookReason: TypeAlias = Literal["missing", "malformed", "signature", "stale", "unreadable"]
 
 __all__ = [
     "APIStatusError",
@@ -45,15 +63,21 @@ __all__ = [
     "BatchError",
     "BatchLockedError",
     "Billed",
+    "BudgetError",
     "DecodeError",
     "DownloadError",
     "FileConflictError",
+    "GenerationFailed",
     "HostRefusedError",
     "IdeogramError",
     "ImageTooLargeError",
+    "InDoubtError",
+    "InProgressError",
     "InvalidRequestError",
     "JobConflictError",
     "JournalError",
+    "KeyConflictError",
+    "LedgerError",
     "LinkExpiredError",
     "NotAnImageError",
     "NotFoundError",
@@ -66,6 +90,8 @@ __all__ = [
     "ServerError",
     "TransportError",
     "TruncatedImageError",
+    "WaitTimeout",
+    "WebhookError",
     "WithheldImageError",
 ]
 
@@ -117,7 +143,10 @@ class InvalidRequestError(IdeogramError, ValueError):
         self.problems: tuple[tuple[str, str], ...] = tuple(problems)
         """All problems, as `(field, rule)`."""
 
-        lines = "".join(f"\n  {field}: {rule}" for field, rule in self.problems)
+        lines = "".join(f"\n  {field}: {rule}" for field, rule in self.problems[:MAX_LISTED_PROBLEMS])
+        if len(self.problems) > MAX_LISTED_PROBLEMS:
+            lines += f"\n  and {len(self.problems) - MAX_LISTED_PROBLEMS:,} more"
+
         super().__init__(f"invalid {subject}, nothing was sent:{lines}")
 
 
@@ -148,6 +177,37 @@ class AmbiguousError(TransportError):
     billed = Billed.UNKNOWN
     retryable = False
     advice = "The call may have been processed and billed. Retrying may bill you twice, so do not retry in a loop."
+
+
+class InDoubtError(AmbiguousError):
+    """An attempt to send the call of this key may have been processed and billed. The key is not sent again.
+
+    Decide about it with `resolve` of the ledger, or `ideogram-async ledger resolve`. An owner that was silent and
+    resumes records its answer. Then the same call returns it.
+    """
+
+    advice = (
+        "The call may have been billed. Check whether the image exists, then resolve the key in the ledger: lost, retry"
+        " or adopt. Another key may be billed again."
+    )
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        key: str,
+        attempt: int,
+        started_at: datetime,
+        usd: Decimal | None,
+        phase: Phase = Phase.SENT,
+    ) -> None:
+        super().__init__(message, phase=phase)
+        self.key = key
+        self.attempt = attempt
+        """The number of the attempt, from 1."""
+        self.started_at = started_at
+        self.usd = usd
+        """The price of the attempt, if it is known."""
 
 
 class _StatusDetails(TypedDict, total=False):
@@ -218,7 +278,7 @@ class PermissionDeniedError(APIStatusError):
 class NotFoundError(APIStatusError):
     """404: the object does not exist, or belongs to another account. Not billed."""
 
-    advice = "Check the id."
+    advice = "Check the id, the path of a `Custom` request, and `base_url`."
 
 
 class SafetyError(APIStatusError):
@@ -227,16 +287,30 @@ class SafetyError(APIStatusError):
     advice = "Change the prompt or the image. The same request fails again."
 
 
-class RateLimitError(APIStatusError):
-    """429 for longer than `Retry.throttle_wait`: too many images in progress. Not billed."""
+def is_in_flight_limit(reason: object) -> bool:
+    """Return whether a 429 with a reason, or without one, is about the images in progress.
 
-    retryable = True
-    advice = "Wait until other work on the account has finished, or lower max_in_flight, then retry."
+    Against another reason, such as a limit of the plan, waiting does not help.
+    """
+    return not isinstance(reason, str) or reason == "inflight_limit"
+
+
+class RateLimitError(APIStatusError):
+    """429: too many images in progress for longer than `Retry.throttle_wait`. Not billed.
+
+    With another `reason`, such as `feature_limit`, it is raised at once and not retryable: waiting does not help.
+    """
+
+    retryable: bool = True
+    advice: str = "Wait until other work on the account has finished, or lower max_in_flight, then retry."
 
     def __init__(self, message: str, *, max_in_flight: int | None = None, **details: Unpack[_StatusDetails]) -> None:
         super().__init__(message, **details)
         self.max_in_flight = max_in_flight
         """Maximum number of images in progress, if the service states it."""
+        if not is_in_flight_limit(self.reason):
+            self.retryable = False
+            self.advice = f"The account has reached its limit {self.reason!r}. Raise it, or use another account."
 
 
 class ServerError(APIStatusError):
@@ -248,8 +322,46 @@ class ServerError(APIStatusError):
         self.advice: str = TransportError.advice if self.retryable else AmbiguousError.advice
 
 
+class GenerationFailed(IdeogramError):  # noqa: N818
+    """A generation that the service had accepted has failed. Counts as not billed.
+
+    Source: https://developer.ideogram.ai/ideogram-api/idempotency
+    """
+
+    def __init__(self, message: str, *, generation_id: str | None, reason: str | None) -> None:
+        super().__init__(message)
+        self.generation_id = generation_id
+        self.reason = reason
+        """The service's reason, such as `content_policy_violation`."""
+        is_content = any(word in (reason or "").lower() for word in CONTENT_WORDS)
+        self.retryable: bool = not is_content
+        self.advice: str = (
+            "The content was refused. Change the prompt or the images." if is_content else "Send the request again."
+        )
+
+
+class WaitTimeout(IdeogramError):  # noqa: N818
+    """A generation that the service has accepted has not ended in time. It continues, and is billed if it succeeds."""
+
+    billed = Billed.UNKNOWN
+    advice = (
+        "Wait again with `client.generations.wait(error.ticket)`, which costs nothing. Do not send the request again."
+    )
+
+    def __init__(self, message: str, *, ticket: Accepted, status: str | None) -> None:
+        super().__init__(message)
+        self.ticket = ticket
+        """The acceptance."""
+        self.status = status
+        """The last status that the service stated, such as `pending`."""
+
+
 class DecodeError(IdeogramError):
-    """A 2xx response is truncated, or does not match the API contract. A call that costs money was billed."""
+    """A 2xx response is truncated, or does not match the API contract.
+
+    A call that costs money was billed. If the response is empty, or a page without links, it may come from a proxy or
+    a captive portal, and the billing status is unknown.
+    """
 
     def __init__(
         self,
@@ -272,11 +384,11 @@ class DecodeError(IdeogramError):
         self.billed: Billed = billed
         self.request_id = request_id
         self.retryable: bool = billed is Billed.NO
-        self.advice: str = (
-            TransportError.advice
-            if self.retryable
-            else "The call was billed. Download `links`, keep `raw`, and do not send the call again."
-        )
+        self.advice: str = {
+            Billed.NO: TransportError.advice,
+            Billed.YES: "The call was billed. Download `links`, keep `raw`, and do not send the call again.",
+            Billed.UNKNOWN: AmbiguousError.advice,
+        }[billed]
 
 
 class DownloadError(IdeogramError):
@@ -296,7 +408,7 @@ class LinkExpiredError(DownloadError):
     """The image host responded with 403, 404 or 410: the link has expired. Links are valid for at most 24 hours."""
 
     retryable = False
-    advice = "The image is lost unless you have another copy. A new image is billed again."
+    advice = "Links work for at most 24 hours. Download a newer one again later; a new image is billed again."
 
 
 class TruncatedImageError(DownloadError):
@@ -329,14 +441,15 @@ class WithheldImageError(DownloadError):
 
 
 class FileConflictError(DownloadError):
-    """The target file already exists with different content. It was not overwritten."""
+    """The name of the image is taken by different content, which was not overwritten."""
 
     retryable = False
     advice = "Choose another target, or move the existing file."
 
-    def __init__(self, message: str, *, path: Path, url: str | None = None) -> None:
+    def __init__(self, message: str, *, path: Path | None = None, url: str | None = None) -> None:
         super().__init__(message, url=url)
         self.path = path
+        """The file, if the target is a folder."""
 
 
 class BatchError(IdeogramError):
@@ -355,13 +468,63 @@ class BatchLockedError(BatchError):
 class JournalError(BatchError):
     """The folder's journal is damaged, of another program, or of another service. It is never overwritten."""
 
-    advice = "Keep the folder: its journal records billed work. Restore it from a copy, or use a new folder."
+    advice = "Keep the folder: its journal records billed work. Restore it from a backup; a new folder pays again."
 
 
 class JobConflictError(BatchError):
-    """The id of a job is already used by a different request."""
+    """The id of a job is already used by a different request that was or may have been billed."""
 
-    advice = "Use another id for the changed request. The images of the first one were billed."
+    advice = "Use another id for the changed request."
+
+
+class LedgerError(IdeogramError):
+    """A ledger is unavailable, damaged, of another program or service, or of a newer version. Nothing was sent."""
+
+    advice = "Check the ledger. Nothing is sent without its record."
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.retryable: bool = retryable
+        """Whether the ledger cannot be reached at the moment."""
+
+
+class KeyConflictError(LedgerError):
+    """The key belongs to another request. Nothing was sent."""
+
+    advice = "Use another key for another request."
+
+
+class InProgressError(LedgerError):
+    """Another caller is sending the call of this key, and has no answer yet."""
+
+    billed = Billed.UNKNOWN
+    advice = "Repeat the call with the same key: it then returns the answer. Another key is billed again."
+
+    def __init__(self, message: str, *, retryable: bool = True) -> None:
+        super().__init__(message, retryable=retryable)
+
+
+class BudgetError(LedgerError):
+    """The budget of the ledger does not cover the call. Nothing was sent."""
+
+    advice = "Raise max_cost_usd of the ledger. Calls in doubt count, also those that were given up."
+
+
+class WebhookError(IdeogramError):
+    """A delivery to a webhook is forged, stale or unreadable, or is not one of the service. Answer it with 400."""
+
+    def __init__(self, message: str, *, reason: WebhookReason, generation_id: str | None = None) -> None:
+        super().__init__(message)
+        self.reason: WebhookReason = reason
+        """`missing`, `malformed`, `signature`, `stale` or `unreadable`: the first check that failed."""
+        self.generation_id = generation_id
+        """The generation of a stale or unreadable delivery, whose signature is valid."""
+        is_signed = generation_id is not None
+        self.advice: str = (
+            "The service signed this delivery. Poll the generation with `generation_id`."
+            if is_signed
+            else "Do not use the content of the delivery. If the service sent it, a poll still finds the generation."
+        )
 
 
 def _restore(error_class: type[IdeogramError], args: tuple[object, ...], state: dict[str, object]) -> IdeogramError:

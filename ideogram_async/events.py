@@ -111,12 +111,15 @@ class Failed(Event):
 class Downloaded(Event):
     """An image was downloaded completely."""
 
-    path: Path
+    path: Path | None
+    """The file, if it is stored in a folder."""
+    uri: str
+    """The URI of the image, such as `s3://bucket/name` or `file:///folder/name`."""
     size: int
     """Size in bytes."""
     sha256: str
     adopted: bool
-    """Whether the file already existed with the same content."""
+    """Whether it already existed with the same content."""
 
 
 @frozen(kw_only=True)

@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import re
 import stat
 from collections.abc import Awaitable, Iterable
 from pathlib import Path
@@ -11,8 +12,17 @@ from typing import Any, BinaryIO, Protocol, Self, TypeAlias, runtime_checkable
 from attrs import field, frozen
 
 from ideogram_async._formats import sniff
+from ideogram_async._names import NamedArguments
+from ideogram_async._scalars import as_index
 
 __all__ = ["AsyncReader", "FromJob", "HasUrl", "ImageFile", "ImageSource"]
+
+# `Path` makes one slash of two.
+URL = re.compile(r"([a-z][a-z0-9+.-]+):/", re.IGNORECASE)
+MAX_SHOWN = 300
+"""Characters of a path in a message or `repr`: the content of a file may be passed as its path."""
+
+BASE64_IMAGE = re.compile(r"iVBORw0KGgo|/9j/[A-Za-z0-9+/]{60}|UklGR[A-Za-z0-9+/]{60}")
 
 
 @runtime_checkable
@@ -34,29 +44,60 @@ class HasUrl(Protocol):
         ...
 
 
+@runtime_checkable
+class PillowImage(Protocol):
+    """A Pillow image, `PIL.Image.Image`."""
+
+    @property
+    def mode(self) -> str:
+        """The mode of its pixels, such as `RGB`."""
+        ...
+
+    def convert(self, mode: str, /) -> "PillowImage":
+        """Return the image in another mode."""
+        ...
+
+    def save(self, fp: BinaryIO, format: str, /) -> object:  # noqa: A002
+        """Write the image in a format."""
+        ...
+
+
 @frozen
 class FromJob:
     """An image of an earlier job of the same batch: `Upscale(image=FromJob("fox"))`."""
 
     id: str
     """Id of the earlier job."""
-    index: int = 0
+    index: int = field(default=0, converter=as_index)
     """Index of the image, from 0."""
 
 
 @frozen
-class ImageFile:
+class Link:
+    """An image on another server."""
+
+    url: str = field(repr=lambda url: repr(url.partition("?")[0]))
+
+    @property
+    def is_web(self) -> bool:
+        """Return whether it can be downloaded at all."""
+        return self.url.lower().startswith(("https://", "http://"))
+
+
+@frozen
+class ImageFile(NamedArguments):
     """A file to upload.
 
     Args:
-        source: A path, bytes, an open binary file, an async reader, or an image of an earlier answer. The last three
-            can be read only once, so they are copied to a temporary file before the call is queued. An open file is
-            read from its current position and never closed.
+        source: A path, bytes, an open binary file, an async reader, a Pillow image, or an image of an earlier
+            answer. All but a path and bytes can be read only once, so they are copied to a temporary file before the
+            call is queued. An open file is read from its current position and never closed. A Pillow image is
+            sent as PNG.
         name: The file name to send. Defaults to the name of the source.
         content_type: The media type to send. Defaults to the type of the file's first bytes.
     """
 
-    source: str | os.PathLike[str] | bytes | BinaryIO | AsyncReader | HasUrl | FromJob = field(
+    source: str | os.PathLike[str] | bytes | BinaryIO | AsyncReader | PillowImage | HasUrl | FromJob = field(
         repr=lambda s: _describe(s)
     )
     name: str | None = None
@@ -73,6 +114,16 @@ class ImageFile:
 
         return cls(value)
 
+    @classmethod
+    def from_url(cls, url: str) -> Self:
+        """Return a file that the client downloads before the call is queued: `client.upscale(ImageFile.from_url(url))`.
+
+        The download has the checks of `client.download`: https, a public host, also after each redirect, no API key,
+        and a PNG, JPEG or WebP image of at most `max_upload_bytes`. If it fails, `InvalidRequestError` states why, and
+        nothing is sent. Its `__cause__` is the `DownloadError`.
+        """
+        return cls(Link(str(url)))
+
     @property
     def path(self) -> Path | None:
         """The path of the file, if the source is a path."""
@@ -86,7 +137,7 @@ class ImageFile:
     @property
     def is_readable(self) -> bool:
         """Return whether the source has a type that can be read."""
-        is_image = isinstance(self.source, HasUrl | FromJob)
+        is_image = isinstance(self.source, HasUrl | FromJob | PillowImage)
         return self.is_reopenable or is_image or callable(getattr(self.source, "read", None))
 
     def open(self) -> BinaryIO:
@@ -131,9 +182,39 @@ class ImageFile:
 
 
 ImageSource: TypeAlias = (
-    str | os.PathLike[str] | bytes | tuple[str, bytes] | BinaryIO | AsyncReader | HasUrl | FromJob | ImageFile
+    str
+    | os.PathLike[str]
+    | bytes
+    | tuple[str, bytes]
+    | BinaryIO
+    | AsyncReader
+    | PillowImage
+    | HasUrl
+    | FromJob
+    | ImageFile
 )
 """Values that a file field accepts. A string is a path."""
+
+
+def path_error(path: str) -> str | None:
+    """Return what a string is if it is not a path, and what to use instead; `None` if it may be a path."""
+    url = URL.match(path)
+    if url and url[1].lower() == "file":
+        error = f"is a file URL; use Path({'/' + path[url.end() :].lstrip('/')!r})"
+    elif url:
+        is_web = url[1].lower() in ("http", "https")
+        error = f"is a URL, not a path; use {'ImageFile.from_url(url)' if is_web else 'the bytes of the file'}"
+    elif path[:5].lower() == "data:":
+        error = "is a data URL, not a path; use base64.b64decode(url.partition(',')[2])"
+    elif path.startswith("~"):
+        error = f"begins with ~, which is not expanded; use Path({path!r}).expanduser()"
+    elif BASE64_IMAGE.match(path):
+        error = "is base64 text, not a path; use base64.b64decode(text)"
+    else:
+        return None
+
+    # `Path.exists` raises for a text that is too long.
+    return None if os.path.exists(path) else error  # noqa: PTH110
 
 
 def as_image(value: ImageSource) -> ImageFile:
@@ -181,6 +262,11 @@ def _name_of(source: object) -> str | None:
     if isinstance(source, str | os.PathLike):
         return Path(source).name
 
+    if isinstance(source, PillowImage):
+        # It has the name of the file that it was read from, and is sent as PNG.
+        name = getattr(source, "filename", "")
+        return f"{Path(name).stem}.png" if isinstance(name, str) and name else None
+
     for attribute in ("filename", "name"):
         name = getattr(source, attribute, None)
         if isinstance(name, str) and name:
@@ -193,4 +279,5 @@ def _describe(source: object) -> str:
     if isinstance(source, bytes | bytearray | memoryview):
         return f"<{len(source)} bytes>"
 
-    return repr(source)
+    text = repr(source)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
+import signal
+import subprocess
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from support.clients import connected
 from support.paths import TESTS
+from support.postgres import PostgresServer
 
 from ideogram_async import Ideogram
 from ideogram_async.sandbox import Sandbox
 
 # Programs that the tests start import `support`, too.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))
+
+# A shell ignores SIGINT in what it runs in the background, and the programs that the tests start would ignore it, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def allow_loopback_only(event: str, args: tuple[Any, ...]) -> None:
@@ -44,6 +52,15 @@ def is_loopback(host: str | bytes | None) -> bool:
 sys.addaudithook(allow_loopback_only)
 
 
+def is_not_timing(record: logging.LogRecord) -> bool:
+    """Return whether a record of asyncio is something other than a slow callback, which depends on the machine."""
+    return not str(record.msg).startswith("Executing %s took")
+
+
+# In development mode asyncio logs callbacks of more than 0.1 s, as any may be on a busy machine.
+logging.getLogger("asyncio").addFilter(is_not_timing)
+
+
 @pytest.fixture
 async def sandbox() -> AsyncGenerator[Sandbox]:
     """A sandbox in the event loop of the test. At the end no key has reached its image host."""
@@ -59,3 +76,24 @@ async def client(sandbox: Sandbox) -> AsyncGenerator[Ideogram]:
     """A client of the sandbox that retries without pauses. At the end it holds no slot."""
     async with connected(sandbox.url) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A Postgres server for all tests, each of which has a schema or a database of its own."""
+    server = PostgresServer()
+    server.start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 2 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("no permission to mount a file system")
+
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=True)

@@ -9,30 +9,40 @@ import json
 import os
 import re
 import runpy
+import shlex
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.clients import CANARY
+from support.databases import needs_sqlite
+from support.objectstores import moto, new_bucket
+from support.pages import FOLLOWED, fenced
 from support.paths import ROOT
 from support.pictures import picture
 
 from ideogram_async import Ideogram
+from ideogram_async._operations import operations_of
+from ideogram_async._prices import bundled_prices
 from ideogram_async.sandbox import Sandbox
 
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"(?:^<!-- not run: .+ -->\n)?^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"(?:^<!-- not run: [^\n]+ -->\n)?^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 COMMAND = "import sys; from ideogram_async.cli import main; sys.exit(main())"
 TRAINING_SECONDS = 3600
 """Seconds that the sandbox takes to train a model."""
 
 
 def blocks(page: Path) -> list[tuple[str, bool]]:
-    """Return each block of Python on a page, and whether it runs."""
-    return [(match[1], match[0].startswith("```")) for match in BLOCK.finditer(page.read_text())]
+    """Return each block of Python on a page, and whether it runs here, and not as a program of its own."""
+    saved = "# " if page.stem in FOLLOWED else "\0"
+    return [
+        (match[1], match[0].startswith("```") and not match[1].startswith(saved))
+        for match in BLOCK.finditer(page.read_text())
+    ]
 
 
 @pytest.fixture
@@ -49,9 +59,29 @@ def folder(ideogram_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.Monkey
     return tmp_path
 
 
+@pytest.fixture
+def bucket(page: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A bucket named `images`, and the environment that leads to it, for the pages that need one."""
+    if "S3Store(" not in page.read_text():
+        yield
+        return
+
+    with moto() as url:
+        new_bucket(url, "images")
+        for name, value in {"ACCESS_KEY_ID": "user", "SECRET_ACCESS_KEY": "password", "ENDPOINT_URL": url}.items():
+            monkeypatch.setenv(f"AWS_{name}", value)
+
+        monkeypatch.setenv("AWS_REGION", "us-east-1")
+        monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+        yield
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.stem)
-async def test_the_code_of_a_page_runs(page: Path, folder: Path, ideogram_sandbox: Sandbox) -> None:
+async def test_the_code_of_a_page_runs(page: Path, folder: Path, bucket: None, ideogram_sandbox: Sandbox) -> None:
     """Every block of Python on a page runs, in one namespace, and so do the tests that it defines."""
+    if page.stem == "dbos":
+        needs_sqlite()
+
     names: dict[str, Any] = {"__name__": "page"}
     for code, runs in blocks(page):
         program = compile(code, str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
@@ -95,14 +125,6 @@ def headings(page: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", line).lower().replace(" ", "-") for line in lines}
 
 
-def test_the_reference_is_complete() -> None:
-    """The API reference is what `docs/make_reference.py` writes: every public name with its current signature."""
-    make_reference = runpy.run_path(str(ROOT / "docs" / "make_reference.py"))
-    listed = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
-
-    assert make_reference["reference"]() == listed, "run: python docs/make_reference.py"
-
-
 def test_the_tables_of_the_benchmarks_show_the_results() -> None:
     """The tables are what `docs/make_benchmarks.py` writes."""
     make_benchmarks = runpy.run_path(str(ROOT / "docs" / "make_benchmarks.py"))
@@ -110,6 +132,49 @@ def test_the_tables_of_the_benchmarks_show_the_results() -> None:
     results = json.loads(make_benchmarks["RESULTS"].read_text(encoding="utf-8"))
 
     assert make_benchmarks["page"](text, results) == text, "run: python docs/make_benchmarks.py"
+
+
+def test_the_pictures_of_the_architecture_are_drawn() -> None:
+    """The pictures are what `docs/make_diagrams.py` draws."""
+    make_diagrams = runpy.run_path(str(ROOT / "docs" / "make_diagrams.py"))
+    folder = ROOT / "docs" / "pictures"
+    drawn = make_diagrams["pictures"]()
+
+    assert {name: (folder / name).read_text(encoding="utf-8") for name in drawn} == drawn, (
+        "run: python docs/make_diagrams.py"
+    )
+
+
+def test_the_tables_of_prices_show_the_data() -> None:
+    """The tables are what `docs/make_prices.py` writes, and contain every rate."""
+    make_prices = runpy.run_path(str(ROOT / "docs" / "make_prices.py"))
+    text = make_prices["PAGE"].read_text(encoding="utf-8")
+    families = {rate.partition(".")[0] for rate in bundled_prices() if not rate.startswith(("V_", "v2/"))}
+    second = {rate.partition(".")[0] for rate in bundled_prices() if rate.startswith("v2/")}
+
+    assert make_prices["page"](text) == text, "run: python docs/make_prices.py"
+    assert second == set(re.findall(r"^\| `(v2/.*?)`", text, re.MULTILINE))
+    assert families == make_prices["BY_SPEED"].keys() | make_prices["FLAT"].keys()
+
+
+def test_the_messages_of_the_troubleshooting_page_exist() -> None:
+    """Each message in a heading, up to the messages of Python, is one that the package raises."""
+    page = (ROOT / "docs" / "troubleshooting.md").read_text().partition("## Messages of Python")[0]
+    messages = re.findall(r"^### (?:Jobs are )?`+ ?(.+?) ?`+$", page, re.MULTILINE)
+    source = "\0".join(path.read_text() for path in (ROOT / "ideogram_async").rglob("*.py"))
+    source = source.replace("{subject}", "request").replace("{kind}", "field")
+    parts = [part.strip() for message in messages for part in message.split("...")]
+
+    assert [] == [part for part in parts if part not in source]
+
+
+def test_every_operation_has_a_row_for_those_who_move() -> None:
+    """The table of paths names each operation that makes or describes images, but for the legacy ones."""
+    page = (ROOT / "docs" / "migrating.md").read_text()
+    operations = {name: request.endpoint for name, request in operations_of(Ideogram).items()}
+
+    assert [] == [name for name in operations if f"`client.{name}`" not in page]
+    assert [] == [name for name, endpoint in operations.items() if f"POST {endpoint.path}`" not in page]
 
 
 def test_the_layout_is_complete() -> None:
@@ -132,11 +197,12 @@ def test_the_first_program_runs(folder: Path, ideogram_sandbox: Sandbox) -> None
 
 
 def test_the_commands_of_the_batch_page_run(folder: Path) -> None:
-    """The jobs file, the table and the commands of the page on batches work together, as printed."""
-    page = (ROOT / "docs" / "batch.md").read_text()
-    (folder / "jobs.jsonl").write_text(fenced(page, "json"))
-    (folder / "table.csv").write_text(fenced(page, ""))
-    commands = [line.partition("#")[0].split()[1:] for line in fenced(page, "sh").splitlines()]
+    """The jobs file, the table and the commands of the pages on batches work together, as printed."""
+    page, budgets, files = [(ROOT / "docs" / f"{name}.md").read_text() for name in ("batch", "budgets", "jobs-files")]
+    (folder / "jobs.jsonl").write_text(fenced(files, "json")[-1])
+    (folder / "table.csv").write_text(fenced(files, "")[-1])
+    lines = (fenced(page, "sh")[-1] + fenced(budgets, "sh")[-1]).splitlines()
+    commands = [shlex.split(line, comments=True)[1:] for line in lines]
     codes = [
         (" ".join(arguments[1:3]), run_python("-c", COMMAND, *arguments, folder=folder).returncode)
         for arguments in [*commands, ["batch", "plan", "table.csv"]]
@@ -147,12 +213,6 @@ def test_the_commands_of_the_batch_page_run(folder: Path) -> None:
     assert {"out", "jobs.csv"} <= {path.name for path in folder.iterdir()}
 
 
-def fenced(page: str, language: str) -> str:
-    """Return the last block of a language on a page."""
-    fences = re.findall(r"^```(\w*)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
-    return [text for name, text in fences if name == language][-1]
-
-
 def test_the_demo_ends_with_images_on_disk(tmp_path: Path) -> None:
     """`python -m ideogram_async demo` stores 31 images, is billed for none twice, and prints their folder."""
     process = run_python("-m", "ideogram_async", "demo", "--folder", "out", folder=tmp_path)
@@ -161,15 +221,6 @@ def test_the_demo_ends_with_images_on_disk(tmp_path: Path) -> None:
     assert 31 == len(list((tmp_path / "out").rglob("*.png")))
     assert f"stored in                  {tmp_path / 'out'}" in process.stdout
     assert "billed twice               0" in process.stdout
-
-
-@pytest.mark.parametrize(("arguments", "status"), [((), 2), (("nonsense",), 2), (("--help",), 0)])
-def test_the_command_explains_itself(tmp_path: Path, arguments: tuple[str, ...], status: int) -> None:
-    """Without a known command, `python -m ideogram_async` lists its commands."""
-    process = run_python("-m", "ideogram_async", *arguments, folder=tmp_path)
-
-    assert status == process.returncode
-    assert "sandbox   serve a sandbox until Ctrl-C" in process.stdout + process.stderr
 
 
 def run_python(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:

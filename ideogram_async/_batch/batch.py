@@ -2,43 +2,49 @@
 
 # Evaluated annotations: `typing.get_type_hints` works on the class.
 
-import asyncio
-from contextlib import suppress
+from concurrent.futures import Future, InvalidStateError
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from ideogram_async._batch.job import JobResult
+from ideogram_async._batch.journal.opening import OnLoss
 from ideogram_async._batch.options import BatchOptions
 from ideogram_async._batch.progress import Progress
 from ideogram_async._batch.report import Report
 from ideogram_async._batch.runner import Runner
-from ideogram_async._batch.source import Jobs
+from ideogram_async._batch.source import CollectOnly, Jobs
 from ideogram_async._batch.stopping import StopPolicy
 from ideogram_async._batch.workspace import Workspace
 from ideogram_async._pipeline.pipeline import Transport
+from ideogram_async._pipeline.sessions import LoopState
 from ideogram_async._prices import PriceTable
-from ideogram_async._transport.tasks import Tasks, in_thread
+from ideogram_async._transport.drain import Work
+from ideogram_async._transport.tasks import in_thread
 
 
 class Batch:
     """A bulk run: an async context manager that owns its tasks, and an async iterator of results.
 
-    Leaving the block early stops sending and waits for the calls in flight. Leaving it by an error or a cancellation
-    also ends the calls in flight, and records them as ambiguous. Running the same batch again resumes it.
+    Created by `Ideogram.batch`. Leaving the block in any way stops sending, lets the calls in flight finish, and stores
+    their images. A cancellation leaves them `grace` seconds. Then, or at a second cancellation, they are given up, and
+    listed as ambiguous. Accepted jobs are waited for during `grace` seconds after any stop, and stay accepted. Keep a
+    batch of a background task inside `async with Ideogram()`. Running the same batch again resumes it.
     """
 
     def __init__(
         self, transport: Transport, prices: PriceTable, jobs: Jobs | None, folder: Path, options: BatchOptions
     ) -> None:
+        options.accept.check(transport.config.hosts)
         self._transport = transport
         self._prices = prices
         self._jobs = jobs
         self._folder = folder
         self._options = options
-        self._stopping = StopPolicy(self._on_stop)
+        self._stopping = StopPolicy(self._on_stop, options.grace)
         self._progress = Progress(transport, self._stopping, options.max_cost_usd)
+        self._is_abandoned = False
         self._runner: Runner | None = None
 
     def report(self) -> Report:
@@ -48,7 +54,7 @@ class Batch:
     def stop(self, reason: str = "stopped") -> None:
         """Send nothing new. Calls in flight finish, and iteration continues until their results are delivered.
 
-        Calling it again changes nothing. Running the same batch again resumes it.
+        There is no time limit, and calling it again changes nothing. Running the same batch again resumes it.
 
         Args:
             reason: The text of `report().stopped`.
@@ -60,41 +66,23 @@ class Batch:
         if self._runner is not None:
             raise RuntimeError("a batch runs once; create another one")
 
-        sessions, options = self._transport.config.sessions, self._options
-        self._loop_state = await sessions.ensure_open()
-        self._image_session = sessions.new_image_session(self._loop_state, options.max_downloads)
+        state = await self._transport.config.sessions.ensure_open()
+        opened: Future[Workspace] = Future()
         try:
-            self._workspace = await self._open_workspace(self._loop_state.tasks)
+            await state.tasks.finish(self._open(opened))
         except BaseException:
-            await self._loop_state.close_session(self._image_session)
+            self._abandon(opened)
             raise
 
-        self._progress.begin()
-        self._runner = Runner(
-            self._transport, self._prices, self._workspace, options, self._image_session, self._stopping, self._progress
-        )
-        self._task = asyncio.create_task(self._runner.run(self._jobs))
         return self
 
     async def __aexit__(
         self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        runner = self._runner
-        if runner is None:
-            return
+        if self._runner is not None and not self._runner.is_over:
+            self._runner.results.discard()
 
-        try:
-            if not runner.is_over:
-                self._stopping.stop("the block was left early")
-                runner.results.discard()
-
-            if error is not None:
-                self._task.cancel()
-
-            await asyncio.wait({self._task})
-        finally:
-            # Owned by the client: a second cancellation leaves neither a lock nor a thread behind.
-            await self._loop_state.tasks.finish(self._close())
+        await self._work.drain("the block was left early", error)
 
     def __aiter__(self) -> Self:
         return self
@@ -112,33 +100,64 @@ class Batch:
 
         raise StopAsyncIteration
 
-    async def _open_workspace(self, tasks: Tasks) -> Workspace:
-        config = self._transport.config
-        origin = "sandbox" if config.hosts.loopback else str(config.base_url.origin())
-        opening = tasks.start(in_thread(partial(Workspace.open, self._folder, origin=origin)))
-        try:
-            return await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            # The thread opens the workspace regardless.
-            tasks.start(_close_opened(opening))
-            raise
+    async def _open(self, opened: Future[Workspace]) -> None:
+        """Open the folder and start the run, unless the start was cancelled."""
+        await in_thread(partial(self._open_workspace, opened))
+        if opened.cancelled():
+            return
 
-    async def _close(self) -> None:
         try:
-            self._task.cancel()
-            await asyncio.wait({self._task})
-            await in_thread(self._workspace.journal.close)
+            await opened.result().check_sink()
+            if not self._is_abandoned:
+                self._begin(self._transport.config.sessions.current(), opened.result())
         finally:
-            self._workspace.journal.request_close()
-            await self._loop_state.close_session(self._image_session)
+            if self._runner is None:
+                await in_thread(opened.result().journal.close)
+
+    def _open_workspace(self, opened: Future[Workspace]) -> None:
+        """Open the folder, and close it again if the future was cancelled meanwhile. Blocks."""
+        config = self._transport.config
+        on_loss: OnLoss = "accept" if self._options.accept_loss else "refuse"
+        if isinstance(self._jobs, CollectOnly):
+            # Nothing is sent.
+            on_loss = "warn"
+
+        workspace = Workspace.open(self._folder, origin=config.origin, on_loss=on_loss, sink=self._options.sink)
+        try:
+            opened.set_result(workspace)
+        except InvalidStateError:
+            workspace.journal.close()
+
+    def _abandon(self, opened: Future[Workspace]) -> None:
+        """Close the folder that is being opened or was just opened. Its thread does so if the event loop has ended."""
+        self._is_abandoned = True
+        if not opened.cancel():
+            opened.result().journal.request_close()
+            if self._runner is not None:
+                self._work.give_up()
+
+    def _begin(self, state: LoopState, workspace: Workspace) -> None:
+        """Start the run in a task of its own, which closes the folder at its end."""
+        options = self._options
+        session = self._transport.config.sessions.new_image_session(state, options.max_downloads)
+        self._progress.begin()
+        jobs, stopping = self._jobs, self._stopping
+        runner = self._runner = Runner(
+            jobs, self._transport, self._prices, workspace, options, session, stopping, self._progress
+        )
+
+        async def close() -> None:
+            try:
+                runner.end()
+                await in_thread(workspace.journal.close)
+            finally:
+                workspace.journal.request_close()
+                await state.close_session(session)
+
+        self._work = Work(runner.run(), close=close, stop=self.stop, grace=options.grace)
+        state.add_batch(self._work)
 
     def _on_stop(self) -> None:
         self._progress.emit_stopped()
         if self._runner is not None:
             self._runner.stop_reading()
-
-
-async def _close_opened(opening: asyncio.Task[Workspace]) -> None:
-    with suppress(Exception):
-        workspace = await opening
-        await in_thread(workspace.journal.close)

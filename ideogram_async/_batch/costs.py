@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from ideogram_async._batch.job import JobState
-from ideogram_async._batch.journal.queries import JobGroup
+from ideogram_async._batch.journal.rows import JobGroup
+from ideogram_async._prices import format_usd
 
 NOT_BILLED = (JobState.PENDING, JobState.REJECTED)
-MAYBE_BILLED = (JobState.AMBIGUOUS, JobState.SENDING)
+BILLED = (JobState.ANSWERED, JobState.DONE, JobState.PARTIAL)
+MAYBE_BILLED = (JobState.AMBIGUOUS, JobState.SENDING, JobState.ACCEPTED)
 
 
 def cost_of(state: JobState, usd: Decimal | None, resends: int) -> Decimal | None:
@@ -21,7 +23,7 @@ def cost_of(state: JobState, usd: Decimal | None, resends: int) -> Decimal | Non
 
 def confirmed_cost(state: JobState, usd: Decimal | None) -> Decimal:
     """Return the part of the cost that is certain: the attempt that was answered, without earlier ones."""
-    return Decimal(0) if usd is None or state in (*NOT_BILLED, *MAYBE_BILLED) else usd
+    return usd if usd is not None and state in BILLED else Decimal(0)
 
 
 def total_costs(groups: Iterable[JobGroup]) -> tuple[Decimal, Decimal]:
@@ -40,14 +42,15 @@ class Budget:
     Args:
         cap: The maximum to spend, in USD; `None` for no limit.
         spent: The cost of earlier runs, attempts that may have been billed included.
+        in_doubt: The part of `spent` that was spent without an answer.
     """
 
-    def __init__(self, cap: Decimal | None, spent: Decimal = Decimal(0)) -> None:
+    def __init__(self, cap: Decimal | None, spent: Decimal = Decimal(0), in_doubt: Decimal = Decimal(0)) -> None:
         self.cap = cap
         self.spent = spent
         """Confirmed or in doubt."""
-        self.in_doubt = Decimal(0)
-        """The part that this run spent without an answer."""
+        self.in_doubt = in_doubt
+        """The part that was spent without an answer."""
         self.reserved = Decimal(0)
         self._changed = asyncio.Condition()
 
@@ -64,6 +67,17 @@ class Budget:
             self.reserved += usd
             return True
 
+    def reserve_again(self, usd: Decimal) -> None:
+        """Reserve what an earlier run spent on a call without knowing its outcome, which this run learns."""
+        self.spent -= usd
+        self.in_doubt -= usd
+        self.reserved += usd
+
+    def add_in_doubt(self, usd: Decimal) -> None:
+        """Count what earlier runs may have spent, whose price was not known before."""
+        self.spent += usd
+        self.in_doubt += usd
+
     async def release(self, usd: Decimal) -> None:
         """Release the reservation of a call that did not run."""
         await self._settle(usd, Decimal(0))
@@ -78,6 +92,14 @@ class Budget:
         self.spent += spent
         async with self._changed:
             self._changed.notify_all()
+
+    def exhausted(self, usd: Decimal) -> str:
+        """Return why a call of that price is not sent, and what to do."""
+        spent, in_doubt = format_usd(self.spent - self.in_doubt), format_usd(self.in_doubt)
+        return (
+            f"budget of {format_usd(self.cap)} reached: {spent} spent, {in_doubt} in doubt,"
+            f" and the next job costs up to {format_usd(usd)}; raise max_cost_usd (--max-cost-usd) to resume"
+        )
 
     def _fits(self, usd: Decimal) -> bool:
         return self.cap is None or self.spent + self.reserved + usd <= self.cap

@@ -8,17 +8,24 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TypeVar
 
+from attrs import evolve
+
 from ideogram_async._batch.identity import job_key
-from ideogram_async._batch.job import ImageState
+from ideogram_async._batch.inputs import RecordedFile
+from ideogram_async._batch.job import ImageState, JobState
 from ideogram_async._batch.journal import queries
-from ideogram_async._batch.journal.queries import ImageRow, JobRow
+from ideogram_async._batch.journal.rows import ImageRow, JobRow
 from ideogram_async._batch.workspace import Workspace
 from ideogram_async._operations import Request
 from ideogram_async._pipeline.uploads import map_files
-from ideogram_async.errors import InvalidRequestError
+from ideogram_async.errors import InvalidRequestError, NotSentError, Phase
 from ideogram_async.files import FromJob, ImageFile, as_tuple
 
 R = TypeVar("R", bound=Request[object])
+
+
+class SourceLostError(InvalidRequestError):
+    """A job needs an image of an earlier job that will never be stored."""
 
 
 def job_references(request: Request[object]) -> Iterator[tuple[str, FromJob]]:
@@ -60,35 +67,71 @@ class Dependencies:
         if self._running.get(key) is completion:
             del self._running[key]
 
-    async def resolve(self, request: R) -> R:
-        """Return the request with the stored images of earlier jobs in place of their references.
+    async def resolve(self, request: R, number: int) -> tuple[R, list[RecordedFile]]:
+        """Return the request with the stored images of earlier jobs in place of their references, and those images.
+
+        Args:
+            request: The request.
+            number: The number of its job.
 
         Raises:
-            InvalidRequestError: If a job is not an earlier one, or its image is not stored and never will be.
+            SourceLostError: If an image is not stored and never will be.
+            NotSentError: If an image is not stored yet.
+            InvalidRequestError: If an image that is not stored is not one of an earlier job.
         """
-        return await map_files(request, self._resolve_file)
+        images: list[RecordedFile] = []
+
+        async def resolve_file(field: str, file: ImageFile) -> ImageFile:
+            if not isinstance(file.source, FromJob):
+                return file
+
+            image = await self._find_image(field, file.source, number)
+            opened = await self._open(field, image)
+            # The file of a custom request has the name of its field.
+            resolved = evolve(file, source=opened.source, name=file.name or image.path)
+            images.append(RecordedFile(field, resolved, image.sha256 or ""))
+            return resolved
+
+        return await map_files(request, resolve_file), images
+
+    async def _open(self, field: str, image: ImageRow) -> ImageFile:
+        """Return a stored image as a file: from the folder, or read from the sink into memory."""
+        name = image.path or ""
+        if image.uri is None:
+            return ImageFile(self._workspace.held.absolute / name)
+
+        try:
+            return ImageFile(b"".join([chunk async for chunk in self._workspace.sink.open(name)]))
+        except Exception as error:
+            message = f"{field}: {image.uri} cannot be read, and this job waits for it: {error}"
+            raise NotSentError(message, phase=Phase.QUEUED) from error
 
     def _pending_for(self, request: Request[object]) -> list[asyncio.Event]:
         keys = (job_key("", id=earlier.id, occurrence=0) for _, earlier in job_references(request))
         return [event for key in keys if (event := self._running.get(key)) is not None]
 
-    async def _resolve_file(self, field: str, file: ImageFile) -> ImageFile:
-        earlier = file.source
-        if not isinstance(earlier, FromJob):
-            return file
-
+    async def _find_image(self, field: str, earlier: FromJob, number: int) -> ImageRow:
+        """Return the stored image of an earlier job."""
         job, image = await self._workspace.journal.run(partial(_find_image, earlier=earlier))
-        if job is None:
-            raise InvalidRequestError([(field, f"refers to job {earlier.id!r}, but no earlier job has that id")])
+        if image is not None and image.state is ImageState.STORED:
+            return image
 
-        name = f"image {earlier.index} of job {earlier.id!r}"
+        if job is None or job.number >= number:
+            problem = f"refers to job {earlier.id!r}, but no earlier valid job has that id"
+            raise InvalidRequestError([(field, problem)], subject="job")
+
+        problem = f"image {earlier.index} of job {earlier.id!r} "
         if image is None:
-            raise InvalidRequestError([(field, f"{name} does not exist; the job is {job.state}")])
+            problem += f"does not exist; the job is {job.state}"
+            is_lost = job.state in (JobState.DONE, JobState.PARTIAL, JobState.REJECTED)
+        else:
+            problem += f"is {image.state}"
+            is_lost = image.state is not ImageState.LINKED
 
-        if image.state is not ImageState.STORED or image.path is None:
-            raise InvalidRequestError([(field, f"{name} is {image.state}")])
+        if is_lost:
+            raise SourceLostError([(field, problem)], subject="job")
 
-        return ImageFile(self._workspace.folder / image.path, name=file.name)
+        raise NotSentError(f"{field}: {problem}, and this job waits for it", phase=Phase.QUEUED)
 
 
 def _find_image(database: sqlite3.Connection, earlier: FromJob) -> tuple[JobRow | None, ImageRow | None]:

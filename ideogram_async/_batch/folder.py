@@ -1,38 +1,39 @@
-"""Tools for the folder of a batch: report, results, resolution of ambiguous jobs, export and gallery.
+"""Tools for the folder of a batch: report, results, missing images, resolution of jobs, export and gallery.
 
-Nothing here uses the network. Reading never writes to the journal, so a batch may be running. A job in SENDING is
-ambiguous if no process holds the folder.
+Only `Folder.collect` uses the network. Reading never writes to the journal, so a batch may be running. A job in SENDING
+is ambiguous if no process holds the folder.
 """
 
 # Evaluated annotations: `typing.get_type_hints` works on the class.
 
-import json
 import os
-import sqlite3
-from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
+
+from attrs import evolve
 
 from ideogram_async._batch.costs import total_costs
-from ideogram_async._batch.job import ImageState, JobResult, JobState
-from ideogram_async._batch.journal import queries
-from ideogram_async._batch.journal.lock import FolderLock
-from ideogram_async._batch.journal.queries import Column, Entry, ImageRow, JobGroup, JobRow
-from ideogram_async._batch.journal.reader import find_journal, iter_jobs, read_snapshot, totals
-from ideogram_async._batch.journal.schema import open_journal
+from ideogram_async._batch.job import JobResult, JobState
+from ideogram_async._batch.journal import meta
+from ideogram_async._batch.journal.reader import find_journal, iter_jobs, read_snapshot, totals, warn_of_loss
+from ideogram_async._batch.journal.rows import Entry, JobGroup
 from ideogram_async._batch.report import Report, make_report
+from ideogram_async._batch.resolution import resolve
 from ideogram_async._batch.results import ResultReader
-from ideogram_async._download.hosts import Hosts
-from ideogram_async.errors import BatchError, JournalError
+from ideogram_async._sinks.sink import Sink
 
-RESOLUTIONS = ("lost", "retry", "adopt")
-LISTED = (JobState.REJECTED, JobState.AMBIGUOUS, JobState.ANSWERED, JobState.PARTIAL)
+LISTED = (JobState.REJECTED, JobState.AMBIGUOUS, JobState.ACCEPTED, JobState.ANSWERED, JobState.PARTIAL)
 """States whose jobs a report lists."""
-UNKNOWN_SEED = -1
-MAX_NAMED = 5
-"""Jobs that an error names."""
+
+
+class BatchClient(Protocol):
+    """The part of `Ideogram` that `Folder.collect` uses."""
+
+    def batch(self, jobs: tuple[()], folder: Path, *, max_downloads: int, sink: Sink | None) -> Any:
+        """Return a batch."""
+        ...
 
 
 class Folder:
@@ -44,6 +45,7 @@ class Folder:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path: Path = Path(path)
+        self._is_checked = False
 
     def __repr__(self) -> str:
         return f"Folder({str(self.path)!r})"
@@ -51,17 +53,22 @@ class Folder:
     def report(self) -> Report:
         """Return the report of all jobs of the folder, in every run.
 
-        Cost in doubt is that of ambiguous jobs, of jobs in flight, and of earlier attempts of jobs that were sent
-        again. Time, throttling and a reason to stop belong to a single run, and are empty.
+        Cost in doubt is that of ambiguous and accepted jobs, of jobs in flight, and of earlier attempts of jobs that
+        were sent again. Time, throttling and a reason to stop belong to a single run, and are empty. As text, the
+        report shows `312 of 5,000 jobs` if the input of the last run had more jobs than are on record.
 
         Raises:
             JournalError: If the journal is missing or cannot be trusted.
         """
+        self._warn_of_loss()
         groups, images = totals(self.path)
         is_listed = any(group.state in LISTED for group in groups)
         results = [result for result in self.results() if result.state in LISTED] if is_listed else []
         maximum, confirmed = total_costs(groups)
-        return make_report(_jobs_by_state(groups), images, results, spent=confirmed, in_doubt=maximum - confirmed)
+        size = read_snapshot(self.path, meta.read_input)
+        return make_report(
+            _jobs_by_state(groups), images, results, spent=confirmed, in_doubt=maximum - confirmed, input=size
+        )
 
     def results(self) -> Iterator[JobResult]:
         """Yield all jobs in input order, with constant memory.
@@ -71,16 +78,47 @@ class Folder:
         Raises:
             JournalError: If the journal is missing or cannot be trusted.
         """
-        return map(ResultReader(self.path).read, iter_jobs(self.path))
+        return map(ResultReader(self.path).read, self._jobs())
+
+    async def collect(self, client: BatchClient, *, max_downloads: int = 16, sink: Sink | None = None) -> Report:
+        """Download every image that was billed and is not stored, also those whose file was deleted. Sends no POST.
+
+        It also waits for accepted jobs, as a run does, and downloads their images; a job that has failed is left for
+        the next run. A cancellation leaves what is not downloaded for the next call.
+
+        Args:
+            client: An `Ideogram` with the base URL of the batch. It needs an API key for accepted jobs alone.
+            max_downloads: Maximum number of concurrent downloads.
+            sink: The sink of the batch, if it has one.
+
+        Returns:
+            The report of all jobs of the folder, with the duration and a reason to stop of this call.
+
+        Raises:
+            BatchLockedError: If a batch is running in the folder.
+            JournalError: If the journal is missing or cannot be trusted, or its images are in another sink.
+            OSError: If the folder or the sink cannot be written.
+        """
+        from ideogram_async._batch.source import CollectOnly
+        from ideogram_async._transport.tasks import in_thread
+
+        await in_thread(partial(find_journal, self.path))
+        async with client.batch(CollectOnly(), self.path, max_downloads=max_downloads, sink=sink) as batch:
+            async for _ in batch:
+                pass
+
+        run = batch.report()
+        return evolve(await in_thread(self.report), elapsed=run.elapsed, stopped=run.stopped)
 
     def resolve(self, id: str, resolution: Literal["lost", "retry", "adopt"], url: str | None = None) -> JobResult:
         """Resolve an ambiguous job: one that may have run and may have been billed. Sends nothing.
 
         - `"lost"`: give it up. It becomes `partial`, not `rejected`, since it may have been billed: its price counts as
-          spent, and its images as lost.
+          spent, and its images as lost. An accepted job can be given up, too, and so can an answered one: its images
+          that are still linked count as lost, and no later run asks for them.
         - `"retry"`: the next run sends it once more. If it ran already, that pays twice, so its price counts twice.
         - `"adopt"`: it ran, and you have found its image. The next run downloads `url`. The job's other images
-          count as lost.
+          count as lost. Also for an accepted job.
 
         Args:
             id: The job's id or key.
@@ -91,19 +129,21 @@ class Folder:
             The job in its new state.
 
         Raises:
-            BatchError: If the folder has no such job, or it is not ambiguous.
+            BatchError: If the folder has no such job, or the job is in a state that the resolution does not take.
             BatchLockedError: If a batch is running in the folder.
             JournalError: If the journal is missing or cannot be trusted.
             HostRefusedError: If the host of the link is not allowed.
             ValueError: If the resolution is unknown, or the link is missing or not expected.
         """
-        return ResultReader(self.path).read(_resolve(self.path, id, resolution, url))
+        return ResultReader(self.path).read(resolve(self.path, id, resolution, url))
 
     def export_csv(self, path: str | os.PathLike[str]) -> Path:
         """Write a table with one row per image, for a spreadsheet. A job without images has one row.
 
-        A cell that a spreadsheet would run as a formula begins with `'`. Links are written without their signature. A
-        job's price is in its first row only, so that the column adds up.
+        The table is a jobs file: it can be run again, in the same folder, which sends nothing, or in another one. After
+        the columns of the job come those of its result, which begin with `result_`, and its carried columns. A cell
+        that a spreadsheet would run as a formula begins with `'`. Links are written without their signature. A job's
+        price is in its first row only, so that the column adds up.
 
         Raises:
             JournalError: If the journal is missing or cannot be trusted.
@@ -111,10 +151,12 @@ class Folder:
         """
         from ideogram_async._batch.export import export_csv
 
-        return export_csv(iter_jobs(self.path), Path(path))
+        return export_csv(self.path, self._jobs, Path(path))
 
     def export_jsonl(self, path: str | os.PathLike[str]) -> Path:
-        """Write one JSON object per line and job, with its request and images.
+        """Write one JSON object per line and job: the job as in a jobs file, with `carried` and `result`.
+
+        The file can be run again, like a table.
 
         Raises:
             JournalError: If the journal is missing or cannot be trusted.
@@ -122,21 +164,40 @@ class Folder:
         """
         from ideogram_async._batch.export import export_jsonl
 
-        return export_jsonl(iter_jobs(self.path), Path(path))
+        return export_jsonl(self.path, self._jobs(), Path(path))
 
-    def gallery(self) -> Path:
+    def gallery(self, *, sink: Sink | None = None, lifetime: float = 604_800) -> Path:
         """Write `gallery.html` and `thumbnails/` into the folder, and return the page.
 
         The page needs no network. Thumbnails are created once. Calling it again updates the page.
 
+        Args:
+            sink: The sink of the batch, to show its images. The page then has a presigned link to each, which needs
+                no credentials, and states when the links expire. Without the sink it has their URIs.
+            lifetime: Lifetime of the links in seconds, at most the seven days that object stores allow.
+
         Raises:
             ImportError: If jinja2 or Pillow is missing.
-            JournalError: If the journal is missing or cannot be trusted.
-            OSError: If the folder cannot be written.
+            JournalError: If the journal is missing or cannot be trusted, or its images are not in the sink.
+            OSError: If the folder cannot be written, or the sink cannot be read.
+            ValueError: If the lifetime is out of range.
         """
         from ideogram_async._batch.gallery import write_page
 
-        return write_page(self.path, self.report(), self.results())
+        if sink is not None:
+            read_snapshot(self.path, partial(meta.check_sink, uri=sink.uri))
+
+        return write_page(self.path, self.report(), self.results(), sink, lifetime=lifetime)
+
+    def _jobs(self) -> Iterator[Entry]:
+        self._warn_of_loss()
+        return iter_jobs(self.path)
+
+    def _warn_of_loss(self) -> None:
+        """Log once that the journal has lost records, which refuses no reading."""
+        if not self._is_checked:
+            warn_of_loss(self.path)
+            self._is_checked = True
 
 
 def _jobs_by_state(groups: list[JobGroup]) -> dict[JobState, int]:
@@ -145,101 +206,3 @@ def _jobs_by_state(groups: list[JobGroup]) -> dict[JobState, int]:
         states[group.state] = states.get(group.state, 0) + group.jobs
 
     return states
-
-
-def _resolve(folder: Path, id: str, resolution: str, url: str | None) -> Entry:
-    """Lock the folder, resolve a job, and return it."""
-    if resolution not in RESOLUTIONS:
-        raise ValueError(f"resolution must be one of {', '.join(RESOLUTIONS)}, not {resolution!r}")
-
-    if (resolution == "adopt") != (url is not None):
-        raise ValueError("adopt needs the image's link" if url is None else f"{resolution} takes no link")
-
-    path = find_journal(folder)
-    origin = read_snapshot(folder, _read_origin)
-    if url is not None:
-        Hosts(loopback=origin == "sandbox").check(url)
-
-    lock = FolderLock(path.with_name("lock")).acquire()
-    try:
-        with closing(open_journal(path, origin)) as database, _transaction(database):
-            return _resolve_job(database, folder, id, resolution, url)
-    except sqlite3.Error as error:
-        raise JournalError(f"{path} cannot be written: {error}") from None
-    finally:
-        lock.release()
-
-
-@contextmanager
-def _transaction(database: sqlite3.Connection) -> Generator[None]:
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        database.execute("ROLLBACK")
-        raise
-
-    database.execute("COMMIT")
-
-
-def _resolve_job(database: sqlite3.Connection, folder: Path, id: str, resolution: str, url: str | None) -> Entry:
-    # This process holds the lock: the one that was sending has ended.
-    queries.mark_sending_ambiguous(database)
-    job = queries.find_job(database, id=id) or queries.find_job(database, key=id)
-    if job is None:
-        raise _resolution_error(database, f"{folder} has no job {id!r}")
-
-    if job.state is not JobState.AMBIGUOUS:
-        raise _resolution_error(database, f"job {id!r} is {job.state}; only an ambiguous job can be resolved")
-
-    match resolution:
-        case "lost":
-            _mark_lost(database, job)
-        case "retry":
-            queries.change_state(database, job.key, job.state, JobState.PENDING, resends=job.resends + 1)
-        case _:
-            _adopt(database, job, url or "")
-
-    return Entry(queries.find_job(database, key=job.key) or job, queries.images_of(database, job.key))
-
-
-def _resolution_error(database: sqlite3.Connection, message: str) -> BatchError:
-    ambiguous = queries.jobs_after(database, (JobState.AMBIGUOUS,), -1, MAX_NAMED + 1)
-    names = ", ".join(repr(job.id or job.key) for job in ambiguous[:MAX_NAMED])
-    error = BatchError(message)
-    more = ", and others" if len(ambiguous) > MAX_NAMED else ""
-    error.advice = f"Ambiguous jobs: {names}{more}." if ambiguous else "The folder has no ambiguous jobs."
-    return error
-
-
-def _mark_lost(database: sqlite3.Connection, job: JobRow) -> None:
-    message = f"given up, although it may have run: {job.error or 'no response was received'}"
-    queries.insert_images(database, _lost_images(job, range(job.weight)))
-    queries.change_state(database, job.key, job.state, JobState.PARTIAL, error=message)
-
-
-def _adopt(database: sqlite3.Connection, job: JobRow, url: str) -> None:
-    fields: dict[str, Any] = json.loads(job.request)["fields"]
-    image = ImageRow(
-        key=job.key, number=0, state=ImageState.LINKED, url=url, seed=fields.get("seed"), prompt=fields.get("prompt")
-    )
-    queries.insert_images(database, [image, *_lost_images(job, range(1, job.weight))])
-    reply: dict[str, Column] = {"status": 200, "raw": _adopted_reply(image), "headers": "{}", "error": None}
-    queries.change_state(database, job.key, job.state, JobState.ANSWERED, **reply)
-
-
-def _adopted_reply(image: ImageRow) -> bytes:
-    """Return a reply like the one that was lost, valid for every operation."""
-    seed = UNKNOWN_SEED if image.seed is None else image.seed
-    item = {"url": image.url, "is_image_safe": True, "prompt": image.prompt or "", "seed": seed, "resolution": ""}
-    reply = {"created": datetime.now(UTC).isoformat(), "data": [item], "base_image_url": image.url, "seed": seed}
-    return json.dumps({"adopted": True, **reply}).encode()
-
-
-def _lost_images(job: JobRow, numbers: range) -> list[ImageRow]:
-    return [ImageRow(key=job.key, number=number, state=ImageState.LOST) for number in numbers]
-
-
-def _read_origin(database: sqlite3.Connection) -> str:
-    (origin,) = database.execute("SELECT value FROM meta WHERE name = 'origin'").fetchone()
-    return str(origin)

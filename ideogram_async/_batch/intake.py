@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import sqlite3
+import asyncio
+import json
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from pathlib import Path
 
-from attrs import evolve, frozen
+from attrs import evolve
 
-from ideogram_async._batch.identity import deserialize, fingerprint_of, job_key, serialize
-from ideogram_async._batch.job import ImageState, Job, JobState
-from ideogram_async._batch.journal import queries
-from ideogram_async._batch.journal.queries import ImageRow, JobRow
-from ideogram_async._batch.source import InputReader, Jobs
+from ideogram_async._batch.identity import id_problems, job_key
+from ideogram_async._batch.job import Job, JobState
+from ideogram_async._batch.journal import meta, queries
+from ideogram_async._batch.journal.rows import ImageRow, JobRow
+from ideogram_async._batch.registration import RegisteredJob, images_on_disk, register_jobs, reload_job
+from ideogram_async._batch.report import InputSize
+from ideogram_async._batch.source import CountedJobs, InputReader, Jobs
 from ideogram_async._batch.workspace import Workspace
+from ideogram_async._ledger.serialization import deserialize, fingerprint_of, serialize
 from ideogram_async._operations import Request
 from ideogram_async._pipeline.pipeline import Transport, check_request
 from ideogram_async._pipeline.uploads import copy_file, has_files, map_files
@@ -28,21 +30,6 @@ from ideogram_async.errors import InvalidRequestError, JobConflictError
 from ideogram_async.files import FromJob, ImageFile, as_tuple
 
 
-@frozen(slots=False)
-class RegisteredJob:
-    """A job that the journal records, or an invalid one, which is never recorded."""
-
-    row: JobRow
-    request: Request[object]
-    index: int
-    """Position in the input."""
-    images: Sequence[ImageRow] = ()
-    """Images of an earlier run, or of the same job earlier in the input."""
-    problem: InvalidRequestError | None = None
-    is_repeat: bool = False
-    """Whether the same job came earlier in this run."""
-
-
 class InputJobs:
     """The jobs of the caller, registered as they are read."""
 
@@ -50,6 +37,9 @@ class InputJobs:
         self._workspace = workspace
         self._intake = intake
         self._reader = InputReader(jobs)
+        # Other objects may compute their length by reading all jobs, or raise an error.
+        self._size = InputSize(len(jobs) if isinstance(jobs, list | tuple | CountedJobs) else None, is_complete=False)
+        self._repeats = 0
         self._buffer: deque[Job] = deque()
         self._index = 0
         self._conflict: JobConflictError | None = None
@@ -58,7 +48,8 @@ class InputJobs:
         """Wait for a job, and return it with the others that are available; an empty list at the end.
 
         Raises:
-            JobConflictError: If an id is already used by a different request, after the jobs before it were returned.
+            JobConflictError: If the journal has another request under an id that may have been billed, or two jobs of
+                the input have the same id. Raised after the jobs before it were returned.
         """
         if self._conflict is not None:
             raise self._conflict
@@ -67,18 +58,23 @@ class InputJobs:
             self._buffer += await self._reader.read(limit)
 
         group = self._next_group(limit)
-        registered = await self._intake.register(group, self._index)
+        await self._record_size(is_over=not group)
+        registered, self._conflict = await self._intake.register(group, self._index)
         self._index += len(registered)
-        if len(registered) < len(group):
-            conflict = f"the id {group[len(registered)].id!r} is already used by a different request"
-            self._conflict = JobConflictError(f"{conflict} in {self._workspace.folder}")
-            if not registered:
-                raise self._conflict
+        self._repeats += sum(job.is_repeat for job in registered)
+        if self._conflict is not None and not registered:
+            raise self._conflict
 
         return registered
 
     async def aclose(self) -> None:
         await self._reader.aclose()
+
+    async def _record_size(self, *, is_over: bool) -> None:
+        """Record the size of the input before its first job and after its last one. An empty input has no size."""
+        if is_over == bool(self._index):
+            size = InputSize(self._index - self._repeats, is_complete=True) if is_over else self._size
+            await self._workspace.journal.run(partial(meta.write_input, size=size))
 
     def _next_group(self, limit: int) -> list[Job]:
         """Remove jobs that are quick to register from the buffer. A job with files may take long, so it is alone."""
@@ -103,6 +99,9 @@ class PendingJobs:
 
     async def read(self, limit: int) -> list[RegisteredJob]:
         """Return the next jobs; an empty list at the end."""
+        if self._number < 0:
+            await self._intake.renew_rejected()
+
         states = (JobState.PENDING, JobState.AMBIGUOUS)
         step = partial(queries.jobs_after, states=states, number=self._number, limit=limit)
         rows = await self._workspace.journal.run(step)
@@ -118,26 +117,38 @@ class PendingJobs:
 class Intake:
     """Validates jobs, and registers them in the journal."""
 
-    def __init__(self, workspace: Workspace, prices: PriceTable, transport: Transport) -> None:
+    def __init__(
+        self, workspace: Workspace, prices: PriceTable, transport: Transport, *, retry_rejected: bool = False
+    ) -> None:
         self._workspace = workspace
+        self._retry_rejected = retry_rejected
         self._prices = prices
         self._transport = transport
+        self.unrecorded: dict[str, RegisteredJob] = {}
+        """Jobs by key whose outcome this run could not record: the journal has them as SENDING."""
 
-    async def register(self, jobs: Sequence[Job], index: int) -> list[RegisteredJob]:
+    async def register(self, jobs: Sequence[Job], index: int) -> tuple[list[RegisteredJob], JobConflictError | None]:
         """Find jobs in the journal, or add them as pending. An invalid job is not added.
 
         Returns:
-            The jobs before the first one whose id is already used by a different request.
+            The jobs before the first one whose id is used by a different request, and the error of that job.
 
         Raises:
             OSError: If the folder cannot be written.
         """
         drafts = [await self._draft(job, index + offset) for offset, job in enumerate(jobs)]
         if all(draft.problem is not None for draft in drafts):
-            return drafts
+            return drafts, None
 
-        step = partial(register_jobs, drafts=drafts, folder=self._workspace.folder)
-        return await self._workspace.journal.run(step)
+        workspace, retry_rejected = self._workspace, self._retry_rejected
+        step = partial(register_jobs, drafts=drafts, folder=workspace.held, retry_rejected=retry_rejected)
+        registered, conflict = await workspace.journal.run(step)
+        return registered, JobConflictError(f"{conflict}, in {workspace.folder}") if conflict else None
+
+    async def renew_rejected(self) -> None:
+        """Make all rejected jobs of the folder pending, if `retry_rejected` is set."""
+        if self._retry_rejected:
+            await self._workspace.journal.run(queries.renew_rejected_jobs)
 
     async def check(self, request: Request[object]) -> None:
         """Check a request against the rules of the service.
@@ -149,24 +160,26 @@ class Intake:
 
     def recall(self, row: JobRow, index: int, images: Sequence[ImageRow] = ()) -> RegisteredJob:
         """Return a job of an earlier run."""
-        return RegisteredJob(row, deserialize(row.request, self._workspace.inputs), index, images)
+        return RegisteredJob(row, deserialize(row.request, self._workspace.inputs, row.key), index, images)
 
-    async def images_of(self, row: JobRow) -> list[ImageRow]:
-        """Return a job's images. One whose file was deleted is linked again."""
-        step = partial(images_on_disk, keys=[row.key], folder=self._workspace.folder)
-        return (await self._workspace.journal.run(step))[row.key]
+    async def images_of(self, keys: Sequence[str]) -> dict[str, list[ImageRow]]:
+        """Return the images of jobs by key. One whose file was deleted is linked again."""
+        return await self._workspace.journal.run(partial(images_on_disk, keys=keys, folder=self._workspace.held))
 
-    async def reload(self, job: RegisteredJob) -> RegisteredJob:
-        """Return the current row and images of a job that ended in this run. One that is still SENDING is ambiguous."""
-        row = await self._workspace.journal.run(partial(queries.find_job, key=job.row.key)) or job.row
-        images = await self.images_of(row)
-        if row.state is JobState.SENDING:
-            row = evolve(row, state=JobState.AMBIGUOUS)
+    def reload(self, job: RegisteredJob) -> asyncio.Future[RegisteredJob]:
+        """Return the future of a job that ended in this run, with its current row and images."""
+        if (known := self.unrecorded.get(job.row.key)) is None:
+            return self._workspace.journal.submit(partial(reload_job, job=job, folder=self._workspace.held))
 
-        return evolve(job, row=row, images=images, is_repeat=True)
+        reloaded: asyncio.Future[RegisteredJob] = asyncio.get_running_loop().create_future()
+        reloaded.set_result(evolve(job, row=known.row, images=known.images, is_repeat=True))
+        return reloaded
 
     async def _draft(self, job: Job, index: int) -> RegisteredJob:
         try:
+            if problems := id_problems(job.id):
+                raise InvalidRequestError(problems, subject="job")
+
             await self.check(job.request)
             request = await self._copy_one_shot_files(job.request)
             if request is not job.request:
@@ -212,56 +225,13 @@ class Intake:
             weight=weight_of(request),
             usd=self._prices.estimate(request).usd,
             state=JobState.PENDING,
+            carried=_to_json(job.carried),
         )
 
 
 def has_one_shot_files(request: Request[object]) -> bool:
     """Return whether a request has a file that can be read only once."""
     return any(_is_one_shot(item) for value in vars(request).values() for item in as_tuple(value))
-
-
-def register_jobs(database: sqlite3.Connection, drafts: Sequence[RegisteredJob], folder: Path) -> list[RegisteredJob]:
-    """Find jobs in the journal, or add them as pending. Stop before a job whose id is used by a different request.
-
-    Number jobs without an id: the n-th job with the same content gets its own key. The counts are per run,
-    in a temporary table: a few bytes per job. An invalid draft is returned unchanged.
-    """
-    valid = [draft.row for draft in drafts if draft.problem is None]
-    occurrences = _count_occurrences(database, [row.key for row in valid])
-    numbered = list(map(_with_occurrence, valid, occurrences))
-    known = queries.find_jobs(database, [row.key for row in numbered])
-    sent_keys = [row.key for row in known.values() if row.state is not JobState.PENDING]
-    images = images_on_disk(database, sent_keys, folder)
-    remaining = zip(numbered, occurrences, strict=True)
-    registered: list[RegisteredJob] = []
-    for draft in drafts:
-        if draft.problem is not None:
-            registered.append(draft)
-            continue
-
-        new, occurrence = next(remaining)
-        row = known.get(new.key)
-        row = known[new.key] = _insert(database, new) if row is None else _with_price(database, row, new)
-        if row.fingerprint != new.fingerprint:
-            break
-
-        is_repeat = occurrence > 0 and row.id is not None
-        registered.append(RegisteredJob(row, draft.request, draft.index, images.get(row.key, []), is_repeat=is_repeat))
-
-    return registered
-
-
-def images_on_disk(database: sqlite3.Connection, keys: Sequence[str], folder: Path) -> dict[str, list[ImageRow]]:
-    """Return the images of jobs by key. A stored image whose file was deleted is linked again, if it has a link."""
-    by_job = queries.images_by_job(database, keys)
-    for images in by_job.values():
-        for position, image in enumerate(images):
-            # Not a `Path`, which takes twice as long: there may be very many images.
-            if image.state is ImageState.STORED and image.url and not os.access(f"{folder}/{image.path}", os.F_OK):
-                images[position] = evolve(image, state=ImageState.LINKED, path=None, sha256=None, size=None)
-                queries.change_image(database, images[position], ImageState.STORED)
-
-    return by_job
 
 
 def _is_one_shot(value: object) -> bool:
@@ -279,44 +249,11 @@ def _invalid(job: Job, index: int, error: InvalidRequestError) -> RegisteredJob:
         weight=0,
         usd=None,
         state=JobState.PENDING,
+        carried=_to_json(job.carried),
     )
     return RegisteredJob(row, job.request, index, problem=error)
 
 
-def _with_occurrence(row: JobRow, occurrence: int) -> JobRow:
-    if not occurrence or row.id is not None:
-        return row
-
-    return evolve(row, key=job_key(row.fingerprint, id=None, occurrence=occurrence))
-
-
-def _count_occurrences(database: sqlite3.Connection, keys: Sequence[str]) -> list[int]:
-    """Return how often each key was seen before in this run and count it."""
-    marks = ", ".join("?" * len(keys))
-    seen: dict[str, int] = dict(
-        database.execute(f"SELECT key, times FROM seen WHERE key IN ({marks})", keys).fetchall()
-    )
-    occurrences: list[int] = []
-    for key in keys:
-        occurrences.append(seen.get(key, 0))
-        seen[key] = occurrences[-1] + 1
-
-    marks = ", ".join(["(?, 1)"] * len(keys))
-    database.execute(f"INSERT INTO seen VALUES {marks} ON CONFLICT DO UPDATE SET times = times + 1", keys)
-    return occurrences
-
-
-def _insert(database: sqlite3.Connection, draft: JobRow) -> JobRow:
-    ((number,),) = database.execute("SELECT coalesce(max(number), -1) + 1 FROM job").fetchall()
-    row = evolve(draft, number=number)
-    queries.insert_jobs(database, [row])
-    return row
-
-
-def _with_price(database: sqlite3.Connection, row: JobRow, draft: JobRow) -> JobRow:
-    """Update the price of a job that was never sent."""
-    if row.state is not JobState.PENDING or row.usd == draft.usd or row.fingerprint != draft.fingerprint:
-        return row
-
-    database.execute("UPDATE job SET usd = ? WHERE key = ?", (*queries.values_of(draft, "usd"), row.key))
-    return evolve(row, usd=draft.usd)
+def _to_json(carried: Mapping[str, str]) -> str | None:
+    # As ASCII: a lone surrogate in a column that is not sent rejects no job.
+    return json.dumps(dict(carried)) if carried else None

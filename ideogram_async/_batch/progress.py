@@ -9,7 +9,7 @@ from attrs import frozen
 
 from ideogram_async._batch.costs import Budget, confirmed_cost
 from ideogram_async._batch.job import ImageState, JobResult
-from ideogram_async._batch.journal.queries import JobRow
+from ideogram_async._batch.journal.rows import JobRow
 from ideogram_async._batch.report import Report, Tally
 from ideogram_async._batch.stopping import StopPolicy
 from ideogram_async._pipeline.pipeline import Transport
@@ -18,12 +18,12 @@ from ideogram_async.events import BatchFinished, BatchStopped, JobFinished
 
 @frozen
 class PreviousRuns:
-    """The cost of earlier runs, and the jobs that they left ambiguous."""
+    """The cost of earlier runs, and the jobs that they left ambiguous or accepted."""
 
     spent: Decimal
     """Confirmed or in doubt."""
     in_doubt: Decimal
-    ambiguous: list[JobResult]
+    unfinished: list[JobResult]
 
 
 class Progress:
@@ -34,7 +34,6 @@ class Progress:
         self._transport = transport
         self._stopping = stopping
         self._tally = Tally()
-        self._in_doubt_before = Decimal(0)
         self._throttled_before = 0
         self._began_at = time.monotonic()
         self._ended_at: float | None = None
@@ -45,9 +44,8 @@ class Progress:
 
     def add_previous(self, previous: PreviousRuns) -> None:
         """Start from the totals of earlier runs."""
-        self._tally = Tally(previous.ambiguous)
-        self._in_doubt_before = previous.in_doubt
-        self.budget = Budget(self.budget.cap, previous.spent)
+        self._tally = Tally(previous.unfinished)
+        self.budget = Budget(self.budget.cap, previous.spent, previous.in_doubt)
 
     def add(self, result: JobResult, row: JobRow, *, is_repeat: bool = False) -> None:
         """Count a job that is finished for this run. A repeat counts if the job was not done."""
@@ -84,7 +82,7 @@ class Progress:
     def report(self) -> Report:
         """Return the report so far. It includes the cost that earlier runs left in doubt."""
         return self._tally.report(
-            in_doubt=self._in_doubt_before + self.budget.in_doubt,
+            in_doubt=self.budget.in_doubt,
             throttled=self._throttled() - self._throttled_before,
             elapsed=(self._ended_at or time.monotonic()) - self._began_at,
             stopped=self._stopping.reason,

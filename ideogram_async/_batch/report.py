@@ -7,10 +7,26 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 from attrs import field, frozen
+from attrs.validators import and_, ge, instance_of, optional
 
-from ideogram_async._batch.job import ImageState, JobResult, JobState
+from ideogram_async._batch.job import PROBLEM_TEXTS, ImageProblem, ImageState, JobResult, JobState
+from ideogram_async._plural import pluralize
+from ideogram_async._prices import format_usd
 
-LOST = (ImageState.EXPIRED, ImageState.LOST, ImageState.CORRUPT, ImageState.TOO_LARGE)
+MAX_ROWS = 50
+"""Failed and ambiguous jobs in the table of a notebook."""
+
+LOST = (ImageState.EXPIRED, ImageState.LOST)
+
+
+@frozen
+class InputSize:
+    """The size of a run's input."""
+
+    jobs: int | None = field(validator=optional(and_(instance_of(int), ge(0))))
+    """Jobs, once that is known: the same id twice is one."""
+    is_complete: bool = field(validator=instance_of(bool))
+    """Whether the input was read to its end."""
 
 
 @frozen(kw_only=True)
@@ -39,12 +55,14 @@ class Report:
     by_state: dict[JobState, int]
     images_stored: int
     images_withheld: int
+    images_linked: int
+    """Images that were billed and are not on disk yet. The next run and `Folder.collect` ask for them again."""
     images_lost: int
-    """Images that were billed and cannot be downloaded: expired, lost, corrupt or too large."""
+    """Images that were billed and are gone: their link has expired, or they were given up."""
     spent_usd: Decimal
     """The confirmed cost."""
     in_doubt_usd: Decimal
-    """The possible further cost: ambiguous jobs, and earlier attempts of jobs that were sent again."""
+    """The possible further cost: ambiguous and accepted jobs, and earlier attempts of jobs that were sent again."""
     throttled: int
     """Rejections with 429. They cost nothing."""
     elapsed: float
@@ -52,18 +70,50 @@ class Report:
     stopped: str | None
     """The reason for an early stop, if there was one. Running the same batch again resumes it."""
     failures: tuple[JobResult, ...] = field(default=(), repr=False)
-    """Rejected jobs, and jobs with images that are not stored."""
+    """Rejected and accepted jobs, and jobs with images that are not stored."""
     ambiguous: tuple[JobResult, ...] = field(default=(), repr=False)
     """Jobs with an unknown outcome. Resolve each, or leave it."""
+    _input: InputSize | None = field(default=None, repr=False, alias="_input")
+    """The size of the input of the last run, in the report of a folder."""
 
     def __str__(self) -> str:
-        states = ", ".join(f"{count} {state}" for state, count in self.by_state.items() if count)
+        states = ", ".join(f"{count:,} {state}" for state, count in self.by_state.items() if count)
+        linked = f", {self.images_linked:,} still to be downloaded" if self.images_linked else ""
+        images = (image for result in self.failures for image in result.images if image.state is ImageState.LINKED)
+        problems: Counter[ImageProblem] = Counter(image.problem for image in images if image.problem is not None)
+        jobs = count_jobs(self)
         lines = [
-            f"{self.jobs} jobs in {self.elapsed:.1f} s: {states or 'none'}",
-            f"{self.images_stored} images stored, {self.images_withheld} withheld, {self.images_lost} lost",
-            f"{self.spent_usd} USD spent, {self.in_doubt_usd} USD in doubt, {self.throttled} rejections with 429",
+            f"{jobs} job{'' if jobs == '1' else 's'} in {self.elapsed:.1f} s: {states or 'none'}",
+            f"{pluralize(self.images_stored, 'image')} stored, {self.images_withheld:,} withheld,"
+            f" {self.images_lost:,} lost{linked}",
+            f"{format_usd(self.spent_usd)} spent, {format_usd(self.in_doubt_usd)} in doubt,"
+            f" {self.throttled:,} rejections with 429",
         ]
+        lines += [f"{count:,} not downloaded: {PROBLEM_TEXTS[problem]}" for problem, count in problems.items()]
         return "\n".join(lines + ([f"stopped: {self.stopped}"] if self.stopped else []))
+
+    def _repr_html_(self) -> str:
+        from ideogram_async._html import table, text
+
+        unfinished = [
+            {"id": result.id, "state": result.state, "cost_usd": result.cost_usd, "error": result.error}
+            for result in (*self.failures, *self.ambiguous)
+        ]
+        rest = f"and {len(unfinished) - MAX_ROWS} more" if len(unfinished) > MAX_ROWS else ""
+        shown = table("Failures and ambiguous jobs", unfinished[:MAX_ROWS]) if unfinished else ""
+        return f"{text(str(self))}{shown}{rest}"
+
+
+def input_of(report: Report) -> InputSize | None:
+    """Return the size of the input of the folder's last run, if it is on record."""
+    return report._input  # pyright: ignore[reportPrivateUsage]
+
+
+def count_jobs(report: Report, total: int | None = None) -> str:
+    """Return the number of jobs, and of how many, if not all jobs of the input are on record: `312 of 5,000`."""
+    size = input_of(report)
+    known = total if size is None else size.jobs
+    return f"{report.jobs:,}" if known is None or known <= report.jobs else f"{report.jobs:,} of {known:,}"
 
 
 def make_report(
@@ -76,6 +126,7 @@ def make_report(
     throttled: int = 0,
     elapsed: float = 0.0,
     stopped: str | None = None,
+    input: InputSize | None = None,
 ) -> Report:
     """Return the report of the counted jobs and images.
 
@@ -88,6 +139,7 @@ def make_report(
         throttled: Rejections with 429.
         elapsed: Seconds.
         stopped: The reason for an early stop.
+        input: The size of the input of the last run.
     """
     by_ambiguity: dict[bool, list[JobResult]] = {True: [], False: []}
     for result in results:
@@ -98,6 +150,7 @@ def make_report(
         by_state=dict(states),
         images_stored=images.get(ImageState.STORED, 0),
         images_withheld=images.get(ImageState.WITHHELD, 0),
+        images_linked=images.get(ImageState.LINKED, 0),
         images_lost=sum(images.get(state, 0) for state in LOST),
         spent_usd=spent,
         in_doubt_usd=in_doubt,
@@ -106,6 +159,7 @@ def make_report(
         stopped=stopped,
         failures=tuple(by_ambiguity[False]),
         ambiguous=tuple(by_ambiguity[True]),
+        _input=input,
     )
 
 
@@ -113,14 +167,14 @@ class Tally:
     """Counts results as they arrive.
 
     Args:
-        ambiguous: Ambiguous jobs of earlier runs. Each is listed until this run sends it again.
+        unfinished: Jobs that earlier runs left ambiguous or accepted. Each is listed until this run resumes it.
     """
 
-    def __init__(self, ambiguous: Iterable[JobResult] = ()) -> None:
+    def __init__(self, unfinished: Iterable[JobResult] = ()) -> None:
         self._done = 0
         self._images: Counter[ImageState] = Counter()
         self._spent = Decimal(0)
-        self._unfinished = {result.key: (result, Decimal(0)) for result in ambiguous}
+        self._unfinished = {result.key: (result, Decimal(0)) for result in unfinished}
         """Jobs that are not done, with the confirmed part of their cost. The same job later in the input may change
         them."""
 

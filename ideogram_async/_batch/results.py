@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ideogram_async._batch.costs import cost_of
-from ideogram_async._batch.identity import deserialize
 from ideogram_async._batch.inputs import InputStore
 from ideogram_async._batch.job import JobResult, JobState, StoredImage
-from ideogram_async._batch.journal.queries import Entry, ImageRow, JobRow
+from ideogram_async._batch.journal.rows import Entry, ImageRow, JobRow, read_texts
 from ideogram_async._batch.journal.schema import HIDDEN
+from ideogram_async._ledger.serialization import deserialize
 from ideogram_async._operations import Request
-from ideogram_async.errors import AmbiguousError, IdeogramError, InvalidRequestError, JournalError, Phase
+from ideogram_async.errors import AmbiguousError, DecodeError, IdeogramError, InvalidRequestError, Phase, WaitTimeout
 
-NO_ANSWER = "the process ended before a response was received"
+GIVEN_UP = "given up, although it may have run"
+NO_ANSWER = "no reply is on record: the process ended during the call, or the reply could not be recorded"
 
 
 class ResultReader:
@@ -33,11 +34,7 @@ class ResultReader:
         Raises:
             JournalError: If its request cannot be read.
         """
-        try:
-            request = deserialize(entry.job.request, self._inputs)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise JournalError(f"the request of job {entry.job.key} cannot be read: {error}") from None
-
+        request = deserialize(entry.job.request, self._inputs, entry.job.key)
         return self.make_result(entry.job, entry.images, request, index=entry.job.number, from_journal=True)
 
     def make_result(
@@ -64,11 +61,15 @@ class ResultReader:
             error=error or _recorded_error(row, request),
             cost_usd=cost_of(row.state, row.usd, row.resends),
             from_journal=from_journal,
+            carried=read_texts(row, "carried"),
         )
 
     def _stored_image(self, image: ImageRow) -> StoredImage:
+        is_local = image.path is not None and image.uri is None
+        path = self._folder / (image.path or "") if is_local else None
         return StoredImage(
-            path=None if image.path is None else self._folder / image.path,
+            path=path,
+            uri=image.uri if path is None else path.absolute().as_uri(),
             state=image.state,
             url=image.url,
             seed=image.seed,
@@ -76,6 +77,9 @@ class ResultReader:
             resolution=image.resolution,
             sha256=image.sha256,
             size=image.size,
+            _name=None if image.uri is None else image.path,
+            problem=image.problem,
+            tried_at=None if image.tried_at is None else datetime.fromisoformat(image.tried_at),
         )
 
 
@@ -138,10 +142,39 @@ def _recorded_error(row: JobRow, request: Request[object]) -> IdeogramError | No
     if row.state in (JobState.REJECTED, JobState.AMBIGUOUS) and row.status is not None and row.status >= 300:
         return _refusal(row, request)
 
+    if (accepted := row.accepted) is not None:
+        return WaitTimeout(f"the generation {accepted} has not ended yet", ticket=accepted, status=None)
+
     if row.state is JobState.AMBIGUOUS:
         return AmbiguousError(row.error or NO_ANSWER, phase=Phase.SENT)
 
-    return IdeogramError(row.error) if row.error and row.state is not JobState.DONE else None
+    if row.state is JobState.REJECTED and row.status is not None:
+        return _failure(row)
+
+    if row.state is JobState.REJECTED:
+        # No reply, also if an earlier one had failed: an image that it needs will never be stored.
+        field, _, problem = (row.error or "").partition(": ")
+        return InvalidRequestError([(field, problem)], subject="job")
+
+    if row.error is None or row.state is JobState.DONE:
+        return None
+
+    if row.error.startswith(GIVEN_UP):
+        return AmbiguousError(row.error, phase=Phase.SENT)
+
+    # A billed answer that was cut. Its links are those of the images.
+    is_answer = row.state in (JobState.ANSWERED, JobState.PARTIAL)
+    return (
+        DecodeError(f"truncated response: {row.error}", raw=row.raw or b"") if is_answer else IdeogramError(row.error)
+    )
+
+
+def _failure(row: JobRow) -> IdeogramError:
+    # Imported here, like the rest of decoding.
+    from ideogram_async._wire.decode import failure_of
+    from ideogram_async.models.base import Reply
+
+    return failure_of(Reply(status=row.status or 0, raw=row.raw or b""))
 
 
 def _refusal(row: JobRow, request: Request[object]) -> IdeogramError:
@@ -150,7 +183,7 @@ def _refusal(row: JobRow, request: Request[object]) -> IdeogramError:
     from ideogram_async._wire.encode import encode
     from ideogram_async.models.base import Reply
 
-    headers = json.loads(row.headers or "{}")
+    headers = read_texts(row, "headers")
     is_ambiguous = row.state is JobState.AMBIGUOUS
     reply = Reply(status=row.status or 0, headers=headers, raw=row.raw or b"", in_doubt=is_ambiguous)
     return status_error(encode(request), reply)

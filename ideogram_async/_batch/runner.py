@@ -4,33 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from functools import partial
 
 from aiohttp import ClientSession
 from attrs import evolve
 
-from ideogram_async._batch.costs import total_costs
+from ideogram_async._batch.accepting import MAX_SUBMISSIONS
+from ideogram_async._batch.costs import BILLED, total_costs
 from ideogram_async._batch.dependencies import Dependencies
 from ideogram_async._batch.downloads import ImageDownloads
-from ideogram_async._batch.intake import InputJobs, Intake, PendingJobs, RegisteredJob
+from ideogram_async._batch.intake import InputJobs, Intake, PendingJobs
 from ideogram_async._batch.job import JobResult, JobState
 from ideogram_async._batch.journal import queries
-from ideogram_async._batch.journal.queries import Entry, JobRow
+from ideogram_async._batch.journal.rows import Entry, JobRow
 from ideogram_async._batch.options import BatchOptions
 from ideogram_async._batch.progress import PreviousRuns, Progress
+from ideogram_async._batch.registration import RegisteredJob
 from ideogram_async._batch.results import ResultQueue, ResultReader
-from ideogram_async._batch.source import LOOK_AHEAD, Jobs
+from ideogram_async._batch.source import LOOK_AHEAD, CollectOnly, Jobs
 from ideogram_async._batch.stopping import StopPolicy
 from ideogram_async._batch.task import JobTask, RunContext, is_finished
+from ideogram_async._batch.uncollected import UncollectedImages
 from ideogram_async._batch.workspace import Workspace
 from ideogram_async._pipeline.pipeline import Transport
 from ideogram_async._prices import PriceTable
+from ideogram_async._transport.tasks import unlisted
 from ideogram_async.errors import BatchError
 
 MAX_UNCONSUMED = 64
 """Jobs that may wait for their download, or for the caller to take their result."""
+MIN_UNCOLLECTED = 10
+"""The least default of `max_uncollected`."""
 RECOVERY_PAGE = 32
 """Interrupted jobs read at a time."""
 
@@ -40,6 +45,7 @@ class Runner:
 
     def __init__(
         self,
+        jobs: Jobs | None,
         transport: Transport,
         prices: PriceTable,
         workspace: Workspace,
@@ -48,44 +54,62 @@ class Runner:
         stopping: StopPolicy,
         progress: Progress,
     ) -> None:
+        self._jobs = jobs
         self._workspace = workspace
         self._stopping = stopping
         self._progress = progress
-        self._slots = JobSlots(int(transport.config.limiter.statistics().limit))
+        limit = int(transport.config.limiter.statistics().limit)
+        uncollected = UncollectedImages(options.max_uncollected or max(2 * limit, MIN_UNCOLLECTED), stopping)
+        self._slots = JobSlots(limit)
         self._reader: asyncio.Task[None] | None = None
+        self._recovering = asyncio.Semaphore(options.max_downloads)
         self._recovered: dict[str, JobResult] = {}
+        self._resumed: dict[str, asyncio.Task[JobResult | None]] = {}
+        """Jobs that an earlier run left accepted, by key."""
         download_slots = asyncio.Semaphore(options.max_downloads)
         downloads = transport.new_downloads(lambda: image_session, lambda: download_slots)
         self._context = RunContext(
             transport=transport,
             workspace=workspace,
-            intake=Intake(workspace, prices, transport),
+            intake=Intake(workspace, prices, transport, retry_rejected=options.retry_rejected),
             dependencies=Dependencies(workspace),
-            downloads=ImageDownloads(workspace, downloads, options.names, stopping),
+            downloads=ImageDownloads(workspace, downloads, options.names, stopping, uncollected),
+            uncollected=uncollected,
             results=ResultReader(workspace.folder),
             progress=progress,
             stopping=stopping,
             sending=self._slots.sending,
+            submissions=asyncio.Semaphore(MAX_SUBMISSIONS),
             options=options,
+            is_collecting=isinstance(jobs, CollectOnly),
         )
         self.results = ResultQueue(self._slots.unconsumed, is_ordered=options.ordered)
         self.failure: Exception | None = None
         """The error to raise to the caller, after the results are taken."""
         self.is_over = False
 
-    async def run(self, jobs: Jobs | None) -> None:
+    async def run(self) -> None:
         """Run all jobs. An error stops the batch, and is kept in `failure`."""
         try:
             self._progress.add_previous(await self._mark_interrupted())
-            await self._recover()
             async with asyncio.TaskGroup() as group:
-                self._reader = group.create_task(self._read_jobs(jobs, group))
+                if self._context.is_collecting:
+                    # Files of finished jobs may have been deleted. They need no API key, which polls do.
+                    await self._recover(BILLED)
+                    await self._resume_accepted(group)
+                else:
+                    await self._resume_accepted(group)
+                    await self._recover((JobState.ANSWERED,))
+
+                self._reader = unlisted(group.create_task(self._read_jobs(group)))
         except Exception as error:
             self._fail(error)
-        finally:
-            self.is_over = True
-            self._progress.end()
-            self.results.end()
+
+    def end(self) -> None:
+        """End the results, once `run` has ended in any way."""
+        self.is_over = True
+        self._progress.end()
+        self.results.end()
 
     def stop_reading(self) -> None:
         """Stop reading the input. Jobs already read still finish."""
@@ -94,43 +118,68 @@ class Runner:
             self._reader.cancel()
 
     async def _mark_interrupted(self) -> PreviousRuns:
-        """Mark the jobs that an earlier run was sending as ambiguous, and return the costs of earlier runs."""
+        """Mark the jobs that an earlier run was sending as ambiguous, and return what earlier runs left."""
         await self._workspace.journal.run(queries.mark_sending_ambiguous)
         groups, _ = await self._workspace.journal.run(queries.totals)
         spent, confirmed = total_costs(groups)
-        rows = [row async for page in self._pages(JobState.AMBIGUOUS) for row in page]
-        ambiguous = [self._context.results.read(Entry(row, [])) for row in rows]
-        return PreviousRuns(spent, spent - confirmed, ambiguous)
+        rows: list[JobRow] = []
+        while page := await self._page_after(rows, JobState.AMBIGUOUS, JobState.ACCEPTED):
+            rows += page
 
-    async def _recover(self) -> None:
-        """Download the images of jobs that earlier runs left answered. A batch that stops leaves the rest."""
-        async for page in self._pages(JobState.ANSWERED):
+        unfinished = [self._context.results.read(Entry(row, [])) for row in rows]
+        return PreviousRuns(spent, spent - confirmed, unfinished)
+
+    async def _resume_accepted(self, group: asyncio.TaskGroup) -> None:
+        """Start to wait for accepted jobs, and return once the service was asked for each of them."""
+        tasks: list[JobTask] = []
+        rows: list[JobRow] = []
+        while rows := await self._page_after(rows, JobState.ACCEPTED):
+            for row in rows:
+                await self._slots.sending.acquire()
+                task = JobTask(self._context.intake.recall(row, row.number), self._context)
+                self._resumed[row.key] = unlisted(group.create_task(self._run_task(task)))
+                tasks.append(task)
+
+        for task in tasks:
+            await task.is_asked.wait()
+
+    async def _recover(self, states: tuple[JobState, ...]) -> None:
+        """Download the images of jobs that earlier runs left in these states. A batch that stops leaves the rest."""
+        intake = self._context.intake
+        page: list[JobRow] = []
+        while page := await self._page_after(page, *states):
+            images = await intake.images_of([row.key for row in page])
             async with asyncio.TaskGroup() as group:
                 for row in page:
-                    group.create_task(self._recover_job(row))
+                    job = intake.recall(row, row.number, images[row.key])
+                    if not is_finished(job, self._context.options):
+                        unlisted(group.create_task(self._recover_job(job)))
 
             if self._stopping.reason is not None:
                 return
 
-    async def _recover_job(self, row: JobRow) -> None:
-        job = self._context.intake.recall(row, row.number, await self._context.intake.images_of(row))
-        await self._slots.sending.acquire()
-        result = await self._run_task(JobTask(job, self._context))
+    async def _recover_job(self, job: RegisteredJob) -> None:
+        async with self._recovering:
+            if self._stopping.reason is not None:
+                return
+
+            await self._slots.sending.acquire()
+            result = await self._run_task(JobTask(job, self._context))
+
         if result is not None:
             # The same job of the input is neither downloaded nor counted again.
-            self._recovered[row.key] = result
+            self._recovered[job.row.key] = result
 
-    async def _pages(self, state: JobState) -> AsyncIterator[list[JobRow]]:
-        number = -1
-        while page := await self._workspace.journal.run(
-            partial(queries.jobs_after, states=(state,), number=number, limit=RECOVERY_PAGE)
-        ):
-            yield page
-            number = page[-1].number
+    async def _page_after(self, rows: list[JobRow], *states: JobState) -> list[JobRow]:
+        """Return the next jobs in these states after the last of `rows`."""
+        # Not an async generator, which the end of the event loop would close while it runs.
+        number = rows[-1].number if rows else -1
+        step = partial(queries.jobs_after, states=states, number=number, limit=RECOVERY_PAGE)
+        return await self._workspace.journal.run(step)
 
-    async def _read_jobs(self, jobs: Jobs | None, group: asyncio.TaskGroup) -> None:
+    async def _read_jobs(self, group: asyncio.TaskGroup) -> None:
         try:
-            async with aclosing(self._open_source(jobs)) as source:
+            async with aclosing(self._open_source()) as source:
                 while self._stopping.reason is None:
                     count = await self._slots.acquire()
                     registered = await source.read(count)
@@ -144,19 +193,29 @@ class Runner:
             # The jobs in flight are finished before the caller sees the error.
             self._fail(error)
 
-    def _open_source(self, jobs: Jobs | None) -> InputJobs | PendingJobs:
-        workspace, intake = self._workspace, self._context.intake
+    def _open_source(self) -> InputJobs | PendingJobs:
+        workspace, intake, jobs = self._workspace, self._context.intake, self._jobs
         return PendingJobs(workspace, intake) if jobs is None else InputJobs(workspace, intake, jobs)
 
     def _start_job(self, job: RegisteredJob, group: asyncio.TaskGroup) -> None:
         """Start a job, or deliver its result if no work remains."""
+        if (resumed := self._resumed.get(job.row.key)) is not None:
+            self._slots.sending.release()
+            unlisted(group.create_task(self._deliver(job.index, resumed)))
+            return
+
         result = self._finished_result(job)
         if result is None:
-            group.create_task(self._run_job(JobTask(job, self._context)))
+            unlisted(group.create_task(self._run_job(JobTask(job, self._context))))
             return
 
         self._slots.sending.release()
         self.results.put(job.index, result)
+
+    async def _deliver(self, index: int, resumed: asyncio.Task[JobResult | None]) -> None:
+        """Deliver the result of a job that was resumed before the input was read."""
+        result = await resumed
+        self.results.put(index, result and evolve(result, index=index))
 
     def _finished_result(self, job: RegisteredJob) -> JobResult | None:
         key = job.row.key
@@ -179,7 +238,13 @@ class Runner:
         return result
 
     async def _run_job(self, task: JobTask) -> None:
-        self.results.put(task.job.index, await self._run_task(task))
+        try:
+            result = await self._run_task(task)
+        except asyncio.CancelledError:
+            self.results.put(task.job.index, task.result())
+            raise
+
+        self.results.put(task.job.index, result)
 
     async def _run_task(self, task: JobTask) -> JobResult | None:
         """Run a job, count it and return its result. After an error the result is read from the journal."""
@@ -219,8 +284,8 @@ class Runner:
             # Callers look for an error by its type.
             error = error.exceptions[0]
 
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            # A full disk stops the batch, but does not fail it: the same call resumes once there is space.
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.ESTALE):
+            # A full disk, or a folder that was replaced, stops the batch but does not fail it: the same call resumes.
             self._stopping.stop(f"{error.strerror}: {self._workspace.folder}")
             return
 

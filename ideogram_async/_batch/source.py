@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from functools import partial
 from typing import Any, TypeAlias
 
 from ideogram_async._batch.job import Job
 from ideogram_async._operations import Request
-from ideogram_async._transport.tasks import in_thread
+from ideogram_async._transport.tasks import in_thread, unlisted
 
 LOOK_AHEAD = 16
 """Jobs beyond those in flight that may be read, so that the limiter can choose among them."""
@@ -20,6 +21,24 @@ IDLE_TIMEOUT = 0.05
 """Seconds that a reading thread waits for the next request before it ends."""
 
 Jobs: TypeAlias = Iterable[Job | Request[object]] | AsyncIterable[Job | Request[object]]
+
+
+class CountedJobs:
+    """Jobs whose number is known before they are read."""
+
+    def __init__(self, jobs: Iterable[Job], count: int) -> None:
+        self._jobs = jobs
+        self._count = count
+
+    def __iter__(self) -> Iterator[Job]:
+        return iter(self._jobs)
+
+    def __len__(self) -> int:
+        return self._count
+
+
+class CollectOnly(tuple[()]):
+    """Input without jobs: the batch sends no POST, waits for what is accepted, and downloads what is not on disk."""
 
 
 async def iterate_jobs(jobs: Jobs) -> AsyncGenerator[Job]:
@@ -38,10 +57,16 @@ class InputReader:
     """
 
     def __init__(self, jobs: Jobs) -> None:
-        self._jobs = aiter(jobs) if isinstance(jobs, AsyncIterable) else iter(jobs)
+        try:
+            self._jobs = aiter(jobs) if isinstance(jobs, AsyncIterable) else iter(jobs)
+        except TypeError:
+            name, advice = type(jobs).__name__, _advice(jobs)
+            raise TypeError(f"a batch takes an iterable of jobs and requests, not {name}{advice}") from None
+
         # A list or tuple never blocks.
         self._is_in_memory = isinstance(jobs, list | tuple)
         self._buffer: deque[Job] = deque()
+        self._position = 0
         self._requested = 0
         self._request = threading.Event()
         self._is_waiting = False
@@ -81,7 +106,7 @@ class InputReader:
     async def _wait_for_jobs(self) -> None:
         """Wait until the buffer has a job, or reading has ended."""
         if self._reading is None:
-            self._reading = asyncio.create_task(self._read_input())
+            self._reading = unlisted(asyncio.create_task(self._read_input()))
             self._reading.add_done_callback(lambda _: self._wakeup.set())
 
         # Clear before the check: a job that arrives in between sets the event again.
@@ -123,7 +148,8 @@ class InputReader:
 
     def _append(self, item: Any, wake: Callable[[], object] | None = None) -> bool:
         """Append a job to the buffer. Return whether the buffer has as many as requested."""
-        self._buffer.append(_to_job(item))
+        self._buffer.append(_to_job(item, self._position))
+        self._position += 1
         if self._is_waiting:
             # Cleared first: a reader that waits again meanwhile may be woken once too often, but never too late.
             self._is_waiting = False
@@ -143,12 +169,30 @@ class InputReader:
         return True
 
 
-def _to_job(item: Any) -> Job:
+def _to_job(item: Any, position: int) -> Job:
     request = item.request if isinstance(item, Job) else item
-    if not hasattr(request, "endpoint"):
-        raise TypeError(f"a batch takes jobs and requests, not {type(request).__name__}")
+    if isinstance(request, type) or not hasattr(request, "endpoint"):
+        name = f"the class {request.__name__}" if isinstance(request, type) else type(request).__name__
+        where = f"position {position} of the input"
+        raise TypeError(f"a batch takes jobs and requests, not {name} ({where}){_advice(request)}")
 
     if not request.endpoint.makes_images:
-        raise TypeError(f"a batch takes requests that make images, not {type(request).__name__}")
+        name = type(request).__name__
+        raise TypeError(f"a batch takes requests that make images, not {name} (position {position} of the input)")
 
     return item if isinstance(item, Job) else Job(item)
+
+
+def _advice(value: object) -> str:
+    """Return what to pass instead of a value that is neither a job nor a list of jobs."""
+    match value:
+        case str():
+            return "; for a prompt, pass Generate(prompt)"
+        case Mapping():
+            return "; for a row, pass Generate(**row)"
+        case Job() | Request():
+            return "; pass a list"
+        case _ if inspect.isawaitable(value):
+            return "; pass Generate(...), not client.generate(...)"
+        case _:
+            return ""

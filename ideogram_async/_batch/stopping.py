@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from typing import TypeAlias
 
-from ideogram_async.errors import APIStatusError, IdeogramError, NotSentError, Phase, RateLimitError, TransportError
+from ideogram_async._accepted import Accepted
+from ideogram_async._transport.polling import Poll
+from ideogram_async._transport.tasks import unlisted_context
+from ideogram_async._wire.call import Call, Send
+from ideogram_async.errors import (
+    APIStatusError,
+    IdeogramError,
+    NotSentError,
+    Phase,
+    RateLimitError,
+    TransportError,
+    WaitTimeout,
+)
+from ideogram_async.models.base import Reply
 
 FATAL_STATUSES = {
-    401: "the API key is not valid (401)",
+    401: "the API key is missing or not valid (401)",
     402: "the balance or the plan does not cover the call (402)",
     403: "the API key may not use the operation (403)",
 }
@@ -26,6 +40,16 @@ def is_fatal(status: int) -> bool:
     return status in FATAL_STATUSES or 300 <= status < 400
 
 
+def unless_stopped(send: Send, in_flight: InFlight) -> Send:
+    """Wrap a layer so that a batch that has stopped sends nothing. What is in flight is not interrupted."""
+
+    async def send_unless_stopped(call: Call) -> Reply:
+        with in_flight():
+            return await send(call)
+
+    return send_unless_stopped
+
+
 class BatchStoppedError(NotSentError):
     """The batch stopped before the call was sent."""
 
@@ -38,9 +62,10 @@ class StopPolicy:
 
     Args:
         on_stop: Called once, when the batch stops.
+        grace: Seconds for which a batch that has stopped still waits for accepted generations.
     """
 
-    def __init__(self, on_stop: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, on_stop: Callable[[], None] = lambda: None, grace: float = 0.0) -> None:
         self.reason: str | None = None
         """The first reason to stop; `None` while the batch may send."""
         self._on_stop = on_stop
@@ -48,17 +73,24 @@ class StopPolicy:
         self._unknown = 0
         self._unreadable = 0
         self._interruptible: set[asyncio.Timeout] = set()
+        self.grace = grace
+        self._polling: set[asyncio.Timeout] = set()
+        self._stopped_at: float | None = None
 
     def stop(self, reason: str) -> None:
         """Stop sending, and interrupt the waits of calls that are not in flight. The first reason is kept."""
         if self.reason is None:
             self.reason = reason
+            self._stopped_at = time.monotonic()
             for scope in self._interruptible:
                 scope.reschedule(asyncio.get_running_loop().time())
 
+            for scope in self._polling:
+                scope.reschedule(asyncio.get_running_loop().time() + self.grace)
+
             self._on_stop()
 
-    @asynccontextmanager
+    @unlisted_context
     async def interruptible(self) -> AsyncGenerator[InFlight]:
         """Enter a block that ends when the batch stops, except while a call is in flight.
 
@@ -83,6 +115,32 @@ class StopPolicy:
                 raise
 
             raise BatchStoppedError(self.reason or "") from None
+
+    def polling(self, poll: Poll) -> Poll:
+        """Wrap a wait for accepted generations so that it ends soon after the batch has stopped.
+
+        Raises:
+            WaitTimeout: If the wait was ended. The generation is still accepted.
+        """
+
+        async def poll_until_stopped(accepted: Accepted, pause: float | None) -> Reply:
+            stopped_at = self._stopped_at
+            scope = asyncio.timeout(None if stopped_at is None else stopped_at + self.grace - time.monotonic())
+            try:
+                async with scope:
+                    self._polling.add(scope)
+                    try:
+                        return await poll(accepted, pause)
+                    finally:
+                        self._polling.discard(scope)
+            except TimeoutError:
+                if not scope.expired():
+                    raise
+
+            message = f"the batch has stopped before the generation {accepted} has ended"
+            raise WaitTimeout(message, ticket=accepted, status=None)
+
+        return poll_until_stopped
 
     async def sleep(self, seconds: float) -> None:
         """Sleep, at most until the batch stops."""

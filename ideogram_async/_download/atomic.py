@@ -22,6 +22,7 @@ from typing import BinaryIO
 from attrs import frozen
 
 from ideogram_async._download.disk import exists, has_content, sync, sync_names
+from ideogram_async._download.held import HeldFolder
 from ideogram_async.errors import FileConflictError
 
 PART_NAME = re.compile(r"\..*\.[0-9a-f]{16}\.part", re.DOTALL)
@@ -31,7 +32,7 @@ NO_LINKS = frozenset({errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP
 
 
 @frozen
-class Stored:
+class CommittedFile:
     """A complete file at its final path."""
 
     path: Path
@@ -43,7 +44,7 @@ class Stored:
 
 
 @contextmanager
-def atomic_write(path: Path, *, mode: int = 0o666) -> Generator[BinaryIO, None, None]:
+def atomic_write(path: Path, *, mode: int = 0o666, folder: HeldFolder | None = None) -> Generator[BinaryIO, None, None]:
     """Write a temporary file, and replace `path` with it if the block ends without an error.
 
     A power failure leaves the old file or the new one, never a mix. Call `sync_folder` to make the new name durable; it
@@ -52,11 +53,12 @@ def atomic_write(path: Path, *, mode: int = 0o666) -> Generator[BinaryIO, None, 
     Args:
         path: The file to create or replace.
         mode: Permissions of the new file, before the umask.
+        folder: The folder of the path, if it is held open.
 
     Raises:
         OSError: If the folder cannot be written, or the path is a folder.
     """
-    part = PartFile(path.parent, path.name, mode)
+    part = PartFile(folder or path.parent, path.name, mode)
     try:
         try:
             _, fd = part.open()
@@ -79,8 +81,8 @@ class PartFile:
     `discard` is safe during a write. Afterwards every call raises `ValueError`.
     """
 
-    def __init__(self, folder: Path, stem: str, mode: int = 0o666) -> None:
-        self.is_over = False
+    def __init__(self, folder: Path | HeldFolder, stem: str, mode: int = 0o666) -> None:
+        self.is_over: bool = False
         """Whether it was committed or discarded."""
         self._folder = folder
         self._stem = stem
@@ -90,6 +92,11 @@ class PartFile:
         self._fds: tuple[int, int] | None = None
         self._size = 0
         self._digest = hashlib.sha256()
+
+    @property
+    def size(self) -> int:
+        """Bytes written."""
+        return self._size
 
     def open(self) -> tuple[int, int]:
         """Create the file unless it exists, and return the descriptors of its folder and of itself.
@@ -109,15 +116,6 @@ class PartFile:
 
             return self._fds
 
-    def restart(self) -> None:
-        """Empty the file for the next attempt."""
-        with self._lock:
-            _, fd = self.open()
-            os.ftruncate(fd, 0)
-            os.lseek(fd, 0, os.SEEK_SET)
-            self._size = 0
-            self._digest = hashlib.sha256()
-
     def write(self, block: Iterable[bytes]) -> None:
         """Append a block.
 
@@ -135,7 +133,7 @@ class PartFile:
             self._size += len(content)
             self._digest.update(content)
 
-    def commit(self, name: str, last: Iterable[bytes] = ()) -> Stored:
+    def commit(self, name: str, last: Iterable[bytes] = ()) -> CommittedFile:
         """Append the last block, make the file durable, and link it as `name`. Never overwrites a file.
 
         Raises:
@@ -148,7 +146,7 @@ class PartFile:
             is_new = self._publish(folder_fd, name)
             sync_names(folder_fd)
             self._close()
-            return Stored(self._folder / name, self._size, self._digest.hexdigest(), not is_new)
+            return CommittedFile(self._path_of(name), self._size, self._digest.hexdigest(), not is_new)
 
     def replace(self, name: str) -> None:
         """Make the content durable and rename the file to `name`. Overwrites a file.
@@ -158,6 +156,21 @@ class PartFile:
         """
         with self._lock:
             self._rename(self._sync(), name)
+            self._close()
+
+    def move(self, folder_fd: int, name: str, last: Iterable[bytes] = ()) -> None:
+        """Append a block, and move the file to another folder, readable by its owner only.
+
+        Overwrites a file. The content is not made durable.
+
+        Raises:
+            OSError: If the disk is full, or the folder is on another file system.
+        """
+        with self._lock:
+            self.write(last)
+            own_fd, fd = self.open()
+            os.fchmod(fd, 0o600)
+            os.rename(self._name, name, src_dir_fd=own_fd, dst_dir_fd=folder_fd)
             self._close()
 
     def discard(self) -> None:
@@ -194,11 +207,16 @@ class PartFile:
                 return True
 
         if not is_linked and not has_content(folder_fd, name, self._size, self._digest.digest()):
-            path = self._folder / name
-            raise FileConflictError(f"{path} already exists with different content; it was not overwritten", path=path)
+            path = self._path_of(name)
+            hint = "" if path.suffix else "; a target that is a folder ends in /"
+            message = f"{path} already exists with different content; it was not overwritten{hint}"
+            raise FileConflictError(message, path=path)
 
         os.unlink(self._name, dir_fd=folder_fd)
         return bool(is_linked)
+
+    def _path_of(self, name: str) -> Path:
+        return (self._folder.path if isinstance(self._folder, HeldFolder) else self._folder) / name
 
     def _rename(self, folder_fd: int, name: str) -> None:
         os.rename(self._name, name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
@@ -236,9 +254,17 @@ def _remove_unlocked(path: Path) -> None:
             os.close(fd)
 
 
-def _create(folder: Path, stem: str, mode: int) -> tuple[str, tuple[int, int]]:
+def open_folder(folder: Path | HeldFolder) -> int:
+    """Return a new descriptor of a folder."""
+    if isinstance(folder, HeldFolder):
+        return folder.open()
+
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _create(folder: Path | HeldFolder, stem: str, mode: int) -> tuple[str, tuple[int, int]]:
     """Create and lock a temporary file. Return its name and the descriptors of the folder and the file."""
-    folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    folder_fd = open_folder(folder)
     # Shortened, so that the suffix fits after the longest name that a file may have.
     short = os.fsencode(stem)[:100].decode(errors="ignore")
     try:

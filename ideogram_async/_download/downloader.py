@@ -1,6 +1,6 @@
-"""Download of images: retried, verified while they arrive, stored atomically.
+"""Download of images: retried, verified while they arrive, stored by a sink.
 
-    link ─▶ check ─▶ part file ─▶ GET, redirect by redirect ─▶ verify ─▶ fsync ─▶ hard link ─▶ fsync of the folder
+    link ─▶ check ─▶ GET, redirect by redirect ─▶ verify ─▶ sink
 
 Sends only GET requests.
 """
@@ -8,7 +8,9 @@ Sends only GET requests.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from functools import partial
@@ -18,33 +20,36 @@ from typing import TypeVar
 
 import aiohttp
 from anyio import CancelScope
-from attrs import define, field, frozen
+from attrs import evolve
 
-from ideogram_async._download.atomic import PartFile, Stored
-from ideogram_async._download.disk import check_folder, make_folder
-from ideogram_async._download.hosts import Hosts, is_expired, link_id
+from ideogram_async._download.attempts import DownloadAttempts
+from ideogram_async._download.hosts import Hosts
+from ideogram_async._download.incoming import Incoming, Received
+from ideogram_async._download.rejected import RejectedFile
 from ideogram_async._download.stream import HttpFailure, ImageStream, StreamContext, open_image
+from ideogram_async._download.target import DownloadTarget
 from ideogram_async._formats import Format
-from ideogram_async._limiter.congestion import MAX_RETRY_AFTER
+from ideogram_async._sinks.folder import FolderSink
+from ideogram_async._sinks.sink import Facts, Sink, Stored, check_name, is_adopted
 from ideogram_async._transport.emitter import Emitter
 from ideogram_async._transport.policy import Retry
-from ideogram_async._transport.tasks import Tasks, in_thread
+from ideogram_async._transport.tasks import Tasks, gather_all, in_thread
 from ideogram_async.errors import (
     DownloadError,
+    ImageTooLargeError,
     LinkExpiredError,
-    NotAnImageError,
-    TruncatedImageError,
     WithheldImageError,
 )
 from ideogram_async.events import Downloaded, Retrying
 from ideogram_async.files import HasUrl
+from ideogram_async.models.images import ImageAnswer
 
 T = TypeVar("T")
+logger = logging.getLogger("ideogram_async")
 OPERATION = "download"
-WRITE_BYTES = 1 << 21
-"""Bytes buffered before a thread writes them: switching to a thread costs as much as writing some 100 KB."""
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"})
+"""Endings of file names that state a format."""
 
-TRANSIENT = frozenset({408, 425, 429})
 _ids = count(1)
 
 
@@ -73,9 +78,9 @@ class Downloads:
         tasks: Callable[[], Tasks],
         slots: Callable[[], asyncio.Semaphore],
     ) -> None:
+        self.hosts = hosts
+        self.max_image_bytes = max_image_bytes
         self._session = session
-        self._hosts = hosts
-        self._max_image_bytes = max_image_bytes
         self._retry = retry
         self._emit = emit
         self._tasks = tasks
@@ -103,19 +108,65 @@ class Downloads:
         """
         link = self._link_of(image_or_url)
         resolved = await self._tasks().finish(in_thread(partial(DownloadTarget.of, target, link)))
-        return (await self.store(link, resolved)).path
-
-    async def store(self, link: str, target: DownloadTarget) -> Stored:
-        """Store an image in an existing folder, and return its path, size and hash. Raises what `download` raises."""
-        self._hosts.check(link)
         async with self._slots():
-            return await self._store(link, target)
+            stored = await self._run(self._new_attempts(link), resolved)
+
+        return resolved.path_of(stored) or Path(stored.name)
+
+    async def keep(self, image: str | HasUrl | ImageAnswer, sink: Sink, name: str) -> tuple[Stored, ...]:
+        """Store an image, or those of an answer, in a sink; see `Ideogram.keep`."""
+        check_name(name)
+        if not isinstance(image, ImageAnswer):
+            return (await self.store(self._link_of(image), DownloadTarget(sink, name)),)
+
+        links = [(f"{name}-{number}", self._link_of(each)) for number, each in enumerate(image.images) if each.url]
+        work = [self.store(link, DownloadTarget(sink, each)) for each, link in links]
+        return tuple(await gather_all(work))
+
+    async def store(
+        self,
+        link: str,
+        target: DownloadTarget,
+        *,
+        expires_at: float | None = None,
+        rejected: RejectedFile | None = None,
+    ) -> Stored:
+        """Store an image, and return its name, size and hash.
+
+        Args:
+            link: The image's link.
+            target: The sink, and the name in it.
+            expires_at: Expiry of the link, in seconds since the epoch. Once it has passed, the link is requested once.
+            rejected: Keeps the received bytes if they are not accepted.
+
+        Raises:
+            PastExpiryError: If the host returns 403, 404 or 410 after the expiry.
+            UnknownSizeError: If the image is too large, and the host does not declare its size.
+            DownloadError: What `download` raises.
+            Exception: What the sink raises: `OSError` if it cannot be written.
+        """
+        self.hosts.check(link)
+        async with self._slots():
+            attempts = self._new_attempts(link, expires_at)
+            try:
+                return await self._run(attempts, target, rejected)
+            except LinkExpiredError as error:
+                if expires_at is None or not attempts.is_past(expires_at):
+                    raise
+
+                raise PastExpiryError(str(error), url=error.url, status=error.status) from None
+            except ImageTooLargeError as error:
+                # A host that declares the size is refused before a byte is read.
+                if not attempts.received.rest:
+                    raise
+
+                raise UnknownSizeError(str(error), url=error.url) from None
 
     async def fetch(self, image_or_url: str | HasUrl) -> bytes:
         """Return an image's bytes. Raises what `download` raises, except errors of files."""
         link = self._link_of(image_or_url)
         async with self._slots():
-            return await self._retry_download(link, _new_id(), self._read)
+            return await self._retry_download(self._new_attempts(link), _new_id(), self._read)
 
     async def open(self, image_or_url: str | HasUrl) -> ImageStream:
         """Open an image stream, which the caller closes. Raises what `fetch` raises.
@@ -123,7 +174,7 @@ class Downloads:
         Opening is retried like a download. Errors after the first chunk are raised by the iteration.
         """
         link = self._link_of(image_or_url)
-        return await self._retry_download(link, _new_id(), self._open)
+        return await self._retry_download(self._new_attempts(link), _new_id(), self._open)
 
     def stream(self, image_or_url: str | HasUrl) -> StreamContext:
         """Open an image stream for a block. Leaving the block closes the connection."""
@@ -137,12 +188,18 @@ class Downloads:
         if not link:
             raise WithheldImageError("the image has no URL: the service withheld it as unsafe")
 
-        self._hosts.check(link)
+        self.hosts.check(link)
         return link
 
-    async def _retry_download(self, link: str, call_id: str, work: Callable[[DownloadAttempts], Awaitable[T]]) -> T:
+    def _new_attempts(self, link: str, expires_at: float | None = None) -> DownloadAttempts:
+        is_past = expires_at is not None and expires_at <= time.time()
+        policy = evolve(self._retry, attempts=1) if is_past else self._retry
+        return DownloadAttempts(link, policy, asyncio.get_running_loop().time)
+
+    async def _retry_download(
+        self, attempts: DownloadAttempts, call_id: str, work: Callable[[DownloadAttempts], Awaitable[T]]
+    ) -> T:
         """Run `work` until it succeeds or its error is final, and raise that error."""
-        attempts = DownloadAttempts(link, self._retry, asyncio.get_running_loop().time)
         while True:
             attempts.begin()
             try:
@@ -165,12 +222,13 @@ class Downloads:
         result = await open_image(
             self._session(),
             attempts.link,
-            hosts=self._hosts,
-            max_bytes=self._max_image_bytes,
+            hosts=self.hosts,
+            max_bytes=self.max_image_bytes,
+            rejected=attempts.received.rest,
             seconds=attempts.remaining_seconds(),
         )
         if isinstance(result, HttpFailure):
-            attempts.retry_after = result.retry_after
+            attempts.retry_after, attempts.date = result.retry_after, result.date
             raise result.error
 
         return result
@@ -183,142 +241,80 @@ class Downloads:
 
         return bytes(image)
 
-    async def _store(self, link: str, target: DownloadTarget) -> Stored:
-        call_id = _new_id()
-        # Obtained now: a client that is closed meanwhile waits for these, but returns none.
-        tasks = self._tasks()
-        part = PartFile(target.folder, target.name)
+    async def _run(
+        self, attempts: DownloadAttempts, target: DownloadTarget, rejected: RejectedFile | None = None
+    ) -> Stored:
+        """Run a download in a task of the client's. A cancellation ends it, unless a folder is storing the image."""
+        work = self._tasks().start(self._store(attempts, target, rejected))
         try:
-            image_format, last = await self._retry_download(link, call_id, partial(self._write, part))
-            return await tasks.finish(self._commit(part, target.file_name(image_format), last, call_id))
-        finally:
-            if not part.is_over:
-                # In a task of its own, so that a second cancellation does not stop it.
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            # A folder takes a moment; a request to an object store may take minutes.
+            if not (attempts.is_complete and isinstance(target.sink, FolderSink)):
+                work.cancel()
                 with CancelScope(shield=True):
-                    await tasks.finish(in_thread(part.discard))
+                    await asyncio.wait({work})
 
-    async def _write(self, part: PartFile, attempts: DownloadAttempts) -> tuple[Format, list[bytes]]:
-        """Write the image to its part file in large blocks, and return the last one: most images fit into one."""
-        if attempts.attempt > 1:
-            await in_thread(part.restart)
+            raise
 
+    async def _store(self, attempts: DownloadAttempts, target: DownloadTarget, rejected: RejectedFile | None) -> Stored:
+        call_id = _new_id()
+        try:
+            image_format, stored = await self._retry_download(attempts, call_id, partial(self._put, target))
+        except DownloadError:
+            if rejected is not None:
+                await in_thread(partial(rejected.keep, attempts.received))
+
+            raise
+        finally:
+            if attempts.received.part is not None:
+                await in_thread(attempts.received.discard)
+
+        path = target.path_of(stored)
+        self._emit_downloaded(call_id, path, stored)
+        if path is not None:
+            _warn_if_misnamed(path, image_format, stored)
+
+        return stored
+
+    async def _put(self, target: DownloadTarget, attempts: DownloadAttempts) -> tuple[Format, Stored]:
+        if attempts.received.part is not None:
+            await in_thread(attempts.received.discard)
+
+        attempts.received = Received()
         with closing(await self._open(attempts)) as stream:
-            block: list[bytes] = []
-            size = 0
-            async for chunk in stream:
-                block.append(chunk)
-                size += len(chunk)
-                if size >= WRITE_BYTES:
-                    await in_thread(partial(part.write, block))
-                    block, size = [], 0
+            image = attempts.image = Incoming(stream, attempts.received)
+            facts = Facts(content_type=stream.content_type, length=stream.length, max_bytes=self.max_image_bytes)
+            return stream.format, await target.sink.put(target.file_name(stream.format), image, facts)
 
-        return stream.format, block
-
-    async def _commit(self, part: PartFile, name: str, last: list[bytes], call_id: str) -> Stored:
-        stored = await in_thread(partial(part.commit, name, last))
+    def _emit_downloaded(self, call_id: str, path: Path | None, stored: Stored) -> None:
         if self._emit.enabled:
             event = Downloaded(
                 call_id=call_id,
                 operation=OPERATION,
-                path=stored.path,
+                path=path,
+                uri=stored.uri,
                 size=stored.size,
                 sha256=stored.sha256,
-                adopted=stored.already_present,
+                adopted=is_adopted(stored),
             )
             self._emit(event)
 
-        return stored
+
+class PastExpiryError(LinkExpiredError):
+    """The host refused a link whose expiry has passed by the host's own clock."""
 
 
-@frozen
-class DownloadTarget:
-    """A folder and the name of an image in it."""
-
-    folder: Path
-    name: str
-    """Without the extension if `is_stem`."""
-    is_stem: bool = True
-    """Whether the extension follows from the image's format."""
-
-    @classmethod
-    def of(cls, target: str | os.PathLike[str], link: str) -> DownloadTarget:
-        """Convert a caller's target. Creates a folder, in which the image is named after the link. Blocks.
-
-        Raises:
-            OSError: If the folder cannot be created or written.
-        """
-        path = Path(target)
-        is_folder = os.fspath(target).endswith("/") or path.is_dir()
-        if is_folder:
-            make_folder(path)
-
-        resolved = cls(path, link_id(link)) if is_folder else cls(path.parent, path.name, is_stem=False)
-        check_folder(resolved.folder)
-        return resolved
-
-    def file_name(self, image_format: Format) -> str:
-        """Return the file name of an image of that format."""
-        return f"{self.name}.{image_format.extension}" if self.is_stem else self.name
+class UnknownSizeError(ImageTooLargeError):
+    """A response without a declared size exceeded the maximum. It may have been endless."""
 
 
-@define
-class DownloadAttempts:
-    """The attempts to download one link."""
-
-    link: str
-    policy: Retry
-    clock: Callable[[], float]
-    """The event loop's clock."""
-    attempt: int = 0
-    """Number of the attempt in progress."""
-    retry_after: float | None = None
-    """Seconds to wait after the failed attempt, if the host states them."""
-    pause: float = 0.0
-    """Seconds until the next attempt."""
-    _deadline: float | None = field(init=False, default=None)
-
-    def __attrs_post_init__(self) -> None:
-        if self.policy.deadline is not None:
-            self._deadline = self.clock() + self.policy.deadline
-
-    def begin(self) -> None:
-        self.attempt += 1
-        self.retry_after = None
-
-    def remaining_seconds(self) -> float | None:
-        """Return the time until the policy's deadline, `None` without one."""
-        return None if self._deadline is None else self._deadline - self.clock()
-
-    def may_retry(self, error: DownloadError) -> bool:
-        """Return whether to retry after this error, and set `pause` to the back-off, at least the Retry-After."""
-        if self.attempt >= max_attempts_for(error, attempts=self.policy.attempts, is_past=is_expired(self.link)):
-            return False
-
-        self.pause = max(self.policy.backoff(self.attempt), min(self.retry_after or 0.0, MAX_RETRY_AFTER))
-        remaining = self.remaining_seconds()
-        return remaining is None or self.pause < remaining
-
-
-def max_attempts_for(error: DownloadError, *, attempts: int, is_past: bool) -> int:
-    """Return the number of attempts after which such an error is final.
-
-    A refused link is retried, because an edge server may be wrong, unless the link's own `exp` has passed. A page
-    instead of an image may come from an edge server, too.
-    """
-    if isinstance(error, LinkExpiredError):
-        return 1 if is_past else min(3, attempts)
-
-    if isinstance(error, NotAnImageError):
-        return min(3, attempts)
-
-    if isinstance(error, TruncatedImageError):
-        return attempts
-
-    # The class itself: a failed connection, a timeout, or a status. Its other subclasses are final.
-    if type(error) is DownloadError and (error.status is None or error.status in TRANSIENT or error.status >= 500):
-        return attempts
-
-    return 1
+def _warn_if_misnamed(path: Path, image_format: Format, stored: Stored) -> None:
+    """Log that a file has the name of another format. A path is used exactly, so programs may take it for that."""
+    suffix, expected = path.suffix.lower().replace(".jpeg", ".jpg"), f".{image_format.extension}"
+    if suffix in IMAGE_SUFFIXES and suffix != expected and not is_adopted(stored):
+        message = "%s is a %s file, although its name ends in %s; for a fitting name, download it to a folder"
+        logger.warning(message, path, image_format.name, path.suffix)
 
 
 def _new_id() -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import time
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from pathlib import PurePosixPath
@@ -12,6 +11,7 @@ from pathlib import PurePosixPath
 from attrs import field, frozen
 from yarl import URL
 
+from ideogram_async._formats import SUFFIXES
 from ideogram_async.errors import HostRefusedError
 
 # The routed part of IPv6; the rest is local, reserved or a wrapper.
@@ -29,7 +29,6 @@ HOST_NAME = re.compile(
 )
 
 SAFE_STEM = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,120}")
-EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 MAX_SHOWN = 300
 """Characters of a link in a message."""
 
@@ -63,6 +62,10 @@ class Hosts:
             raise HostRefusedError(f"the link is not allowed, {reason}: {scrub(url)}", url=scrub(url))
 
         return _parse(url)
+
+    def allows(self, url: str) -> bool:
+        """Return whether `check` accepts a link."""
+        return self._refusal(url) is None
 
     def _refusal(self, url: str) -> str | None:
         if not url.isprintable() or " " in url:
@@ -135,17 +138,17 @@ def link_id(url: str) -> str:
     """
     path = _without_query(url)
     last = PurePosixPath(path.rpartition("/")[2])
-    stem = last.stem if last.suffix.lower() in EXTENSIONS else last.name
+    stem = last.stem if last.suffix.lower() in SUFFIXES else last.name
     if SAFE_STEM.fullmatch(stem):
         return stem
 
     return hashlib.sha256(path.encode(errors="replace")).hexdigest()[:32]
 
 
-def is_expired(url: str) -> bool:
-    """Return whether the time in a link's `exp` has passed. Only a hint: clocks differ."""
-    match = re.search(r"[?&]exp=(\d{1,15})(?:[&#]|\Z)", url)
-    return match is not None and float(match[1]) < time.time()
+def expiry_of(url: str) -> float | None:
+    """Return the time in a link's `exp`, in seconds since the epoch; `None` without one. Only a hint: clocks differ."""
+    match = re.search(r"[?&]exp=([0-9]{1,15})(?:[&#]|\Z)", url)
+    return None if match is None else float(match[1])
 
 
 def _parse(url: str) -> URL:

@@ -5,7 +5,9 @@ No exception or response of aiohttp leaves this module: they contain the signed 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import zlib
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 
 import aiohttp
 from attrs import frozen
@@ -13,8 +15,9 @@ from yarl import URL
 
 from ideogram_async._download.hosts import Hosts, scrub
 from ideogram_async._download.verify import ImageVerifier
-from ideogram_async._formats import Format
-from ideogram_async._wire.headers import retry_after_of
+from ideogram_async._formats import Format, sniff
+from ideogram_async._wire.content import Inflater, codings_of, inflater_for
+from ideogram_async._wire.headers import MAX_HEADER_BYTES, MAX_HEADERS, date_of, retry_after_of
 from ideogram_async.errors import (
     DownloadError,
     HostRefusedError,
@@ -106,10 +109,18 @@ class HttpFailure:
     error: DownloadError
     retry_after: float | None
     """Seconds to wait, if the host states them."""
+    date: datetime | None
+    """Time of the response by the host's clock, if it states it."""
 
 
 async def open_image(
-    session: aiohttp.ClientSession, url: str, *, hosts: Hosts, max_bytes: int, seconds: float | None = None
+    session: aiohttp.ClientSession,
+    url: str,
+    *,
+    hosts: Hosts,
+    max_bytes: int,
+    rejected: list[bytes],
+    seconds: float | None = None,
 ) -> ImageStream | HttpFailure:
     """Request an image and read its first bytes. The caller closes the stream; a cancellation leaves nothing open.
 
@@ -118,6 +129,7 @@ async def open_image(
         url: The image's link.
         hosts: Hosts that the link and each redirect may lead to.
         max_bytes: Maximum size of the image, decompressed.
+        rejected: Receives bytes that were read and not returned, because they are not those of an image.
         seconds: Timeout, if it is shorter than `TOTAL`.
 
     Raises:
@@ -132,7 +144,7 @@ async def open_image(
     response = await _follow(session, url, hosts, timeout)
     disconnect = response.close
     try:
-        result = await _to_stream(response, max_bytes, disconnect)
+        result = await _to_stream(response, max_bytes, rejected, disconnect)
     except BaseException:
         disconnect()
         raise
@@ -165,9 +177,15 @@ async def _follow(
 async def _get(session: aiohttp.ClientSession, link: URL, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
     error: DownloadError
     try:
-        # If a host compresses anyway, aiohttp decodes in pieces no larger than a chunk.
         return await session.get(
-            link, headers={"Accept-Encoding": "identity"}, allow_redirects=False, auto_decompress=True, timeout=timeout
+            link,
+            headers={"Accept-Encoding": "identity"},
+            allow_redirects=False,
+            auto_decompress=False,
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+            max_headers=MAX_HEADERS,
+            timeout=timeout,
         )
     except HostRefusedError as refused:
         error = HostRefusedError(str(refused), url=scrub(str(link)))
@@ -186,7 +204,7 @@ def _join(link: URL, location: str) -> str:
 
 
 async def _to_stream(
-    response: aiohttp.ClientResponse, max_bytes: int, disconnect: Callable[[], None]
+    response: aiohttp.ClientResponse, max_bytes: int, rejected: list[bytes], disconnect: Callable[[], None]
 ) -> ImageStream | HttpFailure:
     link, length, status = scrub(str(response.url)), response.content_length, response.status
     headers, reader = response.headers, response.content
@@ -194,16 +212,17 @@ async def _to_stream(
     del response
     error = _status_error(status, link)
     if error is not None:
-        return HttpFailure(error, retry_after_of(headers))
+        return HttpFailure(error, retry_after_of(headers), date_of(headers))
 
     if length is not None and length > max_bytes:
         raise _too_large(link, max_bytes)
 
-    if headers.get("Content-Encoding", "identity") != "identity":
+    codings = codings_of(headers.getall("Content-Encoding", []))
+    if codings:
         # The declared length is that of the compressed bytes.
         length = None
 
-    body = Body(reader, link=link, max_bytes=max_bytes)
+    body = Body(reader, codings, link=link, max_bytes=max_bytes, rejected=rejected)
     first, image_format = await body.begin()
     return ImageStream(body, first=first, image_format=image_format, length=length, disconnect=disconnect)
 
@@ -211,24 +230,48 @@ async def _to_stream(
 class Body:
     """The bytes of a response, counted and verified, with errors that never contain the signed link."""
 
-    def __init__(self, reader: aiohttp.StreamReader, *, link: str, max_bytes: int) -> None:
+    def __init__(
+        self,
+        reader: aiohttp.StreamReader,
+        codings: Sequence[str],
+        *,
+        link: str,
+        max_bytes: int,
+        rejected: list[bytes],
+    ) -> None:
         self._reader = reader
+        self._codings = codings
+        self._inflater: Inflater | None = None
         self._link = link
         self._max_bytes = max_bytes
         self._received = 0
+        self._rejected = rejected
         self._verifier = ImageVerifier(link)
 
     async def begin(self) -> tuple[bytes, Format]:
         """Read until the format is known."""
         first = b""
-        while (image_format := self._verifier.format) is None:
-            first += await self.next()
+        try:
+            while (image_format := self._verifier.format) is None:
+                first += await self.next()
+        except DownloadError:
+            self._rejected.insert(0, first)
+            raise
 
         return first, image_format
 
     async def next(self) -> bytes:
         """Read a chunk. It is empty at the end of a complete image."""
         chunk = await self._read()
+        try:
+            self._check(chunk)
+        except DownloadError:
+            self._rejected.append(chunk)
+            raise
+
+        return chunk
+
+    def _check(self, chunk: bytes) -> None:
         self._received += len(chunk)
         if self._received > self._max_bytes:
             raise _too_large(self._link, self._max_bytes)
@@ -238,9 +281,31 @@ class Body:
         else:
             self._verifier.finish()
 
-        return chunk
-
     async def _read(self) -> bytes:
+        """Read a chunk, decompressed if the host compresses anyway and the body has the format of its label."""
+        while True:
+            if self._inflater is not None and ((step := self._inflate(self._inflater)) or self._inflater.is_complete):
+                return step
+
+            chunk = await self._receive()
+            if self._codings:
+                self._inflater = None if sniff(chunk) else inflater_for(self._codings, chunk)
+                self._codings = ()
+
+            if self._inflater is None or not chunk:
+                return chunk
+
+            self._inflater.feed(chunk)
+
+    def _inflate(self, inflater: Inflater) -> bytes:
+        try:
+            return inflater.step()
+        except zlib.error:
+            error = TruncatedImageError(f"the image is damaged: {self._link}", url=self._link)
+
+        raise error
+
+    async def _receive(self) -> bytes:
         try:
             return await self._reader.read(MAX_CHUNK_BYTES)
         except CONNECTION_ERRORS as fault:

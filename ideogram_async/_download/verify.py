@@ -1,8 +1,8 @@
 """Detection of truncated and damaged images while they arrive, without decoding them.
 
 A broken connection can look like a regular end: a body without a declared length, or a compressed one, reads as
-complete. So the end must be found in the image itself. PNG has a checksum for each chunk, so every flipped bit is
-detected; JPEG and WebP have only their structure.
+complete. So the end must be found in the image itself, and a picture before it. PNG has a checksum for each chunk, so
+every flipped bit is detected; JPEG and WebP have only their structure.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ideogram_async._formats import (
     PNG_SIGNATURE,
     Format,
     Size,
+    is_webp_picture,
     jpeg_size,
     png_size,
     sniff,
@@ -40,11 +41,20 @@ MAX_PIXELS = 100_000_000
 # Real images have some thousand chunks or segments; a file of empty ones would keep the event loop busy.
 MAX_PARTS = 100_000
 
+# What follows FF in a marker: neither a stuffed zero nor another FF, of which any number may precede the code.
+MARKER = re.compile(rb"\xff[^\x00\xff]", re.DOTALL)
+
 # In compressed data FF is followed by 00, by a restart marker, or by another FF; anything else is a marker.
 MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
+JPEG_START = 0xD8
 
-# A stuffed zero outside compressed data, and a second start of image.
-MISPLACED = frozenset({0x00, 0xD8})
+# Deflate compresses at most 258 bytes to 2 bits.
+MAX_DEFLATE_RATIO = 1032
+DEFLATE_HEAD = 64
+PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+
+# Position, size and duration of an animation frame, before its chunks.
+WEBP_FRAME_BYTES = 16
 
 
 class ImageVerifier:
@@ -105,26 +115,46 @@ class ImageVerifier:
             yield from self._webp()
 
     def _png(self) -> Parser[None]:
-        self._check_size(png_size((yield from self._cursor.peek(24))))
+        head = yield from self._cursor.peek(26)
+        width, height = self._check_size(png_size(head))
+        pixel_bytes = width * height * head[24] * PNG_CHANNELS.get(head[25], 1) // 8
+        data_bytes = 0
         yield from self._cursor.skip(len(PNG_SIGNATURE))
         chunk_type = b""
         while chunk_type != b"IEND":
             self._count_part()
             head = yield from self._cursor.read(8)
-            chunk_type = head[4:]
-            checksum = yield from self._cursor.skip(int.from_bytes(head[:4], "big"), zlib.crc32(chunk_type))
+            length, chunk_type = int.from_bytes(head[:4], "big"), head[4:]
+            if chunk_type == b"IDAT" and length:
+                if not data_bytes:
+                    self._check_deflate((yield from self._cursor.peek(min(length, DEFLATE_HEAD))))
+
+                data_bytes += length
+
+            checksum = yield from self._cursor.skip(length, zlib.crc32(chunk_type))
             if checksum != int.from_bytes((yield from self._cursor.read(4)), "big"):
                 raise self._damaged(f"wrong checksum of its {chunk_type!r} chunk")
 
+        if data_bytes * MAX_DEFLATE_RATIO < max(pixel_bytes, 1):
+            raise self._damaged("too little image data")
+
+    def _check_deflate(self, data: bytes) -> None:
+        """Check the start of the pixels of a PNG: most damage shows in the first bytes of compressed data."""
+        try:
+            zlib.decompressobj().decompress(data, DEFLATE_HEAD)
+        except zlib.error:
+            raise self._damaged("invalid image data") from None
+
     def _jpeg(self) -> Parser[None]:
         yield from self._cursor.skip(2)
-        has_scan = False
+        has_frame = False
+        data_bytes = 0
         while (marker := (yield from self._marker())) != JPEG_END:
             self._count_part()
             if marker in JPEG_STANDALONE:
                 continue
 
-            if marker in MISPLACED:
+            if marker == JPEG_START or (marker == JPEG_SCAN and not has_frame):
                 raise self._damaged(f"misplaced marker {marker:#x}")
 
             length = int.from_bytes((yield from self._cursor.read(2)), "big") - 2
@@ -132,14 +162,14 @@ class ImageVerifier:
                 raise self._damaged(f"invalid length of segment {marker:#x}")
 
             if marker in JPEG_FRAMES:
+                has_frame = True
                 self._check_size(jpeg_size((yield from self._cursor.peek(5))))
 
             yield from self._cursor.skip(length)
             if marker == JPEG_SCAN:
-                has_scan = True
-                yield from self._cursor.skip_to(MARKER_IN_SCAN)
+                data_bytes += yield from self._cursor.skip_to(MARKER_IN_SCAN)
 
-        if not has_scan:
+        if not data_bytes:
             raise self._damaged("no image data")
 
     def _webp(self) -> Parser[None]:
@@ -147,24 +177,48 @@ class ImageVerifier:
         # The declared length excludes the first eight bytes.
         length = 8 + int.from_bytes(head[4:8], "little")
         self._check_size(webp_size((yield from self._cursor.peek(min(length, 30)))))
-        yield from self._cursor.skip(length)
+        yield from self._cursor.skip(12)
+        if not (yield from self._webp_chunks(length - 12)):
+            raise self._damaged("no image data")
+
+    def _webp_chunks(self, remaining: int, *, is_frame: bool = False) -> Parser[bool]:
+        """Read the chunks of a file or of an animation frame; return whether one of them is a picture."""
+        has_picture = False
+        while remaining >= 8:
+            self._count_part()
+            head = yield from self._cursor.read(8)
+            chunk_type, length = head[:4], int.from_bytes(head[4:], "little")
+            remaining -= 8
+            if length > remaining:
+                raise self._damaged(f"its {chunk_type!r} chunk is longer than the space for it")
+
+            if chunk_type == b"ANMF" and not is_frame and length >= WEBP_FRAME_BYTES:
+                yield from self._cursor.skip(WEBP_FRAME_BYTES)
+                has_picture |= yield from self._webp_chunks(length - WEBP_FRAME_BYTES, is_frame=True)
+            else:
+                has_picture |= is_webp_picture(chunk_type, (yield from self._cursor.peek(min(length, 10))), length)
+                yield from self._cursor.skip(length)
+
+            # A chunk of odd length is padded, except by some writers at the end.
+            remaining -= length
+            padding = min(length & 1, remaining)
+            yield from self._cursor.skip(padding)
+            remaining -= padding
+
+        yield from self._cursor.skip(remaining)
+        return has_picture
 
     def _marker(self) -> Parser[int]:
-        if (yield from self._cursor.read(1)) != b"\xff":
-            raise self._damaged("missing marker")
-
-        code = 0xFF
-        while code == 0xFF:
-            code = (yield from self._cursor.read(1))[0]
-
-        return code
+        # Decoders ignore stray bytes between segments, and real files contain them.
+        yield from self._cursor.skip_to(MARKER)
+        return (yield from self._cursor.read(2))[1]
 
     def _count_part(self) -> None:
         self._parts += 1
         if self._parts > MAX_PARTS:
             raise self._damaged(f"more than {MAX_PARTS:,} parts")
 
-    def _check_size(self, size: Size | None) -> None:
+    def _check_size(self, size: Size | None) -> Size:
         if size is None:
             raise self._damaged("no size in its header")
 
@@ -172,6 +226,8 @@ class ImageVerifier:
         if width * height > MAX_PIXELS:
             message = f"the image has {width} x {height} pixels, more than {MAX_PIXELS:,}: {self._link}"
             raise ImageTooLargeError(message, url=self._link)
+
+        return size
 
     def _damaged(self, reason: str) -> TruncatedImageError:
         return TruncatedImageError(f"the image is damaged, {reason}: {self._link}", url=self._link)
@@ -216,14 +272,19 @@ class ByteCursor:
 
             yield from self._receive()
 
-    def skip_to(self, pair: re.Pattern[bytes]) -> Parser[None]:
-        """Move to the first two bytes that match. They begin with FF."""
+    def skip_to(self, pair: re.Pattern[bytes]) -> Parser[int]:
+        """Move to the first two bytes that match, which begin with FF, and return how many were skipped."""
+        skipped = 0
         while (match := pair.search(self._buffer, self._position)) is None:
             # An FF at the end may be the first half of the pair.
-            self._position = len(self._buffer) - self._buffer.endswith(b"\xff", self._position)
+            end = len(self._buffer) - self._buffer.endswith(b"\xff", self._position)
+            skipped += end - self._position
+            self._position = end
             yield from self._receive()
 
+        skipped += match.start() - self._position
         self._position = match.start()
+        return skipped
 
     def _receive(self) -> Parser[None]:
         remaining = self.remaining

@@ -25,7 +25,10 @@ class Lease(Protocol):
 
     @property
     def queued(self) -> float:
-        """Seconds that the call waited in this client's own queue, without the time behind a gate closed by a 429."""
+        """Seconds that the call waited in this client's own queue, without the time behind a gate closed by a 429.
+
+        It grows during the wait.
+        """
         ...
 
     async def __aenter__(self) -> Lease:
@@ -149,7 +152,7 @@ class ImageLease:
     @property
     def queued(self) -> float:
         """Seconds that the call waited in this client's own queue, without the time behind a gate closed by a 429."""
-        return self._waiter.queued
+        return 0.0 if self._slots is None else self._slots.seconds_queued(self._waiter)
 
     async def __aenter__(self) -> Self:
         """Wait for the slots, all or none.

@@ -89,6 +89,11 @@ class Slots:
             self.release(waiter)
             raise
 
+    def seconds_queued(self, waiter: Waiter) -> float:
+        """Return the seconds in the queue so far, without the time behind a closed gate."""
+        now = asyncio.get_running_loop().time()
+        return waiter.queued + self._queue_clock(now) if waiter in self._queue else waiter.queued
+
     def release(self, waiter: Waiter) -> None:
         """Remove the call from the queue, or release its slots. A second release has no effect."""
         self._queue.remove(waiter)
@@ -213,6 +218,9 @@ class WaitQueue:
 
     def __len__(self) -> int:
         return len(self._waiters)
+
+    def __contains__(self, waiter: Waiter) -> bool:
+        return waiter in self._waiters
 
     def push(self, waiter: Waiter) -> None:
         self._waiters[waiter] = None

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any, Generic, TypeAlias, TypeVar, cast
+from typing import Any, Generic, NoReturn, TypeAlias, TypeVar, cast
 
 from ideogram_async._operations import Request
-from ideogram_async._pipeline.sessions import SHUTDOWN_TIMEOUT
 from ideogram_async._transport.emitter import logger
 
 R = TypeVar("R")
@@ -18,7 +17,7 @@ class RunningCall(Generic[R]):
     """A call in flight, as `Ideogram.start` returns it.
 
     `await call` returns the answer, or raises what `send` raises, in any number of tasks and any number of times; a
-    cancellation ends only the wait.
+    cancellation ends only the wait. `Ideogram.aclose` gives the call a grace period, and the end of the loop none.
     """
 
     request: Request[R]
@@ -50,6 +49,9 @@ class RunningCall(Generic[R]):
         """
         return self._future.result()
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a running call cannot be pickled or copied: await it, and pass on its answer")
+
     def __repr__(self) -> str:
         state = type(self.error).__name__ if self.error else "answered" if self.is_done else "in flight"
         return f"<RunningCall {type(self.request).__name__}: {state}>"
@@ -59,33 +61,28 @@ class RunningCall(Generic[R]):
     ) -> None:
         """Run `work`, store its outcome, and pass the call to `on_done`.
 
-        Only the end of the event loop cancels this task. The call then fails with the error that `closed` returns.
+        A call that is cancelled fails with the error that `closed` returns.
         """
-        timeout = None
         try:
             self._future.set_result(await work())
         except asyncio.CancelledError:
             self._fail(closed())
-            _end_cancellation()
-            # The loop waits for this task before it ends.
-            timeout = SHUTDOWN_TIMEOUT
         except Exception as error:
             self._fail(error)
 
         if on_done is not None:
-            await self._notify(on_done, timeout)
+            await self._notify(on_done)
 
     def _fail(self, error: Exception) -> None:
         self._future.set_exception(error)
         # Retrieved, so that asyncio does not warn about an unread error.
         self._future.exception()
 
-    async def _notify(self, on_done: OnDone[R], timeout: float | None) -> None:
+    async def _notify(self, on_done: OnDone[R]) -> None:
         try:
-            async with asyncio.timeout(timeout):
-                work = on_done(self)
-                if inspect.isawaitable(work):
-                    await work
+            work = on_done(self)
+            if inspect.isawaitable(work):
+                await work
         except (Exception, asyncio.CancelledError) as error:
             task = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
@@ -95,9 +92,3 @@ class RunningCall(Generic[R]):
 
 
 OnDone: TypeAlias = Callable[[RunningCall[R]], Awaitable[None] | None]
-
-
-def _end_cancellation() -> None:
-    task = asyncio.current_task()
-    if task is not None:
-        task.uncancel()

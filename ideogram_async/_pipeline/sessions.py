@@ -1,7 +1,8 @@
 """HTTP sessions and tasks of each event loop.
 
 A client works in one event loop after another. `Sessions` keeps a `LoopState` for each loop, with a suspended async
-generator: when a loop ends, `shutdown_asyncgens` closes the generator, which closes the loop's sessions.
+generator: when a loop ends, `shutdown_asyncgens` closes the generator, which drains the loop's batches and closes its
+sessions.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import socket
+import sys
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
-from typing import Any, Literal, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 from weakref import WeakSet
@@ -21,16 +23,21 @@ from attrs import define, field, frozen
 
 from ideogram_async._download.resolver import PublicResolver
 from ideogram_async._download.stream import ImageStream
+from ideogram_async._pipeline.held_slots import HeldSlots
+from ideogram_async._transport.drain import Work, drain
 from ideogram_async._transport.http import sent_trace
-from ideogram_async._transport.tasks import Tasks
+from ideogram_async._transport.tasks import Tasks, unlisted_context
 from ideogram_async.errors import NotSentError, Phase
+
+if TYPE_CHECKING:
+    from ideogram_async._ledger.once import KeyedCalls
 
 Purpose: TypeAlias = Literal["api", "images"]
 SessionFactory: TypeAlias = Callable[..., aiohttp.ClientSession]
 USER_AGENT = "ideogram_async"
 IMAGE_CONNECTIONS = 16
 SHUTDOWN_TIMEOUT = 5.0
-"""Seconds for a listener or `on_done` to end when the client is closed."""
+"""Seconds for a listener, an `on_done` or a batch that was given up to end when the client is closed."""
 
 
 @frozen(kw_only=True)
@@ -52,7 +59,7 @@ class Sessions:
         self._states: dict[asyncio.AbstractEventLoop, LoopState] = {}
         # Not in the state itself: a dropped client would be a cycle, which is collected in any order.
         self._finalizers: dict[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = {}
-        self._orphan_tasks = Tasks()
+        self._orphan_tasks = Tasks(listed=True)
 
     def current(self) -> LoopState:
         """Return the state of the running loop, which `ensure_open` has opened.
@@ -93,17 +100,12 @@ class Sessions:
         return session
 
     async def close(self, grace: float) -> None:
-        """Close the running loop's sessions, after at most `grace` seconds for started calls."""
+        """Drain the running loop's batches and started calls for `grace` seconds, then close its sessions."""
         loop = asyncio.get_running_loop()
         state = self._states.get(loop)
-        if state is None or state.is_closing:
-            return
-
-        try:
-            await state.started_calls.wait(grace)
-        finally:
-            # Also when the caller is cancelled.
-            await self._close(loop, state)
+        if state is not None and not state.is_closing:
+            stop, end = partial(state.stop_batches, "the client was closed"), partial(self._close, loop, state)
+            await drain(stop, state.running, end, grace=grace, limit=grace, error=sys.exception())
 
     async def _close(self, loop: asyncio.AbstractEventLoop, state: LoopState) -> None:
         if state.is_closing:
@@ -166,7 +168,13 @@ class LoopState:
     """Work that must finish."""
     started_calls: Tasks = field(factory=Tasks)
     """Calls of `Ideogram.start`."""
-    listeners: Tasks = field(factory=Tasks)
+    held_slots: HeldSlots = field(factory=HeldSlots)
+    """Slots of submitted generations that no caller waits for."""
+    keyed_calls: KeyedCalls | None = None
+    """Calls of `Ideogram.once`."""
+    batches: set[Work] = field(factory=set)
+    """Batches whose folder is open."""
+    listeners: Tasks = field(factory=lambda: Tasks(listed=True))
     """Listeners that are running."""
     download_slots: asyncio.Semaphore = field(factory=lambda: asyncio.Semaphore(IMAGE_CONNECTIONS))
     """Slots of downloads: more would hold open files while they wait for a connection."""
@@ -175,10 +183,11 @@ class LoopState:
     image_sessions: set[aiohttp.ClientSession] = field(factory=set)
     """Sessions of batches, each with its own number of connections."""
     is_closing: bool = field(default=False, init=False)
+    _stop_reason: str | None = field(default=None, init=False)
     _scopes: set[asyncio.Timeout] = field(factory=set, init=False)
     _scope_ended: asyncio.Event = field(factory=asyncio.Event, init=False)
 
-    @asynccontextmanager
+    @unlisted_context
     async def ended_by_close(self, scope: asyncio.Timeout) -> AsyncGenerator[None]:
         """Let `close` end the block: it then raises `TimeoutError`, and the scope has expired."""
         async with scope:
@@ -189,25 +198,54 @@ class LoopState:
                 self._scopes.discard(scope)
                 self._scope_ended.set()
 
+    def add_batch(self, work: Work) -> None:
+        """Own a batch until it ends."""
+        self.batches.add(work)
+        work.task.add_done_callback(lambda _: self.batches.discard(work))
+        if self._stop_reason is not None:
+            work.stop(self._stop_reason)
+
+    def stop_batches(self, reason: str) -> None:
+        """Stop the batches, and those that begin later."""
+        self._stop_reason = reason
+        for work in [*self.batches]:
+            work.stop(reason)
+
+    def running(self) -> set[asyncio.Task[object]]:
+        """Return the tasks of batches, started and keyed calls, except the current one."""
+        keyed = self.keyed_calls.tasks.others() if self.keyed_calls else set()
+        return self.started_calls.others() | keyed | self.running_batches()
+
+    def running_batches(self) -> set[asyncio.Task[object]]:
+        """Return the tasks of batches."""
+        return {work.task for work in self.batches}
+
     async def close(self) -> None:
-        """End the calls, finish the tasks, close the sessions. A second call returns at once."""
+        """End the batches and calls, finish the tasks, close the sessions. A second call returns at once."""
         if self.is_closing:
             return
 
         self.is_closing = True
         try:
-            for scope in self._scopes:
-                scope.reschedule(asyncio.get_running_loop().time())
+            for work in self.batches:
+                work.give_up()
 
-            while self._scopes:
-                self._scope_ended.clear()
-                await self._scope_ended.wait()
+            if self.keyed_calls is not None:
+                self.keyed_calls.give_up()
 
+            self.held_slots.release_all()
+            await self._end_scopes()
             for stream in list(self.streams):
                 stream.close()
 
+            if batches := self.running_batches():
+                await asyncio.wait(batches, timeout=SHUTDOWN_TIMEOUT)
+
             await self.tasks.join()
             await self.started_calls.end(SHUTDOWN_TIMEOUT)
+            if self.keyed_calls is not None:
+                await self.keyed_calls.aclose()
+
             await self.listeners.end(SHUTDOWN_TIMEOUT)
         finally:
             # Also when the caller is cancelled.
@@ -216,6 +254,14 @@ class LoopState:
             finally:
                 for session in (self.images, *self.image_sessions):
                     await session.close()
+
+    async def _end_scopes(self) -> None:
+        for scope in self._scopes:
+            scope.reschedule(asyncio.get_running_loop().time())
+
+        while self._scopes:
+            self._scope_ended.clear()
+            await self._scope_ended.wait()
 
     async def close_session(self, session: aiohttp.ClientSession) -> None:
         """Close a session that `Sessions.new_image_session` has opened."""
@@ -231,11 +277,13 @@ class LoopState:
 async def _finalize(
     states: dict[asyncio.AbstractEventLoop, LoopState], loop: asyncio.AbstractEventLoop, state: LoopState
 ) -> AsyncGenerator[None, None]:
-    """Wait for the end of the loop or of the client, then close the state."""
+    """Wait for the end of the loop or of the client, then drain the batches and close the state."""
     try:
         yield
     finally:
-        await state.close()
+        stop = partial(state.stop_batches, "the event loop has ended")
+        grace = max((work.grace for work in state.batches), default=0)
+        await drain(stop, state.running_batches, state.close, grace=grace, limit=grace, error=None)
         if states.get(loop) is state:
             del states[loop]
 

@@ -13,9 +13,11 @@ from yarl import URL
 
 from ideogram_async._download import hosts
 from ideogram_async._download.hosts import Hosts
+from ideogram_async._ledger.entries import Ledger
 from ideogram_async._limiter.limiter import ImageLimiter, Limiter
 from ideogram_async._pipeline.sessions import SessionFactory, SessionOptions, Sessions
-from ideogram_async._redaction import HeaderSecret, Secret
+from ideogram_async._pipeline.webhook_keys import WebhookKeys
+from ideogram_async._redaction import HeaderSecret, Secret, mask_user
 from ideogram_async._transport.emitter import Listener
 from ideogram_async._transport.policy import Retry, Timeout
 from ideogram_async.errors import AuthenticationError
@@ -35,6 +37,15 @@ class ClientConfig:
     hosts: Hosts
     max_image_bytes: int
     max_upload_bytes: int
+    ledger: Ledger | None
+    private: bool | None
+    """Sent where a request leaves the field of this name open."""
+    webhook_keys: WebhookKeys = field(factory=WebhookKeys, repr=False)
+
+    @property
+    def origin(self) -> str:
+        """Return the name of the service in records: another one must not use them."""
+        return "sandbox" if self.hosts.loopback else str(self.base_url.origin())
 
     @classmethod
     def of(
@@ -51,6 +62,8 @@ class ClientConfig:
         reuse_connections: bool,
         max_image_bytes: int,
         max_upload_bytes: int,
+        ledger: Ledger | None,
+        private: bool | None,
     ) -> ClientConfig:
         """Convert the arguments of `Ideogram`.
 
@@ -60,6 +73,8 @@ class ClientConfig:
         """
         check_counts(max_in_flight=max_in_flight, max_image_bytes=max_image_bytes, max_upload_bytes=max_upload_bytes)
         check_type("limiter", limiter, "a Limiter", is_valid=callable(getattr(limiter, "acquire", None)))
+        check_type("ledger", ledger, "a Ledger such as SqliteLedger", is_valid=callable(getattr(ledger, "claim", None)))
+        check_type("private", private, "True, False or None", is_valid=isinstance(private, bool))
         check_type("session_factory", session_factory, "a function", is_valid=callable(session_factory))
         # A single name is a sequence of letters, which would refuse every billed image.
         check_type("image_hosts", image_hosts, "a list of names", is_valid=not isinstance(image_hosts, str))
@@ -80,6 +95,8 @@ class ClientConfig:
             hosts=Hosts(tuple(image_hosts) if image_hosts is not None else None, loopback=loopback),
             max_image_bytes=max_image_bytes,
             max_upload_bytes=max_upload_bytes,
+            ledger=ledger,
+            private=private,
         )
 
     async def resolve_key(self) -> HeaderSecret:
@@ -125,7 +142,7 @@ def to_timeout(value: Timeout | float | None) -> Timeout:
 
 def to_retry(value: Retry | None) -> Retry:
     """Convert a retry policy; `None` is the default one."""
-    check_type("retry", value, "a Retry", is_valid=isinstance(value, Retry))
+    check_type("retry", value, "a Retry such as Retry(attempts=3)", is_valid=isinstance(value, Retry))
     return value or Retry()
 
 
@@ -193,9 +210,47 @@ def parse_base_url(value: str) -> URL:
     url = URL(value)
     is_safe = url.scheme == "https" or (url.scheme == "http" and is_loopback(url))
     if not is_safe or not url.host or url.user or url.query_string or url.fragment:
-        raise ValueError("base_url must be https, or http to this machine, without user, query and fragment")
+        raise ValueError(
+            "base_url must begin with https://, or http:// to this machine, and have no user, query or fragment"
+        )
 
     return url
+
+
+def parse_proxy(value: str) -> HeaderSecret:
+    """Check the URL of a proxy. It may contain a password, so its `repr` is `***`.
+
+    Raises:
+        TypeError: If it is not text.
+        ValueError: If it is not the URL of an HTTP proxy. The message does not contain the password.
+    """
+    # Rebound before anything can fail: a traceback shows the locals of this frame, too.
+    is_text, type_name = isinstance(value, str), type(value).__name__
+    value = HeaderSecret(value if is_text else "")
+    if not is_text:
+        raise TypeError(f"proxy must be the URL of an HTTP proxy, not {type_name}")
+
+    if not is_proxy(value):
+        raise ValueError(f"proxy must be {expected_proxy(value)}, not {mask_user(value)!r}")
+
+    return value
+
+
+def expected_proxy(value: str) -> str:
+    """Return what a proxy must be, with the URL that was meant if only its scheme is missing."""
+    example = f"http://{value}"
+    example = mask_user(example) if is_proxy(example) and "://" not in value else "http://proxy.example:3128"
+    return f"the URL of an HTTP proxy, such as {example!r}"
+
+
+def is_proxy(url: str) -> bool:
+    """Return whether a URL is that of an HTTP proxy."""
+    try:
+        parts = URL(url)
+    except ValueError:
+        return False
+
+    return parts.scheme in ("http", "https") and bool(parts.host) and not re.search(r"\s", url)
 
 
 def is_loopback(url: URL) -> bool:

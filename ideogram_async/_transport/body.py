@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from functools import partial
 from typing import BinaryIO, Self
 
@@ -12,7 +11,7 @@ import aiohttp
 from aiohttp.payload import BytesPayload
 
 from ideogram_async._formats import HEADER_BYTES, sniff
-from ideogram_async._transport.tasks import in_thread
+from ideogram_async._transport.tasks import in_thread, unlisted_context
 from ideogram_async._wire.call import Call, Part
 from ideogram_async.errors import InvalidRequestError
 from ideogram_async.files import ImageFile
@@ -20,7 +19,7 @@ from ideogram_async.files import ImageFile
 CONTENT_TYPES = {".txt": "text/plain", ".zip": "application/zip"}
 
 
-@asynccontextmanager
+@unlisted_context
 async def open_body(call: Call) -> AsyncGenerator[aiohttp.FormData | BytesPayload | None]:
     """Open the files of a call and close them when the attempt ends.
 

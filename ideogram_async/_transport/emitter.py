@@ -11,11 +11,13 @@ from typing import TypeAlias
 from ideogram_async._transport.tasks import Tasks
 from ideogram_async._wire.call import Call, Send
 from ideogram_async._wire.decode import status_error
-from ideogram_async.errors import Billed, IdeogramError
-from ideogram_async.events import Event, Failed
-from ideogram_async.models.base import Reply
+from ideogram_async.errors import BatchError, Billed, IdeogramError
+from ideogram_async.events import Answered, Event, Failed
+from ideogram_async.models.base import Answer, Reply
 
 Listener: TypeAlias = Callable[[Event], Awaitable[None] | None]
+MAY_BE_BILLED = "sent: it may have been billed"
+GIVEN_UP = "%s: given up after %.1f s; %s"
 logger = logging.getLogger("ideogram_async")
 
 logger.addHandler(logging.NullHandler())
@@ -84,15 +86,59 @@ def reporting(send: Send, emit: Emitter) -> Send:
     return send_reporting
 
 
+def answered(call: Call, reply: Reply) -> Answered:
+    """Return the event of a reply."""
+    return Answered(
+        call_id=call.state.call_id,
+        operation=call.operation,
+        attempt=call.state.attempts,
+        status=reply.status,
+        elapsed=call.state.elapsed(),
+    )
+
+
+def answering(send: Send, emit: Emitter) -> Send:
+    """Wrap layers so that an accepted call is reported as answered when its generation has ended."""
+
+    async def send_answering(call: Call) -> Reply:
+        # Replaced if the call is sent, and not if its generation was accepted before.
+        call.state.began = asyncio.get_running_loop().time()
+        reply = await send(call)
+        if call.state.accepted is not None and emit.enabled:
+            emit(answered(call, reply))
+
+        return reply
+
+    return send_answering
+
+
+def warn_if_may_be_billed(call: Call, error: BaseException) -> None:
+    """Log a call that is given up after it was sent, if it costs money. A cancellation gets a note with the reason."""
+    if call.charged and call.state.may_have_run:
+        accepted, fate = call.state.accepted, MAY_BE_BILLED
+        if accepted is not None:
+            fate = f"the generation {accepted} continues, and is billed if it succeeds"
+
+        logger.warning(GIVEN_UP, call.operation, call.state.elapsed(), fate)
+        if isinstance(error, asyncio.CancelledError):
+            error.add_note(fate)
+
+
+def warn_if_empty(call: Call, answer: object) -> None:
+    """Log an answer without items to a call that costs money."""
+    if isinstance(answer, Answer) and answer.meta.is_empty:
+        logger.warning("%s: the answer has no items; request id %s", call.operation, answer.meta.request_id)
+
+
 def emit_failure(emit: Emitter, call: Call, error: BaseException) -> None:
     """Report the error that ended a call, and whether the call may have been billed."""
     if not emit.enabled:
         return
 
-    if isinstance(error, IdeogramError):
+    if isinstance(error, IdeogramError) and not isinstance(error, BatchError):
         billed, message = error.billed, str(error)
     else:
-        may_have_run = call.charged and call.state.may_have_run
+        may_have_run = call.charged and (call.state.may_have_run or call.state.accepted is not None)
         billed, message = Billed.UNKNOWN if may_have_run else Billed.NO, ""
 
     event = Failed(

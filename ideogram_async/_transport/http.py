@@ -5,20 +5,25 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from functools import cache
 from ssl import SSLCertVerificationError
 
 import aiohttp
 from attrs import field, frozen
+from multidict import CIMultiDict
 from yarl import URL
 
-from ideogram_async._redaction import HeaderSecret
+from ideogram_async._redaction import HeaderSecret, mask_key, mask_key_in_body
 from ideogram_async._transport.body import open_body
-from ideogram_async._transport.emitter import Emitter
+from ideogram_async._transport.emitter import Emitter, answered
 from ideogram_async._transport.policy import Timeout
+from ideogram_async._wire.acceptance import accepted_in
 from ideogram_async._wire.call import Call
+from ideogram_async._wire.content import ACCEPTED, codings_of, decode_content
+from ideogram_async._wire.headers import MAX_HEADER_BYTES, MAX_HEADERS
 from ideogram_async.errors import AmbiguousError, IdeogramError, NotSentError, Phase, TransportError
-from ideogram_async.events import Answered, Sending
+from ideogram_async.events import Sending
 from ideogram_async.models.base import Reply
 
 CHUNK_BYTES = 2**16
@@ -52,8 +57,9 @@ class Http:
         if self.emit.enabled:
             self.emit(Sending(call_id=state.call_id, operation=call.operation, attempt=state.attempts))
 
-        partial = _PartialReply(asyncio.get_running_loop().time())
-        key = await self._get_key(call, partial.began)
+        state.began = asyncio.get_running_loop().time()
+        partial = _PartialReply()
+        key = await self._get_key(call) if call.needs_key else HeaderSecret("")
         try:
             async with open_body(call) as body:
                 await self._exchange(call, key, body, partial)
@@ -61,7 +67,7 @@ class Http:
             raise
         except Exception as error:
             # Only the message is kept: aiohttp's errors contain the request, and the request contains the key.
-            partial.error = _describe(error)
+            partial.error = mask_key(self._describe(call, error), key)
             partial.is_permanent = isinstance(error, PERMANENT) or not isinstance(error, TRANSIENT)
         except asyncio.CancelledError as error:
             # aiohttp's frames would expose their locals, among them the bytes of the request.
@@ -70,37 +76,22 @@ class Http:
         if partial.status is None:
             raise _no_reply(call, partial)
 
-        reply = partial.reply(call)
-        if self.emit.enabled:
-            self.emit(_answered(call, reply))
+        reply = partial.reply(call, key)
+        # An accepted call is answered when its generation has ended.
+        if self.emit.enabled and accepted_in(call, reply) is None:
+            self.emit(answered(call, reply))
 
         return reply
 
     async def _exchange(self, call: Call, key: HeaderSecret, body: object, partial: _PartialReply) -> None:
-        url = URL(f"{str(self.base_url).rstrip('/')}{call.path}", encoded=True).extend_query(call.params)
-        remaining = self._remaining(call, partial.began)
-        if remaining is not None and remaining <= 0:
-            raise TimeoutError("the deadline has passed")
-
-        request = self.session().request(
-            call.method,
-            url,
-            data=body,
-            headers={**self.extra_headers, "Accept": "application/json", "Api-Key": key},
-            timeout=aiohttp.ClientTimeout(total=remaining, connect=self.timeout.connect),
-            allow_redirects=False,
-            raise_for_status=False,
-            middlewares=(),
-            auto_decompress=True,
-            trace_request_ctx=call,
-        )
-        async with request as response:
+        async with self._request(call, key, body) as response:
             if response.status < 200:
                 raise aiohttp.ClientConnectionError(f"no response except the status {response.status}")
 
             call.state.phase = Phase.ANSWERING
             partial.status = response.status
             partial.headers = {name.lower(): value for name, value in response.headers.items()}
+            partial.codings = codings_of(response.headers.getall("Content-Encoding", []))
             async for chunk in response.content.iter_chunked(CHUNK_BYTES):
                 partial.body += chunk
                 if len(partial.body) > MAX_REPLY_BYTES:
@@ -108,9 +99,42 @@ class Http:
                     response.close()
                     return
 
-    async def _get_key(self, call: Call, began: float) -> HeaderSecret:
+    def _request(
+        self, call: Call, key: HeaderSecret, body: object
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        url = URL(f"{str(self.base_url).rstrip('/')}{call.path}", encoded=True).extend_query(call.params)
+        remaining = self._remaining(call)
+        if remaining is not None and remaining <= 0:
+            raise TimeoutError("the deadline has passed")
+
+        return self.session().request(
+            call.method,
+            url,
+            data=body,
+            headers=self._headers(key),
+            timeout=aiohttp.ClientTimeout(total=remaining, connect=self.timeout.connect),
+            allow_redirects=False,
+            raise_for_status=False,
+            middlewares=(),
+            # Set here, not in the session: a session factory may drop settings.
+            auto_decompress=False,
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+            max_headers=MAX_HEADERS,
+            trace_request_ctx=call,
+        )
+
+    def _headers(self, key: HeaderSecret) -> CIMultiDict[str]:
+        headers = CIMultiDict(self.extra_headers)
+        headers["Accept"], headers["Accept-Encoding"] = "application/json", ACCEPTED
+        if key:
+            headers["Api-Key"] = key
+
+        return headers
+
+    async def _get_key(self, call: Call) -> HeaderSecret:
         # The key callback may be slow; its time counts against the attempt.
-        scope = asyncio.timeout(self._remaining(call, began))
+        scope = asyncio.timeout(self._remaining(call))
         try:
             async with scope:
                 return await self.key()
@@ -120,43 +144,60 @@ class Http:
 
         raise NotSentError(f"{call.operation}: the api_key callback timed out", phase=Phase.CONNECTING)
 
-    def _remaining(self, call: Call, began: float) -> float | None:
-        ends = (call.state.deadline, None if self.timeout.total is None else began + self.timeout.total)
+    def _remaining(self, call: Call) -> float | None:
+        ends = (call.state.deadline, self._timeout_at(call))
         now = asyncio.get_running_loop().time()
         return min((end - now for end in ends if end is not None), default=None)
+
+    def _timeout_at(self, call: Call) -> float | None:
+        total = self.timeout.total if call.timeout is None else call.timeout
+        return None if total is None else call.state.began + total
+
+    def _describe(self, call: Call, error: Exception) -> str:
+        """Return what ended the attempt and after how long, without the password of a proxy."""
+        message = re.sub(r"//\S*@", "//***@", str(error))
+        reason = f"{type(error).__name__}: {message}" if message else type(error).__name__
+        if not call.state.was_sent:
+            return reason
+
+        if isinstance(error, aiohttp.ClientResponseError):
+            limits = f"{MAX_HEADER_BYTES} bytes a line or {MAX_HEADERS} lines"
+            return f"a response whose status is unknown, with invalid headers or more than {limits}: {reason}"
+
+        seconds = f"after {call.state.elapsed():.1f} s"
+        if not isinstance(error, TimeoutError):
+            return f"the connection closed {seconds}: {reason}"
+
+        deadline, timeout_at = call.state.deadline, self._timeout_at(call)
+        is_deadline = deadline is not None and (timeout_at is None or deadline < timeout_at)
+        limit = "the deadline (Retry.deadline)" if is_deadline else "the timeout (Timeout.total)"
+        return f"no complete response {seconds}: {limit}"
 
 
 class _PartialReply:
     """The part of a reply that was received so far, kept when the connection breaks."""
 
-    def __init__(self, began: float) -> None:
-        self.began = began
+    def __init__(self) -> None:
         self.status: int | None = None
         self.headers: dict[str, str] = {}
+        self.codings: list[str] = []
         self.body = bytearray()
         self.error: str | None = None
         self.is_permanent = False
 
-    def reply(self, call: Call) -> Reply:
+    def reply(self, call: Call, key: str) -> Reply:
+        """Return the reply, decompressed and without the key, if the server echoes it."""
+        status, headers = self.status or 0, {name: mask_key(value, key) for name, value in self.headers.items()}
+        body, cut = decode_content(bytes(self.body[:MAX_REPLY_BYTES]), self.codings, MAX_REPLY_BYTES)
         return Reply(
-            status=self.status or 0,
-            headers=self.headers,
-            raw=bytes(self.body),
-            cut=self.error,
+            status=status,
+            headers=headers,
+            raw=mask_key_in_body(body, key, keep_links=200 <= status < 300),
+            cut=self.error or cut,
             attempts=call.state.attempts,
-            elapsed=asyncio.get_running_loop().time() - self.began,
+            elapsed=call.state.elapsed(),
             in_doubt=call.state.in_doubt,
         )
-
-
-def _answered(call: Call, reply: Reply) -> Answered:
-    return Answered(
-        call_id=call.state.call_id,
-        operation=call.operation,
-        attempt=call.state.attempts,
-        status=reply.status,
-        elapsed=reply.elapsed,
-    )
 
 
 def _no_reply(call: Call, partial: _PartialReply) -> TransportError:
@@ -166,12 +207,6 @@ def _no_reply(call: Call, partial: _PartialReply) -> TransportError:
         return NotSentError(message, phase=phase, retryable=not partial.is_permanent)
 
     return (AmbiguousError if call.charged else TransportError)(message, phase=phase)
-
-
-def _describe(error: Exception) -> str:
-    """Return the error's type and message, without the password of a proxy."""
-    message = re.sub(r"//\S*@", "//***@", str(error))
-    return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
 @cache

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import sys
 from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 
 from ideogram_async._limiter.limiter import Lease, Limiter
 from ideogram_async._transport.emitter import Emitter, logger
-from ideogram_async._transport.policy import THROTTLED
+from ideogram_async._transport.policy import is_throttled
+from ideogram_async._transport.tasks import unlisted_context
 from ideogram_async._wire.call import Call, Send
 from ideogram_async._wire.decode import max_in_flight_of
 from ideogram_async._wire.headers import retry_after_of
-from ideogram_async.errors import Phase
+from ideogram_async.errors import NotSentError, Phase
 from ideogram_async.events import Throttled, Waiting
 from ideogram_async.models.base import Reply
+
+MIN_DELAY = 0.01
+"""Shortest time between two checks of a deadline, in seconds."""
+
+
+class NoSlotsError(NotSentError):
+    """The deadline of a call passed while it waited for its slots."""
 
 
 def limited(send: Send, limiter: Limiter, emit: Emitter) -> Send:
@@ -29,10 +39,12 @@ def limited(send: Send, limiter: Limiter, emit: Emitter) -> Send:
         if emit.enabled:
             emit(_waiting(call))
 
-        async with _held(limiter.acquire(call.weight)) as lease:
+        async with _held(limiter.acquire(call.weight), call) as lease:
+            # The deadline does not include the time in this client's own queue.
+            queued = _seconds_queued(lease)
+            state.queued += queued
             if state.deadline is not None:
-                # The deadline does not include the time in this client's own queue.
-                state.deadline += getattr(lease, "queued", 0.0)
+                state.deadline += queued
 
             reply = await send(call)
             _report(call, reply, limiter, emit)
@@ -41,15 +53,60 @@ def limited(send: Send, limiter: Limiter, emit: Emitter) -> Send:
     return send_limited
 
 
-@asynccontextmanager
-async def _held(lease: Lease) -> AsyncGenerator[Lease]:
+@unlisted_context
+async def _held(lease: Lease, call: Call) -> AsyncGenerator[Lease]:
     """Hold slots. A release that fails, perhaps over a network, does not lose the reply."""
-    entered = await lease.__aenter__()
+    entered = await _acquire(lease, call)
     try:
         yield entered
     finally:
         with _logging_errors():
             await lease.__aexit__(*sys.exc_info())
+
+
+async def _acquire(lease: Lease, call: Call) -> Lease:
+    """Wait for slots, at most until the deadline."""
+    state = call.state
+    end = state.acquire_by if state.deadline is None else min(state.acquire_by, state.deadline)
+    if end == math.inf:
+        return await lease.__aenter__()
+
+    scope = asyncio.timeout(None)
+    try:
+        with _expiring(scope, lease, end):
+            async with scope:
+                return await lease.__aenter__()
+    except TimeoutError:
+        if not scope.expired():
+            raise
+
+    raise NoSlotsError(f"{call.operation}: no slots were free before the deadline", phase=Phase.QUEUED)
+
+
+@contextmanager
+def _expiring(scope: asyncio.Timeout, lease: Lease, end: float) -> Generator[None]:
+    """Let a scope expire at `end`, plus the time that the call is in the queue."""
+    loop = asyncio.get_running_loop()
+    timer: asyncio.TimerHandle
+
+    def expire() -> None:
+        nonlocal timer
+        remaining = end + _seconds_queued(lease) - loop.time()
+        if remaining <= 0:
+            scope.reschedule(loop.time())
+        else:
+            timer = loop.call_later(max(remaining, MIN_DELAY), expire)
+
+    timer = loop.call_at(end, expire)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _seconds_queued(lease: Lease) -> float:
+    seconds: float = getattr(lease, "queued", 0.0)
+    return seconds
 
 
 @contextmanager
@@ -65,7 +122,7 @@ def _report(call: Call, reply: Reply, limiter: Limiter, emit: Emitter) -> None:
         with _logging_errors():
             limiter.note_accepted(call.weight)
 
-    if reply.status != THROTTLED:
+    if not is_throttled(reply):
         return
 
     max_in_flight, retry_after = max_in_flight_of(reply), retry_after_of(reply.headers)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 from tenacity import AsyncRetrying, RetryCallState, stop_never
 
 from ideogram_async._transport.emitter import Emitter
-from ideogram_async._transport.policy import THROTTLED, Retry
+from ideogram_async._transport.limit import NoSlotsError
+from ideogram_async._transport.policy import Retry, is_throttled
 from ideogram_async._wire.call import Call, Send
-from ideogram_async.errors import AmbiguousError, Billed, IdeogramError, Phase, TransportError
+from ideogram_async.errors import AmbiguousError, Billed, IdeogramError, NotSentError, Phase, TransportError
 from ideogram_async.events import Retrying
 from ideogram_async.models.base import Reply
 
@@ -67,7 +69,8 @@ class _RetryDecision:
         self._policy = policy
         self._emit = emit
         self._attempts = 0
-        self._throttled_at: float | None = None
+        self._throttled: Reply | None = None
+        self._throttled_at = 0.0
 
     def again(self) -> bool:
         """Return whether to send the call again, after `pause` seconds."""
@@ -75,28 +78,37 @@ class _RetryDecision:
         if not isinstance(outcome, Reply | TransportError):
             return False
 
-        now = asyncio.get_running_loop().time()
+        now, state = asyncio.get_running_loop().time(), self.call.state
+        is_late = isinstance(outcome, NoSlotsError) or (state.deadline is not None and now >= state.deadline)
+        if self._throttled is not None and is_late and isinstance(outcome, NotSentError):
+            self.outcome = self._throttled
+            return False
+
         self._count(outcome, now)
-        throttled_for = 0.0 if self._throttled_at is None else now - self._throttled_at
+        # The time in this client's own queue does not count.
+        throttled_for = 0.0 if self._throttled is None else now - state.queued - self._throttled_at
         pause = self._policy.pause(self.call, outcome, attempt=self._attempts, throttled_for=throttled_for)
         # Only after the decision: the policy needs to know whether an *earlier* attempt is in doubt.
-        self.call.state.in_doubt |= self.call.charged and _is_in_doubt(outcome)
-        deadline = self.call.state.deadline
-        if pause is None or (deadline is not None and now + pause >= deadline):
+        state.in_doubt |= self.call.charged and _is_in_doubt(outcome)
+        if pause is None or (state.deadline is not None and now + pause >= state.deadline):
             return False
 
         self.pause = pause
-        self.call.state.phase = Phase.QUEUED
-        if self._throttled_at is None and self._emit.enabled:
+        state.phase = Phase.QUEUED
+        state.acquire_by = math.inf if self._throttled is None else now - throttled_for + self._policy.throttle_wait
+        if self._throttled is None and self._emit.enabled:
             self._emit(self._retrying(outcome))
 
         return True
 
     def _count(self, outcome: Reply | TransportError, now: float) -> None:
-        if isinstance(outcome, Reply) and outcome.status == THROTTLED:
-            self._throttled_at = now if self._throttled_at is None else self._throttled_at
+        if isinstance(outcome, Reply) and is_throttled(outcome):
+            if self._throttled is None:
+                self._throttled_at = now - self.call.state.queued
+
+            self._throttled = outcome
         else:
-            self._throttled_at = None
+            self._throttled = None
             self._attempts += 1
 
     def _retrying(self, outcome: Reply | TransportError) -> Retrying:

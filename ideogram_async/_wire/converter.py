@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from functools import cache
 from types import GenericAlias, UnionType
-from typing import Any, TypeAlias, TypeGuard, TypeVar, Union, get_args, get_origin
+from typing import Any, TypeAlias, TypeGuard, TypeVar, Union, cast, get_args, get_origin
 
 import attrs
 from cattrs import Converter, transform_error
 from cattrs.gen import make_dict_structure_fn, override
 
-from ideogram_async.models.base import Item
+from ideogram_async.models.base import Item, contract_fields
 
 T = TypeVar("T")
 Hook: TypeAlias = Callable[[object, object], object]
-LOCAL_FIELDS = ("extra", "meta")
+Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | bool | None"
+MAX_DEPTH = 50
 URL_FIELDS = ("url", "base_image_url", "original_image_url")
 
 
@@ -33,9 +35,11 @@ def converter() -> Converter:
         converter.register_structure_hook(target, _exactly)
 
     converter.register_structure_hook(datetime, lambda value, _: _datetime(value))
+    converter.register_structure_hook(Decimal, lambda value, _: _decimal(value))
     converter.register_structure_hook_func(_is_open_enum, _open_enum)
     converter.register_structure_hook_factory(_is_tuple, lambda target: _tuple_hook(converter, target))
     converter.register_structure_hook_factory(_is_item, lambda target: _item_hook(converter, target))
+    converter.register_structure_hook_func(_reads_json, lambda value, target: target.from_json(value))
     return converter
 
 
@@ -63,6 +67,16 @@ def _datetime(value: object) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+def _decimal(value: object) -> Decimal:
+    if isinstance(value, Decimal):
+        return value
+
+    try:
+        return Decimal(_exactly(value, str))
+    except InvalidOperation:
+        raise TypeError(f"expected a decimal number, got {value!r:.40}") from None
+
+
 def _is_open_enum(target: object) -> bool:
     return get_origin(target) in (Union, UnionType) and any(_is_enum(arg) for arg in get_args(target))
 
@@ -71,7 +85,10 @@ def _is_enum(target: object) -> TypeGuard[type[StrEnum]]:
     return isinstance(target, type) and issubclass(target, StrEnum)
 
 
-def _open_enum(value: object, target: object) -> str:
+def _open_enum(value: object, target: object) -> str | None:
+    if value is None and type(None) in get_args(target):
+        return None
+
     enum = next(arg for arg in get_args(target) if _is_enum(arg))
     text = _exactly(value, str)
     try:
@@ -94,19 +111,40 @@ def _tuple_hook(converter: Converter, target: object) -> Hook:
     return hook
 
 
+def is_shallow(value: Json) -> bool:
+    """Return whether a value can be copied and pickled, which Python does by recursion."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        inner = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list)]
+        level = [item for items in inner for item in items]
+
+    return not level
+
+
 def _is_item(target: object) -> bool:
     return isinstance(target, type) and issubclass(target, Item)
 
 
+def _reads_json(target: object) -> bool:
+    """Return whether a class reads its JSON itself."""
+    return hasattr(target, "from_json")
+
+
 def _item_hook(converter: Converter, target: type[Item]) -> Hook:
     structure = make_dict_structure_fn(target, converter, extra=override(omit=True), meta=override(omit=True))
-    fields = {field.name: field for field in attrs.fields(target) if field.name not in LOCAL_FIELDS}
+    fields = contract_fields(target)
+    prepare, class_of = target._prepare, target._class_of  # pyright: ignore[reportPrivateUsage]
 
     def hook(value: object, _: object) -> object:
-        items = _exactly(value, dict)
+        items = prepare(_exactly(value, dict))
+        actual = class_of(items)
+        if actual is not target:
+            return converter.structure(value, actual)
+
         known = {name: item for name, item in items.items() if name in fields and not _is_absent(fields[name], item)}
         answer = structure(known, target)
-        extra = {name: item for name, item in items.items() if name not in fields}
+        # What is nested too deeply stays in the reply's bytes only.
+        extra = {name: item for name, item in items.items() if name not in fields and is_shallow(cast(Json, item))}
         return attrs.evolve(answer, extra=extra) if extra else answer
 
     return hook

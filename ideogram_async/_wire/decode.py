@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TypeAlias, TypeVar
+from json import detect_encoding
+from typing import TypeVar
 
 import attrs
 
+from ideogram_async._wire.acceptance import is_failure, json_object
 from ideogram_async._wire.call import Call
-from ideogram_async._wire.converter import converter, error_lines
+from ideogram_async._wire.converter import Json, converter, error_lines, is_shallow
 from ideogram_async._wire.headers import retry_after_of
 from ideogram_async.errors import (
     AmbiguousError,
@@ -17,6 +19,7 @@ from ideogram_async.errors import (
     BadRequestError,
     Billed,
     DecodeError,
+    GenerationFailed,
     NotFoundError,
     PaymentRequiredError,
     PermissionDeniedError,
@@ -24,11 +27,13 @@ from ideogram_async.errors import (
     SafetyError,
     ServerError,
 )
-from ideogram_async.models.base import Answer, Reply
+from ideogram_async.models.base import Answer, ListAnswer, Reply
+from ideogram_async.models.images import ImageAnswer
 
 T = TypeVar("T")
-Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | bool | None"
-MAX_DEPTH = 50
+
+LATE_FAILURES = "POST /v2/"
+"""Operations that may fail after the status has been sent. The first contract has none: there, JSON was billed."""
 
 # Every other status is an `APIStatusError`, from 500 a `ServerError`.
 STATUS_ERRORS: dict[int, type[APIStatusError]] = {
@@ -46,10 +51,17 @@ def decode(call: Call, reply: Reply, answer_type: type[T]) -> T:
     """Return the answer in a reply.
 
     Raises:
-        APIStatusError: If the status is not 2xx.
+        APIStatusError: If the status is not 2xx, or the body of a success states a failure.
         DecodeError: If the body is truncated or does not match the contract.
     """
     check(call, reply)
+    if call.charged and is_failure(reply.raw):
+        raise failure_of(reply)
+
+    if (failure := late_failure(call.operation, reply)) is not None:
+        error = status_error(call, failure)
+        raise mark_possibly_billed(error) if call.charged else error
+
     try:
         answer = converter().structure(reply.json(), answer_type)
     except ValueError as error:
@@ -58,9 +70,25 @@ def decode(call: Call, reply: Reply, answer_type: type[T]) -> T:
     except Exception as error:
         problems = error_lines(error)
     else:
-        return attrs.evolve(answer, meta=reply) if isinstance(answer, Answer) else answer
+        meta = attrs.evolve(reply, is_empty=True) if call.charged and _items_of(answer) == () else reply
+        return attrs.evolve(answer, meta=meta) if isinstance(answer, Answer) else answer
 
-    raise _decode_error(call, reply, "the response does not match the API contract", problems)
+    raise decode_error(call, reply, "the response does not match the API contract", problems)
+
+
+def failure_of(reply: Reply) -> GenerationFailed:
+    """Return the error of a generation that has failed."""
+    body = json_object(reply.raw)
+    generation_id, reason = _str_field(body, "generation_id"), _str_field(body, "failure_reason")
+    message = f"the generation {generation_id} has failed: {reason or 'the service states no reason'}"
+    return GenerationFailed(message, generation_id=generation_id, reason=reason)
+
+
+def _items_of(answer: object) -> object:
+    if isinstance(answer, ImageAnswer):
+        return answer.images
+
+    return tuple(answer) if isinstance(answer, ListAnswer) else None
 
 
 def check(call: Call, reply: Reply) -> None:
@@ -74,18 +102,65 @@ def check(call: Call, reply: Reply) -> None:
         raise status_error(call, reply)
 
     if reply.cut:
-        raise _decode_error(call, reply, f"truncated response: {reply.cut}", [])
+        raise decode_error(call, reply, f"truncated response: {reply.cut}", [])
 
 
-def _decode_error(call: Call, reply: Reply, message: str, problems: list[str]) -> DecodeError:
-    return DecodeError(
+def billed_of(call: Call, reply: Reply) -> Billed:
+    """Return whether a success was billed; without content of the service, it may come from a proxy or a portal."""
+    if not call.charged:
+        return Billed.NO
+
+    return Billed.YES if has_content(call.operation, reply) else Billed.UNKNOWN
+
+
+def has_content(operation: str, reply: Reply) -> bool:
+    """Return whether a success has content of the service, received or lost.
+
+    An empty body has none, nor has a page without links, nor a failure that the service noticed after it had sent the
+    status.
+    """
+    start = text_of(reply.raw).lstrip("\ufeff \t\r\n")[:1]
+    if not start:
+        return reply.cut is not None
+
+    if late_failure(operation, reply) is not None:
+        return False
+
+    is_page = start == "<" or (start not in ("{", "[") and "html" in reply.headers.get("content-type", ""))
+    return not is_page or bool(links_in(reply.raw))
+
+
+def late_failure(operation: str, reply: Reply) -> Reply | None:
+    """Return the failure in a success, with the status that it states; `None` if there is none.
+
+    The removal of a background may fail after the status has been sent. The body then has an error and no data.
+    """
+    is_candidate = reply.is_success and reply.cut is None and b'"error"' in reply.raw
+    if not operation.startswith(LATE_FAILURES) or not is_candidate:
+        return None
+
+    body = body_of(reply)
+    if not isinstance(body, dict) or body.get("data") or not _str_field(body, "error") or links_in(reply.raw):
+        return None
+
+    status = body.get("status_code")
+    return attrs.evolve(reply, status=status) if type(status) is int else reply
+
+
+def decode_error(call: Call, reply: Reply, message: str, problems: list[str]) -> DecodeError:
+    """Return the error of a success that cannot be read."""
+    error = DecodeError(
         f"{call.operation}: {message}",
         raw=reply.raw,
         links=links_in(reply.raw),
         problems=problems,
-        billed=Billed.YES if call.charged else Billed.NO,
+        billed=billed_of(call, reply),
         request_id=reply.request_id,
     )
+    if call.poll and (match := re.search(r'"generation_id"\s*:\s*"([^"\\]+)"', text_of(reply.raw))):
+        error.add_note(f"it names the generation {match[1]}: client.generations.wait may return it")
+
+    return error
 
 
 def status_error(call: Call, reply: Reply) -> APIStatusError:
@@ -127,20 +202,10 @@ def body_of(reply: Reply) -> Json:
     except ValueError:
         pass
     else:
-        if _is_shallow(body):
+        if is_shallow(body):
             return body
 
     return reply.raw.decode(errors="replace")
-
-
-def _is_shallow(value: Json) -> bool:
-    """Return whether a value can be copied and pickled, which Python does by recursion."""
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        inner = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list)]
-        level = [item for items in inner for item in items]
-
-    return not level
 
 
 def _error_message(body: Json) -> str:
@@ -155,7 +220,8 @@ def _error_message(body: Json) -> str:
 
 def _str_field(body: Json, name: str) -> str | None:
     value = body.get(name) if isinstance(body, dict) else None
-    return value if isinstance(value, str) else None
+    # Half of a surrogate pair can be neither stored nor printed.
+    return value.encode(errors="replace").decode() if isinstance(value, str) else None
 
 
 def max_in_flight_of(reply: Reply) -> int | None:
@@ -168,9 +234,14 @@ def max_in_flight_of(reply: Reply) -> int | None:
     return limit if type(limit) is int and limit >= 1 else None
 
 
+def text_of(raw: bytes) -> str:
+    """Return a body as text, in the encoding of its first bytes, as JSON is read."""
+    return raw.decode(detect_encoding(raw), errors="replace")
+
+
 def links_in(raw: bytes) -> list[str]:
     """Return every URL in a body, valid JSON or not, each once and in order."""
     # JSON may escape any character: `\/` and `\u0026` are common in links.
-    text = raw.decode(errors="replace").replace("\\/", "/")
+    text = text_of(raw).replace("\\/", "/")
     text = re.sub(r"\\u00([2-7][0-9a-fA-F])", lambda escaped: chr(int(escaped[1], 16)), text)
     return list(dict.fromkeys(re.findall(r"https?://[^\s\"'<>\\{}]+", text)))

@@ -12,23 +12,42 @@ from urllib.parse import quote
 
 import attrs
 
-from ideogram_async._operations import Body, Endpoint, Request
+from ideogram_async._accepted import POLL_PATH
+from ideogram_async._operations import Accept, Body, Endpoint, Request
 from ideogram_async._redaction import RedactedStr
+from ideogram_async._scalars import as_scalar
 from ideogram_async._wire.call import Call, Part
+from ideogram_async._wire.submission import SUBMISSION_SECONDS, Submission
 from ideogram_async.errors import InvalidRequestError
-from ideogram_async.files import ImageFile
+from ideogram_async.files import ImageFile, as_tuple
+from ideogram_async.models.training import AssetIdentifier
 from ideogram_async.requests._palette import ColorPaletteMember, Palette
 from ideogram_async.requests._rules import encoding_error, type_name
+from ideogram_async.v2._rules import JsonList
+from ideogram_async.v2.json_prompt import JsonPrompt
 
 JSON_TYPE = "application/json"
 
 
-def encode(request: Request[object]) -> Call:
-    """Encode a request as a call."""
+def encode(request: Request[object], *, private: bool | None = None, submission: Submission | None = None) -> Call:
+    """Encode a request as a call.
+
+    Args:
+        request: The request.
+        private: Sent where the operation has a field of this name and the request leaves it open.
+        submission: How the service is asked to accept the call first and finish it later.
+    """
     endpoint = request.endpoint
-    fields = dict(sent_fields(request))
+    fields = dict(request.sent_fields())
+    if private is not None and getattr(request, "private", private) is None:
+        fields["private"] = private
+
+    if submission is not None:
+        fields |= submission.fields(endpoint)
+
     path = endpoint.path.format_map({name: quote(str(value), safe="") for name, value in fields.items()})
     remaining = {name: value for name, value in fields.items() if f"{{{name}}}" not in endpoint.path}
+    body = _body_of(endpoint, remaining)
     return Call(
         operation=str(endpoint),
         method=endpoint.method,
@@ -38,10 +57,19 @@ def encode(request: Request[object]) -> Call:
         images=weight_of(request) if endpoint.makes_images else 0,
         model=_model_of(request),
         prompt=_prompt_of(request),
-        form=tuple(_form(endpoint, remaining)) if endpoint.body is Body.FORM else None,
-        json=to_json(_enveloped(endpoint, remaining)) if endpoint.body is Body.JSON else None,
-        params=tuple(_params(remaining)) if endpoint.body is Body.QUERY else (),
+        form=tuple(_form(endpoint, remaining)) if body is Body.FORM else None,
+        json=to_json(_enveloped(endpoint, remaining)) if body is Body.JSON else None,
+        params=tuple(_params(remaining)) if body is Body.QUERY else (),
+        needs_key=endpoint.needs_key,
+        poll=POLL_PATH if _may_be_accepted(endpoint) else None,
+        timeout=None if submission is None else SUBMISSION_SECONDS,
     )
+
+
+def _may_be_accepted(endpoint: Endpoint) -> bool:
+    # The body decides, not what a `Custom` request expects: an id alone is an acceptance.
+    makes_images = endpoint.charged and endpoint.makes_images
+    return endpoint.accept is not Accept.NEVER or (makes_images and endpoint.path.startswith("/v2/"))
 
 
 def encode_raw(
@@ -83,15 +111,24 @@ def encode_raw(
 
 def weight_of(request: Request[object]) -> int:
     """Return the number of images that a request has in progress; 0 if it makes none."""
-    return (getattr(request, "num_images", None) or 1) if request.endpoint.charged else 0
+    if not request.endpoint.charged:
+        return 0
+
+    # A custom request states it itself.
+    return getattr(request, "weight", None) or getattr(request, "num_images", None) or 1
 
 
-def sent_fields(request: Request[object]) -> Iterator[tuple[str, object]]:
-    """Yield the fields that are sent. `None` and an empty list are not; an empty string has a meaning."""
-    for field in attrs.fields(type(request)):
-        value = getattr(request, field.name)
-        if value is not None and value != ():
-            yield field.metadata.get("wire", field.name), value
+def image_count(request: Request[object]) -> int:
+    """Return the number of images in the answer to a request."""
+    return request.endpoint.fixed_images or weight_of(request)
+
+
+def _body_of(endpoint: Endpoint, fields: Mapping[str, object]) -> Body:
+    if endpoint.body is not Body.AUTO:
+        return endpoint.body
+
+    has_files = any(isinstance(item, ImageFile) for value in fields.values() for item in as_tuple(value))
+    return Body.FORM if has_files else Body.JSON
 
 
 def _model_of(request: Request[object]) -> str | None:
@@ -100,7 +137,7 @@ def _model_of(request: Request[object]) -> str | None:
 
 
 def _model_in(path: str) -> str | None:
-    return next((part for part in path.split("/") if part.startswith("ideogram-v")), None)
+    return next((part for part in path.split("/") if part.startswith("ideogram-")), None)
 
 
 def _prompt_of(request: Request[object]) -> RedactedStr | None:
@@ -123,15 +160,23 @@ def _enveloped(endpoint: Endpoint, fields: dict[str, object]) -> dict[str, objec
 
 def _parts(name: str, value: object) -> Iterator[Part]:
     """Yield the parts of a field: a list becomes one part per item, all with the same name."""
-    if isinstance(value, tuple | list):
+    if _is_json_list(value):
+        yield Part(name, to_json(value).decode(), JSON_TYPE)
+    elif isinstance(value, tuple | list):
         for item in value:
             yield from _parts(name, item)
     elif isinstance(value, ImageFile):
         yield Part(name, value)
-    elif isinstance(value, Palette | dict):
+    elif isinstance(value, Palette | AssetIdentifier | dict):
         yield Part(name, to_json(value).decode(), JSON_TYPE)
     else:
         yield Part(name, _text(value))
+
+
+def _is_json_list(value: object) -> bool:
+    """Return whether a list is sent as one part of JSON."""
+    is_assets = isinstance(value, tuple) and bool(value) and isinstance(value[0], AssetIdentifier)
+    return is_assets or isinstance(value, JsonList)
 
 
 def _params(fields: Mapping[str, object]) -> Iterator[tuple[str, str]]:
@@ -164,14 +209,25 @@ def _json_default(value: object) -> object:
     if isinstance(value, Palette):
         return {"name": value.name} if value.name is not None else {"members": value.members}
 
+    if isinstance(value, AssetIdentifier):
+        return attrs.asdict(value, filter=lambda each, item: each.name != "extra" and item is not None)
+
+    if isinstance(value, JsonPrompt):
+        return str(value)
+
     if isinstance(value, ColorPaletteMember):
         return attrs.asdict(value, filter=lambda _, item: item is not None)
 
-    raise TypeError(f"cannot send a {type(value).__name__} as JSON")
+    scalar = as_scalar(value)
+    if scalar is value:
+        raise TypeError(f"cannot send a {type(value).__name__} as JSON")
+
+    return scalar
 
 
 def _form_value(value: object) -> object:
     """Convert a field of a raw form: other than text, numbers and dicts, a value is a file or a list."""
+    value = as_scalar(value)
     if isinstance(value, str | int | float | dict):
         return value
 

@@ -5,26 +5,17 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Sequence
-from importlib.util import find_spec
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-REQUIRED = ("cyclopts", "rich")
+from ideogram_async._requirements import needs_extra
+from ideogram_async.cli.interrupts import ignore_signals, raise_on_signals
+from ideogram_async.cli.streams import discard_unwritten, guarded_output, open_missing_descriptors
+
+WITHOUT = "python -m ideogram_async demo, python -m ideogram_async sandbox"
+FAILED = 1
 USAGE = 2
-BROKEN_PIPE = 1
 INTERRUPTED = 130
-
-
-def run_process() -> NoReturn:
-    """Run the command line and end the process."""
-    code = main()
-    others = (thread for thread in threading.enumerate() if thread is not threading.main_thread())
-    if code == INTERRUPTED and not all(thread.daemon for thread in others):
-        # A thread that is blocked by its input, such as a FIFO, would keep the process alive.
-        sys.stderr.flush()
-        os._exit(code)
-
-    sys.exit(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,25 +24,42 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: The arguments after the program's name; those of the process by default.
     """
-    missing = [name for name in REQUIRED if find_spec(name) is None]
-    if missing:
-        sys.stderr.write(
-            f"The command line needs {' and '.join(missing)}: pip install 'ideogram-async[cli]'\n"
-            "Available without: python -m ideogram_async demo, python -m ideogram_async sandbox\n"
-        )
-        return USAGE
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    return guard_output(lambda: _run(arguments))
 
+
+def guard_output(command: Callable[[], int]) -> int:
+    """Run a command with guarded output. Return its exit code, or that of a failure if output was lost."""
     try:
-        from ideogram_async.cli.app import run
-
-        code = run(list(sys.argv[1:] if argv is None else argv))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader closed the output. Python would report that again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
+        with guarded_output() as output:
+            code = command()
     except KeyboardInterrupt:
-        # Before a command began, or while an error was printed.
+        # Before a command began, while an error was printed, or while the output waited for its reader.
         return INTERRUPTED
 
-    return code
+    return code if code or output.error is None else FAILED
+
+
+def run_process(main: Callable[[], int] = main) -> NoReturn:
+    """Run the command line and end the process."""
+    open_missing_descriptors()
+    raise_on_signals()
+    code = main()
+    ignore_signals()
+    if threading.active_count() > 1:
+        # A thread that is blocked by its input, such as a FIFO, or by the output would keep the process alive.
+        os._exit(code)
+
+    discard_unwritten()
+    sys.exit(code)
+
+
+def _run(argv: list[str]) -> int:
+    try:
+        with needs_extra("ideogram-async", "cli"):
+            from ideogram_async.cli.app import run
+    except ImportError as error:
+        sys.stderr.write(f"{error}\nAvailable with the extra sandbox: {WITHOUT}\n")
+        return USAGE
+
+    return run(argv)

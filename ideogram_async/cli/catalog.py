@@ -1,33 +1,33 @@
-"""Catalog of the operations under their command names: `generate`, `legacy-edit`, `datasets create`."""
+"""Catalog of the operations under their command names: `generate`, `legacy-edit`, `v2 upscale-auto`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
-from enum import Enum
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from enum import StrEnum
 from functools import cache
-from typing import Any, TypeAlias, cast
+from itertools import chain
 
-import attrs
 from attrs import frozen
 
 import ideogram_async.requests
 from ideogram_async._client import Ideogram
 from ideogram_async._namespaces import Datasets, Legacy, Models
-from ideogram_async._operations import Endpoint, Request, operations_of, summary_of
-from ideogram_async.enums import Unchecked
-from ideogram_async.requests._file_rules import ImageRule, ImagesRule
-from ideogram_async.requests._palette import PaletteRule
-from ideogram_async.requests._rules import Choice, Flag, Integer, Texts
+from ideogram_async._operations import Endpoint, operations_of, summary_of
+from ideogram_async._rows.fields import UNCHECKED, AnyRequest, Field, FieldKind, field_kind, fields_of, operation_name
+from ideogram_async.requests._rules import Choice, Texts
 
-Field: TypeAlias = "attrs.Attribute[Any]"
-AnyRequest: TypeAlias = Request[object]
 NAMESPACES = ((Ideogram, "", ""), (Legacy, "", "legacy-"), (Datasets, "datasets", ""), (Models, "models", ""))
 """Classes with their command group and the prefix of their command names."""
+SECOND_CONTRACT = "v2"
+"""Group of the operations of the second contract. It is imported when it is used."""
 
-UNCHECKED = "unchecked:"
 UNCHECKED_IN_PYTHON = re.compile(r"Unchecked\((['\"])(?P<value>.*)\1\)(?=\n|$)", re.MULTILINE)
+LONG_LIST = re.compile(r"the \d+ (\w+) values")
+# How a program passes what is not a path.
+FILE_IN_PYTHON = re.compile(r"; use (ImageFile\.from_url|Path\(|base64\.|the bytes of)[^\n]*")
 
+CODE = re.compile(r"\n\n(?: {4}.*\n)+(?=\n)")
 # Parts of docstrings that refer to Python.
 FOR_CLI = {
     "hex strings, pairs of hex and weight, or `ColorPaletteMember`s": "`#FF5733`, or `#FF5733:0.6` with its weight",
@@ -35,6 +35,18 @@ FOR_CLI = {
     "as `CustomModel.custom_model_uri` names it": "as `ideogram-async models list` shows it",
     "`client.models.wait` waits": "`ideogram-async models wait` waits",
     '`"EMBER"`': "`EMBER`",
+    '`"ember"`': "`ember`",
+    "s or `AssetIdentifier`s": "s or `asset:TYPE:ID`",
+    "`AssetIdentifier`s": "`asset:TYPE:ID`",
+    "an `AssetIdentifier`": "`asset:TYPE:ID`",
+    "one `AssetIdentifier`": "one `asset:TYPE:ID`",
+    "a `JsonPrompt`": "a structured prompt as `@FILE.json`",
+    "By default the client's `private` is sent.": "The default.",
+    'such as `{"background": ...}`': "such as `background=transparent`",
+    "see `client.quote`": "see `--quote`",
+    "this library has no class for": "has no command",
+    "`answer.json_prompt`": "to edit and draw it",
+    ', such as `["TRAINING", "COMPLETED"]`': "",
 }
 
 
@@ -53,9 +65,14 @@ class Command:
         return self.request.endpoint
 
     @property
+    def full_name(self) -> str:
+        """The words to type: `datasets create`."""
+        return f"{self.group} {self.name}".strip()
+
+    @property
     def attribute(self) -> str:
         """Its name in an import path: `legacy_edit`, `datasets_create`."""
-        return f"{self.group} {self.name}".strip().replace(" ", "_").replace("-", "_")
+        return self.full_name.replace(" ", "_").replace("-", "_")
 
     @property
     def help(self) -> str:
@@ -67,20 +84,40 @@ class Command:
         return f"Estimate the price of `{self.name}` from a dated table. Sends nothing."
 
 
-@cache
-def commands() -> tuple[Command, ...]:
-    """Return all operations, in the order of the client."""
-    return tuple(
-        Command(prefix + name.replace("_", "-"), request, group)
-        for namespace, group, prefix in NAMESPACES
-        for name, request in operations_of(namespace).items()
-    )
+def commands() -> Iterator[Command]:
+    """Yield all operations, those of the second contract last, which are then imported."""
+    return chain(first_commands(), (command for commands in (second_commands,) for command in commands()))
 
 
 @cache
-def image_commands() -> Mapping[str, Command]:
-    """Return the operations that a batch accepts, by name: those that make images."""
-    return {command.name: command for command in commands() if command.endpoint.makes_images}
+def first_commands() -> tuple[Command, ...]:
+    """Return the operations of the first contract, in the order of the client."""
+    return tuple(command for namespace in NAMESPACES for command in _commands_of(*namespace))
+
+
+@cache
+def second_commands() -> tuple[Command, ...]:
+    """Return the operations of the second contract, and those of the account."""
+    from ideogram_async._namespaces_v2 import V2, Account
+    from ideogram_async.v2 import Custom
+
+    custom = Command("custom", Custom, SECOND_CONTRACT)
+    return (*_commands_of(V2, SECOND_CONTRACT), custom, *_commands_of(Account, "account"))
+
+
+def _commands_of(namespace: type, group: str, prefix: str = "") -> Iterator[Command]:
+    for name, request in operations_of(namespace).items():
+        yield Command(prefix + name.replace("_", "-"), request, group)
+
+
+def find_command(full_name: str) -> Command:
+    """Return an operation by the words to type."""
+    return next(command for command in commands() if command.full_name == full_name)
+
+
+def command_name(request: AnyRequest) -> str:
+    """Return the name of a request's command: `generate`, `datasets create`."""
+    return next(each.full_name for each in commands() if each.request is type(request))
 
 
 def command_function(attribute: str, build: Callable[[Command], Callable[..., int]]) -> Callable[..., int]:
@@ -96,60 +133,68 @@ def command_function(attribute: str, build: Callable[[Command], Callable[..., in
     raise AttributeError(attribute)
 
 
-class FieldKind(Enum):
-    """Kind of value that a field takes."""
+@cache
+def value_lists() -> Mapping[str, type[StrEnum]]:
+    """Return the lists by the name of their option: `style-preset`.
 
-    TEXT = "text"
-    TEXTS = "texts"
-    NUMBER = "number"
-    FLAG = "flag"
-    FILE = "file"
-    FILES = "files"
-    PALETTE = "palette"
-
-
-KINDS: dict[type, FieldKind] = {
-    Integer: FieldKind.NUMBER,
-    Flag: FieldKind.FLAG,
-    ImageRule: FieldKind.FILE,
-    ImagesRule: FieldKind.FILES,
-    PaletteRule: FieldKind.PALETTE,
-    Texts: FieldKind.TEXTS,
-}
+    Those of older models begin with `legacy-`, those of the second contract with `v2-`, and with the name of the
+    command if others have a shorter list there.
+    """
+    lists = dict(_first_lists())
+    _add_lists(lists, second_commands())
+    return dict(sorted(lists.items()))
 
 
-def fields_of(request: type[AnyRequest]) -> dict[str, Field]:
-    """Return the fields of a request class in the order of its signature: required ones first."""
-    fields = {field.name: field for field in attrs.fields(cast(type[attrs.AttrsInstance], request))}
-    return dict(sorted(fields.items(), key=lambda item: item[1].kw_only))
+def list_name(enum: type[StrEnum]) -> str:
+    """Return the name of a list. The lists of the second contract are imported only if it is one of them."""
+    lists = (lists for get in (_first_lists, value_lists) for lists in [get()])
+    return next(name for each in lists for name, values in each.items() if [*values] == [*enum])
 
 
-def field_kind(field: Field) -> FieldKind:
-    """Return the kind of value that a field takes."""
+def users_of(enum: type[StrEnum]) -> list[str]:
+    """Return the commands with an option that accepts the values of a list."""
+    lists = (
+        (command, closed_list(field)[0]) for command in commands() for field in fields_of(command.request).values()
+    )
+    return list(dict.fromkeys(command.full_name for command, each in lists if each and [*each] == [*enum]))
+
+
+@cache
+def _first_lists() -> Mapping[str, type[StrEnum]]:
+    lists: dict[str, type[StrEnum]] = {}
+    _add_lists(lists, first_commands())
+    return lists
+
+
+def _add_lists(lists: dict[str, type[StrEnum]], commands: Iterable[Command]) -> None:
+    for command in commands:
+        for field in fields_of(command.request).values():
+            enum, _ = closed_list(field)
+            if enum is not None and [*enum] not in map(list, lists.values()):
+                lists[next(name for name in _list_names(command, field) if name not in lists)] = enum
+
+
+def _list_names(command: Command, field: Field) -> tuple[str, ...]:
+    name = field.name.replace("_", "-")
+    if command.group != SECOND_CONTRACT:
+        return name, f"legacy-{name}"
+
+    return f"{SECOND_CONTRACT}-{name}", f"{SECOND_CONTRACT}-{command.name}-{name}"
+
+
+def closed_list(field: Field) -> tuple[type[StrEnum] | None, tuple[str, ...]]:
+    """Return the closed list of a field, and the values in it that the field does not accept."""
     rule = field.metadata.get("rule")
-    return next((kind for rules, kind in KINDS.items() if isinstance(rule, rules)), FieldKind.TEXT)
+    if field_kind(field) is FieldKind.PALETTE:
+        return rule.preset.enum, ()  # type: ignore[union-attr]
 
-
-def build_request(request: type[AnyRequest], values: Mapping[str, object]) -> AnyRequest:
-    """Build a request from the values of its fields."""
-    return cast(Callable[..., AnyRequest], request)(**values)
-
-
-def parse_choice(rule: object, text: str) -> str:
-    """Convert text to the spelling of a closed list: `turbo` is `TURBO`. Other text stays unchanged."""
-    if not isinstance(rule, Choice):
-        return text
-
-    value = text.strip()
-    if value.casefold().startswith(UNCHECKED):
-        return Unchecked(value[len(UNCHECKED) :])
-
-    spellings = {str(choice).casefold(): str(choice) for choice in rule.enum}
-    return spellings.get(value.casefold(), text)
+    choice = rule.each if isinstance(rule, Texts) else rule
+    return (choice.enum, choice.excluded) if isinstance(choice, Choice) else (None, ())
 
 
 def for_cli(doc: str, fields: Collection[str]) -> str:
     """Convert a docstring for the command line: a field becomes an option, another request a command."""
+    doc = CODE.sub("\n", doc)
     for python, cli in FOR_CLI.items():
         doc = doc.replace(python, cli)
 
@@ -158,12 +203,17 @@ def for_cli(doc: str, fields: Collection[str]) -> str:
 
 def rule_for_cli(rule: str) -> str:
     """Convert the text of a rule for the command line, where `Unchecked("BALANCED")` is `unchecked:BALANCED`."""
+    rule = LONG_LIST.sub(lambda match: f"the values that `ideogram-async values {_list_name(match[1])}` lists", rule)
+    rule = FILE_IN_PYTHON.sub("; pass the path of a local file", rule)
     return UNCHECKED_IN_PYTHON.sub(lambda match: UNCHECKED + match["value"], rule)
+
+
+def _list_name(enum: str) -> str:
+    return next((name for name, values in value_lists().items() if values.__name__ == enum), enum)
 
 
 def _cli_name(name: str, fields: Collection[str]) -> str:
     if name in fields:
         return "--" + name.replace("_", "-")
 
-    is_request = name in ideogram_async.requests.__all__
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower() if is_request else name
+    return operation_name(getattr(ideogram_async.requests, name)) if name in ideogram_async.requests.__all__ else name

@@ -1,91 +1,33 @@
-"""Output and exit codes: escaped text in a terminal, plain text in a pipe, JSON for machines."""
+"""Output: escaped text in a terminal, plain text in a pipe, JSON for machines."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
-import signal
 import sys
 import unicodedata
-from collections.abc import Coroutine, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from decimal import Decimal
-from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO, TypeVar, cast
+from typing import TextIO, cast
 
 import attrs
 from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.text import Text
 
-from ideogram_async.errors import BatchError, Billed, IdeogramError, InvalidRequestError
-
-if TYPE_CHECKING:
-    from ideogram_async import Report
-
-T = TypeVar("T")
+from ideogram_async.v2.json_prompt import JsonPrompt
 
 # Besides control characters: marks that change the direction of writing, and separators that break a line.
 DIRECTION_MARK = re.compile("[\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
+LABEL_WIDTH = 12
+"""Columns of the label in a line of a summary."""
 
-class Exit(IntEnum):
-    """Exit code. Each has one meaning for every command."""
-
-    OK = 0
-    FAILED = 1
-    """Some jobs failed, or images were withheld or lost."""
-    USAGE = 2
-    """Usage error; nothing was spent."""
-    AMBIGUOUS = 3
-    """Some outcomes are unknown and may have been billed."""
-    STOPPED = 4
-    """A batch stopped early, also by one Ctrl-C; the same command resumes."""
-    INTERRUPTED = 130
-    """A second Ctrl-C: the outcome of calls in flight is unknown."""
-
-
-SEVERITY = (Exit.OK, Exit.FAILED, Exit.AMBIGUOUS, Exit.STOPPED, Exit.INTERRUPTED, Exit.USAGE)
-
-
-def worst(codes: Iterable[Exit]) -> Exit:
-    """Return the most severe code: 2 before 130, 4, 3 and 1."""
-    return max(codes, key=SEVERITY.index, default=Exit.OK)
-
-
-def exit_code_for_report(report: Report) -> Exit:
-    """Return the exit code of a batch."""
-    conditions = {
-        Exit.FAILED: bool(report.failures or report.images_withheld or report.images_lost),
-        Exit.AMBIGUOUS: bool(report.ambiguous),
-        Exit.STOPPED: report.stopped is not None,
-    }
-    return worst(code for code, holds in conditions.items() if holds)
-
-
-def exit_code_for_error(error: IdeogramError) -> Exit:
-    """Return the exit code of a command that ended with an error."""
-    if isinstance(error, InvalidRequestError | BatchError):
-        return Exit.USAGE
-
-    return Exit.AMBIGUOUS if error.billed is Billed.UNKNOWN else Exit.FAILED
-
-
-def run_async(main: Coroutine[object, object, T]) -> T:
-    """Run a coroutine like `asyncio.run`, and let Ctrl-C interrupt it in every state of the event loop."""
-    return asyncio.run(_run_wakeable(main))
-
-
-async def _run_wakeable(main: Coroutine[object, object, T]) -> T:
-    # `asyncio.run` sets no wakeup descriptor. A signal that arrives just before the loop starts to wait, or in another
-    # thread, would be handled only at the next event.
-    handler = signal.getsignal(signal.SIGINT)
-    if callable(handler):
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, handler, signal.SIGINT, None)
-
-    return await main
+_live_consoles: list[Console] = []
+"""Consoles that redraw the end of their output; lines appear above it if they are printed there."""
 
 
 def console(stream: TextIO | None = None) -> Console:
@@ -94,21 +36,46 @@ def console(stream: TextIO | None = None) -> Console:
     return Console(file=file, highlight=False, markup=False, emoji=False, soft_wrap=not file.isatty())
 
 
+def error_console() -> Console:
+    """Return a console for errors. If a terminal shows a bar or a spinner, it is that of the bar or spinner."""
+    is_shared = bool(_live_consoles) and sys.stderr.isatty()
+    return _live_consoles[-1] if is_shared else console(sys.stderr)
+
+
 @contextmanager
-def spinner(message: str, *, as_json: bool) -> Generator[None]:
-    """Show a spinner in a terminal during a step."""
-    target = console(sys.stderr)
-    if as_json or not target.is_terminal:
+def live_console(target: Console) -> Generator[None]:
+    """Print errors to a console while it shows a bar or a spinner."""
+    _live_consoles.append(target)
+    try:
         yield
+    finally:
+        _live_consoles.remove(target)
+
+
+@contextmanager
+def spinner(message: str, *, is_shown: bool) -> Generator[Callable[[str], None]]:
+    """Show a spinner with the elapsed seconds in a terminal during a step. Yield a function that changes its text."""
+    target = console(sys.stderr)
+    if not is_shown or not target.is_terminal or target.is_dumb_terminal:
+        yield lambda _: None
         return
 
-    with target.status(f"{message} …"):
-        yield
+    columns = (
+        SpinnerColumn("dots" if target.encoding.startswith("utf") else "line"),
+        TextColumn("{task.description}", markup=False),
+        TextColumn("{task.elapsed:.0f} s", "dim"),
+    )
+    with Progress(*columns, console=target, transient=True) as progress, live_console(target):
+        task = progress.add_task(message)
+        yield lambda text: progress.update(task, description=text)
 
 
 def escape(text: object) -> str:
-    """Escape characters that control a terminal or change the direction of writing."""
-    return "".join(_escape_character(character) for character in str(text))
+    """Escape characters that control a terminal, change the direction of writing, or cannot be encoded."""
+    escaped = "".join(_escape_character(character) for character in str(text))
+    # The stream would do that too, but the text would then be wider than a table or a truncated line expects.
+    encoding = getattr(getattr(sys.stdout, "rich_proxied_file", sys.stdout), "encoding", None) or "utf-8"
+    return escaped.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _escape_character(character: str) -> str:
@@ -118,16 +85,6 @@ def _escape_character(character: str) -> str:
     return character
 
 
-def format_usd(usd: Decimal | None) -> str:
-    """Format an amount with cents, and with more digits only if it has more."""
-    if usd is None:
-        return "unknown price"
-
-    exact = f"{usd.normalize():f}"
-    _, _, digits = exact.partition(".")
-    return f"{usd.normalize():,f} USD" if len(digits) > 2 else f"{usd:,.2f} USD"
-
-
 def format_duration(seconds: float) -> str:
     """Format a duration, such as `0:42` or `1:02:03`."""
     minutes, remainder = divmod(round(seconds), 60)
@@ -135,14 +92,29 @@ def format_duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{remainder:02}" if hours else f"{minutes}:{remainder:02}"
 
 
-def pluralize(number: int, noun: str) -> str:
-    """Return `1 image`, `2 images`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def label_line(label: str, value: str, style: str = "") -> Text:
     """Return a line of a summary."""
     return Text.assemble((f"  {label:<10}", "dim"), (value, style))
+
+
+def print_label_line(target: Console, line: Text, width: int = LABEL_WIDTH) -> None:
+    """Print a line of a summary. A terminal wraps it below its value, which begins after `width` columns."""
+    label, value = line.divide([width])
+    print_wrapped(target, label, value, indent=width)
+
+
+def print_item(target: Console, sign: str, style: str, text: Text) -> None:
+    """Print text next to a sign. A terminal wraps it with an indentation."""
+    print_wrapped(target, Text(f"{sign:<2}", style), text, indent=2)
+
+
+def print_wrapped(target: Console, head: Text, text: Text, *, indent: int) -> None:
+    """Print text after a head. A terminal wraps it with an indentation."""
+    width = target.width - max(indent, head.cell_len)
+    parts = text.wrap(target, max(width, 1)) if target.is_terminal else [text]
+    for number, part in enumerate(parts):
+        part.rstrip()
+        target.print(Text.assemble(" " * indent if number else head, part), soft_wrap=True)
 
 
 def print_json(fields: Mapping[str, object]) -> None:
@@ -165,6 +137,8 @@ def to_json(value: object) -> object:
             return str(value)
         case date():
             return value.isoformat()
+        case JsonPrompt():
+            return value.to_dict()
         case _ if attrs.has(type(value)):
             return to_json_fields(value)
         case str():
@@ -176,5 +150,5 @@ def to_json(value: object) -> object:
 def to_json_fields(value: object) -> dict[str, object]:
     """Convert an attrs value to its fields."""
     names = [field.name for field in attrs.fields(cast(type[attrs.AttrsInstance], type(value)))]
-    fields = {name: to_json(getattr(value, name)) for name in names if name not in ("extra", "meta")}
+    fields = {name: to_json(getattr(value, name)) for name in names if name not in ("extra", "meta") and name[0] != "_"}
     return fields | {name: to_json(item) for name, item in getattr(value, "extra", {}).items()}

@@ -1,11 +1,10 @@
-"""Command `doctor`: health check of key, host, clock and disk. Costs nothing, and sends no key."""
+"""Command `doctor`: health check of key, proxy, host, clock and disk. Costs nothing, and sends no key."""
 
 from __future__ import annotations
 
-import asyncio
 import os
+import re
 import shutil
-import ssl
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -13,14 +12,21 @@ from email.utils import parsedate_to_datetime
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from urllib.parse import urlsplit
 
+import aiohttp
 from attrs import frozen
 from rich.text import Text
+from yarl import URL
 
 from ideogram_async._client import SERVICE
-from ideogram_async.cli.console import Exit, console, escape, print_json, run_async
+from ideogram_async._pipeline.settings import parse_base_url
+from ideogram_async._redaction import Secret, mask_user
+from ideogram_async.cli.console import console, escape, print_json, print_wrapped
+from ideogram_async.cli.errors import UsageError
+from ideogram_async.cli.exit_codes import Exit
+from ideogram_async.cli.interrupts import run_async
 from ideogram_async.cli.options import Json
+from ideogram_async.cli.settings import DEFAULT_SETTINGS, GET_KEY, Settings, has_key
 
 HOST_TIMEOUT = 10.0
 """Seconds for the host to answer."""
@@ -29,6 +35,8 @@ MAX_CLOCK_SKEW = 120.0
 """Seconds between our clock and the host's, which decides when links expire."""
 
 MIN_FREE_BYTES = 2**30
+MAX_VALUE_WIDTH = 30
+"""Columns to which the value of a setting is padded."""
 EXTRAS = {"PIL": "Pillow (sandbox, gallery)", "jinja2": "jinja2 (gallery)"}
 SIGNS: dict[bool | None, tuple[str, str]] = {True: ("✓", "green"), False: ("✗", "bold red"), None: ("·", "yellow")}
 
@@ -43,28 +51,48 @@ class Check:
     message: str
 
 
-def doctor(folder: Path = Path(), *, json: Json = False) -> int:
+def doctor(folder: Path = Path(), *, settings: Settings = DEFAULT_SETTINGS, json: Json = False) -> int:
     """Run `doctor`.
 
     Args:
         folder: The folder for images.
     """
-    checks = list(_run_checks(folder))
+    values = list(settings.effective())
+    proxy, source = find_proxy(settings)
+    checks = list(_run_checks(folder, proxy, source))
     code = Exit.FAILED if any(check.is_ok is False for check in checks) else Exit.OK
+    values.append(("proxy", mask_user(proxy) if proxy else "none", str(source).partition(":")[0]))
     if json:
-        print_json({"event": "Doctor", "checks": checks, "exit": code})
+        rows = [{"name": name, "value": value, "source": source} for name, value, source in values]
+        print_json({"event": "Doctor", "checks": checks, "settings": rows, "exit": code})
         return code
 
     for check in checks:
         sign, color = SIGNS[check.is_ok]
-        console().print(Text.assemble((f"{sign} ", color), (f"{check.name:<8}", "bold"), escape(check.message)))
+        head = Text.assemble((f"{sign} ", color), (f"{check.name:<8}", "bold"))
+        print_wrapped(console(), head, Text(escape(check.message)), indent=head.cell_len)
+
+    console().print()
+    texts = [escape(_for_people(value)) for _, value, _ in values]
+    width = min(max(map(len, texts)), MAX_VALUE_WIDTH)
+    for text, (name, _, source) in zip(texts, values, strict=True):
+        line = Text.assemble(f"{text:<{width}}  ", (escape(source), "dim"))
+        print_wrapped(console(), Text(f"  {name:<15}", "dim"), line, indent=17)
 
     return code
 
 
-def _run_checks(folder: Path) -> Iterator[Check]:
+def _for_people(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _run_checks(folder: Path, proxy: str | None, source: str | UsageError) -> Iterator[Check]:
     yield check_key()
-    host, host_time = run_async(check_host())
+    yield check_proxy(proxy, source)
+    host, host_time = run_async(check_host(proxy))
     yield host
     yield check_clock(host_time)
     yield check_disk(folder)
@@ -73,60 +101,95 @@ def _run_checks(folder: Path) -> Iterator[Check]:
 
 def check_key() -> Check:
     """Check that there is a key, without showing or sending it."""
-    key = os.environ.get("IDEOGRAM_API_KEY", "").strip()
-    return Check("key", bool(key), "IDEOGRAM_API_KEY is set" if key else "IDEOGRAM_API_KEY is not set")
+    if not has_key():
+        return Check("key", False, f"IDEOGRAM_API_KEY is not set; {GET_KEY}")
 
-
-async def check_host() -> tuple[Check, datetime | None]:
-    """Connect to the host, and return its time too, from a `HEAD` request without a key."""
-    url = os.environ.get("IDEOGRAM_BASE_URL") or SERVICE
     try:
-        parts = urlsplit(url)
-        is_tls, host = parts.scheme == "https", parts.hostname or ""
-        port = parts.port or (443 if is_tls else 80)
+        Secret(os.environ["IDEOGRAM_API_KEY"])
+    except ValueError as error:
+        return Check("key", False, f"IDEOGRAM_API_KEY: {error}")
+
+    return Check("key", True, "IDEOGRAM_API_KEY is set")
+
+
+def find_proxy(settings: Settings) -> tuple[str | None, str | UsageError]:
+    """Return the proxy, if any, and its source, or the fault of its variable."""
+    try:
+        return settings.find_proxy()
+    except UsageError as error:
+        return None, error
+
+
+def check_proxy(proxy: str | None, source: str | UsageError) -> Check:
+    """Report the proxy. `check_host` checks whether it works."""
+    if isinstance(source, UsageError):
+        return Check("proxy", False, f"{source} {source.advice}")
+
+    without = "none" if source == "default" else f"none; {source}"
+    return Check("proxy", True, f"{mask_user(proxy)}, from {source}" if proxy else without)
+
+
+async def check_host(proxy: str | None) -> tuple[Check, datetime | None]:
+    """Connect to the host, directly or through a proxy, and return its time. Sends a `HEAD` request without a key."""
+    try:
+        url = parse_base_url(os.environ.get("IDEOGRAM_BASE_URL") or SERVICE).origin()
     except ValueError as error:
         return Check("host", False, f"IDEOGRAM_BASE_URL is invalid: {error}"), None
 
-    began = time.monotonic()
+    host, began = f"{url.host}:{url.port}", time.monotonic()
+    way = f" through the proxy {mask_user(proxy)}" if proxy else ""
     try:
-        async with asyncio.timeout(HOST_TIMEOUT):
-            host_time = await _connect(host, port, is_tls=is_tls)
+        host_time = await _request_date(url, proxy)
     except TimeoutError:
-        message = f"{host}:{port} does not answer within {HOST_TIMEOUT:.0f} s{_proxy_note()}"
-        return Check("host", False, message), None
-    except OSError as error:
-        message = f"{host}:{port} cannot be reached: {error.strerror or error}{_proxy_note()}"
-        return Check("host", False, message), None
+        return Check("host", False, f"{host} does not answer{way} within {HOST_TIMEOUT:.0f} s"), None
+    except (aiohttp.ClientError, OSError) as error:
+        return Check("host", False, f"{host} cannot be reached{way}: {_reason(error)}"), None
 
-    protocol = "TCP and TLS" if is_tls else "TCP, no TLS"
+    protocol = "TCP and TLS" if url.scheme == "https" else "TCP, no TLS"
     milliseconds = 1000 * (time.monotonic() - began)
-    return Check("host", True, f"{host}:{port} answers ({protocol}, {milliseconds:.0f} ms)"), host_time
+    return Check("host", True, f"{host} answers{way} ({protocol}, {milliseconds:.0f} ms)"), host_time
 
 
-async def _connect(host: str, port: int, *, is_tls: bool) -> datetime | None:
-    reader, writer = await asyncio.open_connection(host, port, ssl=ssl.create_default_context() if is_tls else None)
+async def _request_date(url: URL, proxy: str | None) -> datetime | None:
+    timeout = aiohttp.ClientTimeout(total=HOST_TIMEOUT)
     try:
-        writer.write(f"HEAD / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
-        async for line in reader:
-            name, _, value = line.decode("latin-1").partition(":")
-            if name.lower() == "date":
-                host_time = parsedate_to_datetime(value.strip())
-                return host_time if host_time.tzinfo else host_time.replace(tzinfo=UTC)
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.head(url, proxy=proxy, allow_redirects=False) as response,
+        ):
+            host_time = parsedate_to_datetime(response.headers.get("Date", ""))
+    except (aiohttp.ServerDisconnectedError, aiohttp.ClientResponseError):
+        # The host was reached, but through a proxy it is not known which of the two failed.
+        if proxy is not None:
+            raise
 
-            if not line.strip():
-                break
-    except (OSError, ValueError):
-        # The host was reached; a missing or malformed date is not a fault.
         return None
-    finally:
-        writer.close()
+    except ValueError:
+        # A missing or malformed date is not a fault.
+        return None
 
-    return None
+    return host_time if host_time.tzinfo else host_time.replace(tzinfo=UTC)
 
 
-def _proxy_note() -> str:
-    names = [name for name in ("HTTPS_PROXY", "https_proxy") if os.environ.get(name)]
-    return f"; {names[0]} is set, and was not used" if names else ""
+def _reason(error: Exception) -> str:
+    """Return what failed, without the URL of a proxy, which may contain a password."""
+    match error:
+        case aiohttp.ClientHttpProxyError():
+            return f"the proxy answered {error.status} {error.message}"
+        case aiohttp.ClientConnectorCertificateError():
+            return f"the certificate is invalid: {error.certificate_error}"
+        case aiohttp.ClientProxyConnectionError():
+            return f"the proxy cannot be reached: {_describe(error.os_error)}"
+        case aiohttp.ClientConnectorError():
+            return _describe(error.os_error)
+        case _:
+            return re.sub(r"//\S*@", "//***@", str(error)) or type(error).__name__
+
+
+def _describe(error: OSError) -> str:
+    # asyncio replaces the text of a refused connection; the errors of a DNS lookup have negative numbers.
+    number = error.errno or 0
+    return os.strerror(number) if number > 0 else str(error.strerror or error)
 
 
 def check_clock(host_time: datetime | None) -> Check:
@@ -163,4 +226,5 @@ def check_disk(folder: Path) -> Check:
 def check_extras() -> Check:
     """Check which optional packages are installed."""
     missing = [package for name, package in EXTRAS.items() if find_spec(name) is None]
-    return Check("extras", None if missing else True, f"missing: {', '.join(missing)}" if missing else "all installed")
+    message = f"missing: {', '.join(missing)}" if missing else f"installed: {', '.join(EXTRAS.values())}"
+    return Check("extras", None if missing else True, message)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 from rich.text import Text
 
 from ideogram_async.cli.catalog import rule_for_cli
-from ideogram_async.cli.console import Exit, console, escape, exit_code_for_error, print_json
+from ideogram_async.cli.console import error_console, escape, print_item, print_json, print_wrapped
+from ideogram_async.cli.exit_codes import Exit, exit_code_for_error
+from ideogram_async.cli.streams import output
 from ideogram_async.errors import (
     APIStatusError,
     AuthenticationError,
@@ -18,8 +19,10 @@ from ideogram_async.errors import (
     IdeogramError,
     ImageTooLargeError,
     InvalidRequestError,
+    NotFoundError,
     NotSentError,
     RateLimitError,
+    WaitTimeout,
 )
 
 ADVICE: dict[type[IdeogramError], str] = {
@@ -27,6 +30,7 @@ ADVICE: dict[type[IdeogramError], str] = {
     HostRefusedError: "Only https links to public hosts are followed.",
     ImageTooLargeError: "The link still works: open it elsewhere.",
     InvalidRequestError: "Correct these fields, then retry.",
+    NotFoundError: "Check the id, the path of a custom call, and IDEOGRAM_BASE_URL.",
     NotSentError: "Check the network, the proxy and IDEOGRAM_BASE_URL, then retry: ideogram-async doctor",
     RateLimitError: "Wait for other work on the account to end, then retry.",
 }
@@ -65,25 +69,30 @@ def print_error(
     """
     if as_json:
         print_json({"event": "Error", "error": name, "message": message, "billed": billed, "advice": advice})
-    else:
+
+    if not as_json or output().is_lost:
         _print_lines(message.split("\n"), billed, advice)
 
 
-def print_ideogram_error(error: IdeogramError, *, as_json: bool = False, billed: Billed | None = None) -> Exit:
+def print_ideogram_error(
+    error: IdeogramError, *, as_json: bool = False, billed: Billed | None = None, ends_batch: bool = False
+) -> Exit:
     """Print an exception of the library and return its exit code.
 
     Args:
         error: The exception.
         as_json: Whether to write JSON.
         billed: Whether the call was billed, if the error belongs to a later step.
+        ends_batch: Whether it ended a batch, whose report states what was billed.
     """
     billed = error.billed if billed is None else billed
     if as_json:
         print_json({"event": "Error", **to_json_error(error), "billed": billed})
-    else:
+
+    if not as_json or output().is_lost:
         message = rule_for_cli(str(error)) or type(error).__name__
         links = error.links if isinstance(error, DecodeError) else ()
-        _print_lines([*message.split("\n"), *links], billed, advice_for(error))
+        _print_lines(message.split("\n"), None if ends_batch else billed, advice_for(error), links)
 
     return exit_code_for_error(error)
 
@@ -114,18 +123,25 @@ def advice_for(error: IdeogramError) -> str:
         images = "its images are at these links" if error.links else "it contains no link to an image"
         return f"Do not send it again; {images}."
 
+    if isinstance(error, WaitTimeout):
+        return f"To wait again, which costs nothing: ideogram-async wait {error.ticket}"
+
     if type(error) is APIStatusError:
         return "The service rejected it; if sent unchanged, it may fail again."
 
-    return ADVICE.get(type(error), error.advice)
+    has_own_advice = error.advice != type(error).advice
+    return error.advice if has_own_advice else ADVICE.get(type(error), error.advice)
 
 
-def _print_lines(lines: Sequence[str], billed: Billed | None, advice: str) -> None:
-    target = console(sys.stderr)
+def _print_lines(lines: Sequence[str], billed: Billed | None, advice: str, links: Sequence[str] = ()) -> None:
+    target = error_console()
     first, *others = lines
-    target.print(Text.assemble(("✗ ", "bold red"), (escape(first), "bold")))
+    print_item(target, "✗", "bold red", Text(escape(first), "bold"))
     for line in others:
-        target.print(Text(f"  {escape(line.strip())}"), soft_wrap=True)
+        print_wrapped(target, Text("  "), Text(escape(line.strip())), indent=4)
+
+    for link in links:
+        target.print(Text(f"  {escape(link)}"), soft_wrap=True)
 
     text, color = ("", "") if billed is None else BILLED[billed]
-    target.print(Text.assemble("  ", (f"{text} ".lstrip(), color), escape(advice)))
+    print_item(target, "", "", Text.assemble((f"{text} ".lstrip(), color), escape(advice)))

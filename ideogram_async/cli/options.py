@@ -3,42 +3,37 @@
 from __future__ import annotations
 
 import inspect
-import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_origin
 
 import attrs
-from attrs import frozen
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
-from ideogram_async._client import Ideogram
 from ideogram_async._operations import field_docs
-from ideogram_async.cli.catalog import (
-    AnyRequest,
-    Command,
-    Field,
-    FieldKind,
-    build_request,
-    field_kind,
-    fields_of,
-    for_cli,
-)
+from ideogram_async._rows.fields import AnyRequest, Field, FieldKind, build_request, field_kind, fields_of
+from ideogram_async._rows.values import parse_asset, parse_text, parse_texts
+from ideogram_async.cli.catalog import Command, for_cli
+from ideogram_async.cli.choices import accepted_values, choices_note, literal, take_text, take_texts
 from ideogram_async.cli.errors import UsageError
-from ideogram_async.cli.values import parse_text, parse_texts
+from ideogram_async.cli.settings import DEFAULT_SETTINGS, Settings
 
 TYPES: dict[FieldKind, type] = {
     FieldKind.TEXT: str,
+    FieldKind.PROMPT: str,
+    FieldKind.TIME: str,
     FieldKind.TEXTS: list[str],
     FieldKind.NUMBER: int,
     FieldKind.FLAG: bool,
     FieldKind.FILE: Path,
     FieldKind.FILES: list[Path],
+    FieldKind.NAMED_FILES: list[str],
+    FieldKind.OBJECT: list[str],
     FieldKind.PALETTE: list[str],
 }
 
-LISTS = (FieldKind.TEXTS, FieldKind.FILES, FieldKind.PALETTE)
-OUTPUT = "Output"
+LISTS = tuple(kind for kind, option in TYPES.items() if get_origin(option) is list)
+OUTPUT = Group("Output", sort_key=80)
 Switch: Parameter = Parameter(negative=(), show_default=False)
 Json = Annotated[bool, Parameter(help="Write JSON, for machines.", negative=(), show_default=False)]
 """The switch `--json`."""
@@ -47,42 +42,26 @@ JSON = inspect.Parameter(
     "json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[Json, Parameter(group=OUTPUT)]
 )
 
-FOLDER = inspect.Parameter(
-    "output",
-    inspect.Parameter.KEYWORD_ONLY,
-    default=None,
-    annotation=Annotated[
-        Path | None,
-        Parameter(
-            name=["--output", "-o"],
-            help="The folder for the images; if omitted, their links are printed.",
-            group=OUTPUT,
-        ),
-    ],
+
+def _option(name: str, annotation: object, default: object, help: str, *names: str) -> inspect.Parameter:
+    names = names or (f"--{name.replace('_', '-')}",)
+    parameter = Parameter(name=names, help=help, group=OUTPUT, negative=(), show_default=False)
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[annotation, parameter]
+    )
+
+
+FOLDER = _option("output", Path, Path(), "The folder for the images; the current one by default.", "--output", "-o")
+NO_SAVE = _option("no_save", bool, False, "Print the links of the images, and save none. They expire within 24 hours.")
+SUBMIT = _option("submit", bool, False, "Print the id of the generation, and do not wait: `wait ID` saves the images.")
+WEBHOOK_URL = _option(
+    "webhook_url", str | None, None, "With --submit: public https URL that the service calls with the result."
 )
+QUOTE = _option("quote", bool, False, "Ask the service for the price, and generate nothing. Costs nothing.")
+DRY_RUN = _option("dry_run", bool, False, "Print the request and its price, and send nothing. Needs no API key.")
+YES = _option("yes", bool, False, "Do not ask before a call of more than 25 USD.", "--yes", "-y")
 
-NO_KEY = "No API key. Set IDEOGRAM_API_KEY; get a key at https://ideogram.ai/manage-api."
-WITHOUT_KEY = "To try it without a key: ideogram-async demo, or batch run with --sandbox"
-
-
-@Parameter(name="*")
-@frozen(kw_only=True)
-class BatchRunOptions:
-    """The options of `client.batch`."""
-
-    max_cost_usd: Annotated[str | None, Parameter(show_default=False)] = None
-    """Budget in USD, such as 5.00. It includes earlier runs into the folder, and costs in doubt. No limit by
-    default."""
-    retry_ambiguous: Annotated[bool, Switch] = False
-    """Send ambiguous jobs once more. They may have run, so that may be billed twice."""
-    names: Annotated[str | None, Parameter(show_default=False)] = None
-    """File name template; default {id}-{index}. Also available: {key}, {number}, {prompt} and {seed}."""
-    ordered: Annotated[bool, Switch] = False
-    """Report results in input order instead of completion order."""
-    sidecars: Annotated[bool, Switch] = False
-    """Write a JSON file next to each image: request, seed, price, sha256."""
-    max_downloads: int = 16
-    """Maximum number of concurrent downloads."""
+SETTINGS = inspect.Parameter("settings", inspect.Parameter.KEYWORD_ONLY, default=DEFAULT_SETTINGS, annotation=Settings)
 
 
 def operation_command(
@@ -97,7 +76,11 @@ def operation_command(
         help: Text for `--help`; that of the operation by default.
     """
     docs, fields = field_docs(command.request), fields_of(command.request)
-    own = [_parameter(field, for_cli(docs.get(name, ""), fields)) for name, field in fields.items()]
+    # An option that is also a field of the class sets both.
+    others = {parameter.name for parameter in more}
+    own = [
+        _parameter(field, for_cli(docs.get(name, ""), fields)) for name, field in fields.items() if name not in others
+    ]
     signature = inspect.Signature([*own, *more])
 
     def call(*args: object, **kwargs: object) -> int:
@@ -117,49 +100,47 @@ def _parse_request(command: Command, values: dict[str, object]) -> AnyRequest:
 
 
 def _parse(field: Field, value: object) -> object:
-    match value:
-        case str():
-            return parse_text(field, value, Path())
-        case list() if field_kind(field) is not FieldKind.FILES:
-            return parse_texts(field, value)
-        case _:
-            return value
+    try:
+        match value:
+            case str():
+                return parse_text(field, value, Path())
+            case list() if field_kind(field) is not FieldKind.FILES:
+                return parse_texts(field, value)
+            case list():
+                return [parse_asset(str(item)) or item for item in value]
+            case Path():
+                return parse_asset(str(value)) or value
+            case _:
+                return value
+    except ValueError as error:
+        message = f"{_option_name(field)} {error}"
+        raise UsageError(message, "Correct the option.") from None
+
+
+def _option_name(field: Field) -> str:
+    name = field.name.replace("_", "-")
+    name = name.removesuffix("-time") if field_kind(field) is FieldKind.TIME else name
+    return f"--{name}" if field.kw_only else name.upper()
 
 
 def _parameter(field: Field, help: str) -> inspect.Parameter:
     kind, is_required = field_kind(field), field.default is attrs.NOTHING
-    is_list = kind in LISTS
+    is_list, values = kind in LISTS, accepted_values(field)
     repeat = "May be repeated." if is_list and field.kw_only else ""
+    item = literal(values) if values else str
+    option = TYPES[kind] if not values else list[item] if is_list else item  # type: ignore[valid-type]
+    name = field.name.replace("_", "-")
+    parameter = Parameter(
+        # A time is long to type: --start is short for --start-time.
+        name=[f"--{name.removesuffix('-time')}", f"--{name}"] if kind is FieldKind.TIME else None,
+        help=" ".join([*help.split(), *filter(None, (repeat, choices_note(field, help)))]),
+        negative=() if is_list else None,
+        converter=(take_texts if is_list else take_text) if values else None,
+        show_choices=False,
+    )
     return inspect.Parameter(
         field.name,
         inspect.Parameter.KEYWORD_ONLY if field.kw_only else inspect.Parameter.POSITIONAL_OR_KEYWORD,
         default=inspect.Parameter.empty if is_required else None,
-        annotation=Annotated[
-            TYPES[kind] if is_required else TYPES[kind] | None,
-            Parameter(help=" ".join([*help.split(), repeat]).strip(), negative=() if is_list else None),
-        ],
+        annotation=Annotated[option if is_required else option | None, parameter],
     )
-
-
-def client_from_environment() -> Ideogram:
-    """Return a client that can send.
-
-    Raises:
-        UsageError: If there is no key, or an environment variable is invalid.
-    """
-    if not os.environ.get("IDEOGRAM_API_KEY", "").strip():
-        raise UsageError(NO_KEY, WITHOUT_KEY)
-
-    return client_without_key()
-
-
-def client_without_key() -> Ideogram:
-    """Return a client that plans and estimates; it needs no key.
-
-    Raises:
-        UsageError: If an environment variable is invalid.
-    """
-    try:
-        return Ideogram()
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"Invalid environment variable: {error}", "Correct it, or unset it.") from None

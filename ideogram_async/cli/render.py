@@ -1,126 +1,26 @@
-"""Rendering of answers and of jobs, a line each."""
+"""Rendering of answers: one image per line, or field by field."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import time
+from decimal import Decimal
+from itertools import zip_longest
 from pathlib import Path
 
-from rich.cells import set_cell_size
 from rich.text import Text
 
-from ideogram_async import ImageState, JobResult, JobState, Price
-from ideogram_async.cli.catalog import AnyRequest, image_commands, rule_for_cli
-from ideogram_async.cli.console import console, escape, format_usd, pluralize, to_json
-from ideogram_async.cli.errors import to_json_error
-from ideogram_async.errors import APIStatusError, DecodeError, SafetyError
-from ideogram_async.files import FromJob
+from ideogram_async import Price
+from ideogram_async._accepted import Accepted
+from ideogram_async._plural import pluralize
+from ideogram_async._prices import format_usd
+from ideogram_async.cli.console import console, escape, to_json_fields
 from ideogram_async.models.images import ImageAnswer, LayerImage
-
-SIGNS = {
-    JobState.DONE: ("✓", "green"),
-    JobState.PARTIAL: ("◐", "yellow"),
-    JobState.ANSWERED: ("◐", "yellow"),
-    JobState.REJECTED: ("✗", "red"),
-    JobState.AMBIGUOUS: ("?", "magenta"),
-    JobState.PENDING: ("·", "dim"),
-    JobState.SENDING: ("→", "cyan"),
-}
-
-IMAGE_STATES = {ImageState.LINKED: "still to be downloaded", ImageState.TOO_LARGE: "too large"}
-
-UNFINISHED = {
-    JobState.PENDING: "not sent; the next run sends it",
-    JobState.ANSWERED: "billed; the next run downloads its images",
-    JobState.PARTIAL: "billed, but without images",
-}
+from ideogram_async.v2.account import GetAccountUsageResponse
+from ideogram_async.v2.answers import Generation, Quote, UnknownItem
 
 WITHHELD = "withheld as unsafe, but billed"
-ID_WIDTH = 16
-OPERATION_WIDTH = 20
-COUNT_WIDTH = 9
-USD_WIDTH = 9
-WIDE = 90
-"""Minimum number of columns for a line that includes the operation."""
-
-
-def job_line(result: JobResult, width: int | None = None) -> Text:
-    """Return a job as one line. A terminal may truncate it; `width` is its number of columns."""
-    sign, color = SIGNS[result.state]
-    stored = sum(image.state is ImageState.STORED for image in result.images)
-    cost = "before" if result.from_journal else format_usd(result.cost_usd)
-    is_wide = width is None or width >= WIDE
-    return Text.assemble(
-        (f"{sign} ", color),
-        (set_cell_size(escape(result.id), ID_WIDTH), "bold"),
-        f" {operation_name(result.request):<{OPERATION_WIDTH}}" if is_wide else "",
-        f" {pluralize(stored, 'image'):<{COUNT_WIDTH}}",
-        (f"{cost:>{USD_WIDTH}}  ", "dim"),
-        (escape(reason(result) or _subject(result.request)), color if result.state is not JobState.DONE else "dim"),
-    )
-
-
-def to_json_result(result: JobResult) -> dict[str, object]:
-    """Return the fields of a result for JSON."""
-    return {
-        "id": result.id,
-        "key": result.key,
-        "index": result.index,
-        "operation": operation_name(result.request),
-        "state": result.state,
-        "cost_usd": result.cost_usd,
-        "from_journal": result.from_journal,
-        "images": result.images,
-        "reason": reason(result) or None,
-        "error": None if result.error is None else to_json_error(result.error),
-    }
-
-
-def operation_name(request: AnyRequest) -> str:
-    """Return the name of a request's operation in a jobs file."""
-    return next((name for name, command in image_commands().items() if command.request is type(request)), "")
-
-
-def reason(result: JobResult) -> str:
-    """Return the reason that a job is not done, in a few words; empty if it is done."""
-    match result.state:
-        case JobState.DONE:
-            return ""
-        case JobState.AMBIGUOUS:
-            return "outcome unknown; may have been billed"
-        case _ if result.error is not None:
-            return _error_line(result.error, str(result.request.endpoint))
-        case _:
-            return _missing_images(result)
-
-
-def _subject(request: AnyRequest) -> str:
-    """Return the prompt of a request, or the job whose image it uses."""
-    source = getattr(getattr(request, "image", None), "source", None)
-    origin = f"from {source.id}, image {source.index}" if isinstance(source, FromJob) else ""
-    return str(getattr(request, "prompt", None) or origin)
-
-
-def _error_line(error: Exception, operation: str) -> str:
-    lines = [line.strip() for line in rule_for_cli(str(error)).splitlines() if line.strip()]
-    if isinstance(error, SafetyError) and not lines:
-        return "did not pass the safety check"
-
-    if isinstance(error, DecodeError):
-        return "the response cannot be read: " + "; ".join(lines[1:] or lines)
-
-    if not isinstance(error, APIStatusError) and len(lines) > 1:
-        return "; ".join(lines[1:])
-
-    return lines[0].removeprefix(f"{operation}: ") if lines else type(error).__name__
-
-
-def _missing_images(result: JobResult) -> str:
-    states = [image.state for image in result.images if image.state is not ImageState.STORED]
-    if states:
-        parts = (f"{states.count(state)} {IMAGE_STATES.get(state, state)}" for state in dict.fromkeys(states))
-        return f"{', '.join(parts)} of {pluralize(len(result.images), 'image')}, but billed"
-
-    return UNFINISHED.get(result.state, str(result.state))
 
 
 def print_answer(answer: object, paths: Sequence[Path | None], price: Price | None) -> None:
@@ -132,20 +32,86 @@ def print_answer(answer: object, paths: Sequence[Path | None], price: Price | No
         price: The price to print, if any.
     """
     target = console()
-    if not isinstance(answer, ImageAnswer):
-        for line in _field_lines(to_json(answer)):
-            target.print(Text(escape(line)))
+    match answer:
+        case ImageAnswer():
+            _print_images(answer, paths, price)
+        case Accepted():
+            # Alone on its line, for scripts.
+            target.print(Text(escape(answer)), soft_wrap=True)
+            if target.is_terminal and price is not None:
+                target.print(Text(f"  to save its images: ideogram-async wait {escape(answer)}", "dim"), soft_wrap=True)
+        case Quote():
+            is_exact = "" if answer.exact else f", at most {format_usd(answer.worst_usd)}"
+            target.print(Text.assemble((format_usd(answer.usd), "bold"), is_exact))
+            target.print(Text(f"  {pluralize(answer.quantity, 'unit')} of {escape(answer.billing_identifier)}", "dim"))
+        case GetAccountUsageResponse():
+            _print_usage(answer)
+        case _:
+            _print_fields(answer)
 
-        return
 
+def to_json_answer(answer: object) -> dict[str, object]:
+    """Return the fields of an answer for JSON; of an acceptance, its id and its weight."""
+    if isinstance(answer, Accepted):
+        return {"generation_id": answer.generation_id, "weight": answer.weight}
+
+    return to_json_fields(answer)
+
+
+def _print_usage(usage: GetAccountUsageResponse) -> None:
+    """Print a line for each product of a bucket; empty buckets are left out."""
+    totals: dict[str, Decimal] = {}
+    is_hourly = any(bucket.start_time.time() != time() for bucket in usage)
+    for bucket in usage:
+        start = bucket.start_time.isoformat(" ", "minutes")[: 16 if is_hourly else 10]
+        for item in bucket.line_items:
+            totals[item.currency_code] = totals.get(item.currency_code, Decimal(0)) + item.cost_total
+            units = item.billed_units
+            count = (
+                "" if units is None else f"{units.quantity:f} {escape(units.unit)}{'' if units.quantity == 1 else 's'}"
+            )
+            cost = f"{item.cost_total:>10f} {escape(item.currency_code)}"
+            line = Text.assemble((f"{start}  ", "dim"), (cost, "bold"), f"  {count:<12}", (escape(item.product), "dim"))
+            console().print(line, soft_wrap=True)
+
+    total = " and ".join(f"{cost:f} {escape(code)}" for code, cost in totals.items())
+    console().print(Text(f"  {total} in total" if totals else "  nothing was billed", "dim"))
+
+
+def _print_fields(answer: object) -> None:
+    fields = to_json_fields(answer)
+    prompt = fields.pop("json_prompt", None)
+    for line in _field_lines(fields):
+        console().print(Text(escape(line)))
+
+    if prompt is not None:
+        # As JSON, to be edited and sent as it is.
+        for line in json.dumps(prompt, indent=2, ensure_ascii=False).splitlines():
+            console().print(Text(escape(line)), soft_wrap=True)
+
+
+def _print_images(answer: ImageAnswer, paths: Sequence[Path | None], price: Price | None) -> None:
+    target = console()
     images = list(_links_and_facts(answer))
     for index, (link, facts) in enumerate(images):
         path = paths[index] if index < len(paths) else None
         target.print(_image_line(index, link, path, facts, is_stored=bool(paths)), soft_wrap=True)
 
+    if isinstance(answer, Generation):
+        for item in answer:
+            if isinstance(item, UnknownItem):
+                link = item.raw.get("url")
+                target.print(
+                    Text(f"• not saved: {escape(item.object_type)}  {escape(link or '')}", "yellow"), soft_wrap=True
+                )
+
     if price is not None:
-        cost = "; unknown price" if price.usd is None else f" for {format_usd(price.usd)}"
-        target.print(Text(f"  {pluralize(len(images), 'image')}{cost}", "dim"))
+        # What a request of the second contract leaves open is in the price with its highest value, as in a quote.
+        worst = "at most " if isinstance(answer, Generation) else ""
+        cost = "; unknown price" if price.usd is None else f" for {worst}{format_usd(price.usd)}"
+        has_links = any(link is not None and path is None for (link, _), path in zip_longest(images, paths))
+        expiry = "; links expire within 24 hours" if has_links else ""
+        target.print(Text(f"  {pluralize(len(images), 'image')}{cost}{expiry}", "dim"))
 
 
 def print_paths(paths: Sequence[Path | None]) -> None:

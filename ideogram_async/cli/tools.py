@@ -1,19 +1,28 @@
-"""Commands `estimate`, `models wait`, `demo` and `sandbox`."""
+"""Commands `estimate`, `values`, `models wait`, `demo`, `sandbox` and `skill`."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from difflib import get_close_matches
 from typing import Annotated
 
 from cyclopts import Parameter
 from rich.text import Text
 
 from ideogram_async import GetModelResponse
-from ideogram_async.cli.catalog import AnyRequest, Command, command_function, rule_for_cli
-from ideogram_async.cli.console import Exit, console, escape, format_usd, print_json, run_async, to_json_fields
+from ideogram_async._prices import format_usd
+from ideogram_async._rows.fields import AnyRequest
+from ideogram_async._rows.problems import list_items
+from ideogram_async.cli.catalog import Command, command_function, rule_for_cli, users_of, value_lists
+from ideogram_async.cli.choices import literal, take_text
+from ideogram_async.cli.console import console, escape, print_json, print_wrapped, to_json_fields
 from ideogram_async.cli.errors import UsageError, print_error
-from ideogram_async.cli.options import JSON, Json, client_from_environment, client_without_key, operation_command
+from ideogram_async.cli.exit_codes import Exit
+from ideogram_async.cli.interrupts import run_async
+from ideogram_async.cli.options import JSON, Json, operation_command
 from ideogram_async.cli.render import print_answer
+from ideogram_async.cli.settings import DEFAULT_WAIT_SETTINGS, Settings, WaitSettings, require_key
 from ideogram_async.enums import ModelStatus
 
 Arguments = Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]
@@ -31,7 +40,7 @@ def _build(command: Command) -> Callable[..., int]:
 
 def estimate(request: AnyRequest, *, json: bool = False) -> int:
     """Print the price of a request, and its source. Sends nothing."""
-    price = client_without_key().estimate(request)
+    price = Settings().client().estimate(request)
     problems = request.problems()
     if json:
         print_json({"price": price, "problems": [{"field": field, "rule": rule} for field, rule in problems]})
@@ -51,7 +60,57 @@ def estimate(request: AnyRequest, *, json: bool = False) -> int:
     return Exit.USAGE if problems else Exit.OK
 
 
-def wait(model_id: str, *, poll: float = 30.0, timeout: float | None = None, json: Json = False) -> int:
+def values(name: str | None = None, /, *, json: Json = False) -> int:
+    """Run `values`.
+
+    Args:
+        name: The name of a list, such as style-preset. Without it, the names of all lists are printed.
+    """
+    lists = value_lists()
+    if name is None:
+        _print_lists(as_json=json)
+        return Exit.OK
+
+    key = name.removeprefix("--").replace("_", "-").casefold()
+    if key not in lists:
+        close = get_close_matches(key, lists, 1)
+        hint = f"Did you mean {close[0]!r}?" if close else "To list them: ideogram-async values"
+        raise UsageError(f"{name!r} is not a list of values.", hint)
+
+    if json:
+        print_json({"name": key, "values": list(lists[key])})
+    else:
+        sys.stdout.write("\n".join([*lists[key], ""]))
+
+    return Exit.OK
+
+
+values.__annotations__["name"] = Annotated[
+    literal(tuple(value_lists())) | None, Parameter(converter=take_text, show_choices=False)
+]
+
+
+def _print_lists(*, as_json: bool) -> None:
+    if as_json:
+        print_json({"names": list(value_lists())})
+        return
+
+    target = console()
+    width = max(map(len, value_lists()))
+    for name, enum in value_lists().items():
+        # A list of the second contract has no description of its own.
+        text = vars(enum).get("__doc__") or f"For {list_items(users_of(enum))}."
+        print_wrapped(target, Text(f"{name:<{width}}  ", "bold"), Text(text, "dim"), indent=width + 2)
+
+
+def wait(
+    model_id: str,
+    *,
+    poll: float = 30.0,
+    timeout: float | None = None,
+    settings: WaitSettings = DEFAULT_WAIT_SETTINGS,
+    json: Json = False,
+) -> int:
     """Run `models wait`.
 
     Args:
@@ -63,7 +122,7 @@ def wait(model_id: str, *, poll: float = 30.0, timeout: float | None = None, jso
         raise UsageError("--poll and --timeout must be more than 0 seconds", "Pass a larger number.")
 
     try:
-        answer = run_async(_wait(model_id, poll, timeout, as_json=json))
+        answer = run_async(_wait(model_id, poll, timeout, settings, as_json=json))
     except KeyboardInterrupt:
         print_error("Interrupted.", TRAINING, as_json=json, name="Interrupted")
         return Exit.INTERRUPTED
@@ -80,10 +139,13 @@ def wait(model_id: str, *, poll: float = 30.0, timeout: float | None = None, jso
     return Exit.OK if answer.model.status == ModelStatus.COMPLETED else Exit.FAILED
 
 
-async def _wait(model_id: str, poll: float, timeout: float | None, *, as_json: bool) -> GetModelResponse:
+async def _wait(
+    model_id: str, poll: float, timeout: float | None, settings: Settings, *, as_json: bool
+) -> GetModelResponse:
+    require_key()
     target = console()
-    async with client_from_environment() as client:
-        if not as_json and target.is_terminal:
+    async with settings.client(as_json=as_json) as client:
+        if target.is_terminal and not (as_json or settings.is_quiet):
             target.print(Text(f"Waiting for {escape(model_id)}; Ctrl-C ends the wait, not the training.", "dim"))
 
         return await client.models.wait(model_id, poll=poll, timeout=timeout)
@@ -101,3 +163,10 @@ def sandbox(*arguments: Arguments) -> int:
     from ideogram_async.sandbox.command import main
 
     return main(arguments, prog="ideogram-async sandbox")
+
+
+def skill(*arguments: Arguments) -> int:
+    """Run `skill`."""
+    from ideogram_async._skill import main
+
+    return main(arguments, prog="ideogram-async skill")

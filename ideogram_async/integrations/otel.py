@@ -11,14 +11,17 @@ import json
 import time
 
 from attrs import define, field
-from opentelemetry import metrics, trace
-from opentelemetry.metrics import MeterProvider
-from opentelemetry.trace import Span, SpanKind, StatusCode, TracerProvider
 
+from ideogram_async._requirements import needs_extra
 from ideogram_async._version import __version__
 from ideogram_async.errors import Billed
 from ideogram_async.events import Answered, Event, Failed, Retrying, Sending, Throttled, Waiting
 from ideogram_async.integrations._attributes import Attribute, attributes_of
+
+with needs_extra(__name__, "otel"):
+    from opentelemetry import metrics, trace
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import Span, SpanKind, StatusCode, TracerProvider
 
 __all__ = ["Telemetry"]
 

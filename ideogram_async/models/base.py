@@ -1,18 +1,31 @@
 """Base classes of answers, and the values that all operations share."""
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, KeysView, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, overload, runtime_checkable
 
 import attrs
 from attrs import field, frozen
 
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
+
 __all__ = ["Answer", "Item", "LimiterStatistics", "ListAnswer", "Price", "Reply"]
 
 T = TypeVar("T")
+JsonObject: TypeAlias = dict[str, Any]
+"""A JSON object."""
+
+
+@runtime_checkable
+class _HasDict(Protocol):
+    """A value with a form in JSON: an item, or a structured prompt."""
+
+    def to_dict(self) -> JsonObject: ...
 
 
 @frozen(kw_only=True)
@@ -32,6 +45,10 @@ class Reply:
     """Seconds from the start of the last attempt to the last byte."""
     in_doubt: bool = False
     """Whether an earlier attempt of the same call may have been processed and billed, too."""
+    is_empty: bool = False
+    """Whether the answer to a call that costs money has no items, such as images."""
+    replayed: bool = False
+    """Whether the answer comes from a ledger, or from another caller of the same key: this call was not sent."""
 
     @property
     def is_success(self) -> bool:
@@ -53,8 +70,20 @@ class Reply:
 
         try:
             return json.loads(self.raw)
+        except UnicodeDecodeError:
+            return json.loads(self._declared_text())
         except RecursionError:
             raise ValueError("nested too deeply") from None
+
+    def _declared_text(self) -> str:
+        """Decode a body that is not Unicode by the character set that the response declares."""
+        import re
+
+        charset = re.search(r"""charset\s*=\s*["']?([\w.:-]+)""", self.headers.get("content-type", ""), re.IGNORECASE)
+        try:
+            return self.raw.decode(charset[1] if charset else "utf-8")
+        except LookupError:
+            raise ValueError(f"the character set {charset and charset[1]!r} is not known") from None
 
 
 @frozen(slots=False, eq=False, repr=False)
@@ -82,14 +111,40 @@ class _ValueObject:
 class Item(_ValueObject):
     """An object in an answer."""
 
-    extra: dict[str, Any] = field(factory=dict, eq=False, repr=False)
+    extra: JsonObject = field(factory=dict, eq=False, repr=False)
     """Fields that the service sent in addition to the API contract, as parsed JSON."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Return the fields as values that `json.dumps` accepts, with those of `extra` and without `meta`."""
-        names = [field.name for field in attrs.fields(type(self)) if field.name not in ("extra", "meta")]
-        values = {name: getattr(self, name) for name in names} | self.extra
+        values = {name: getattr(self, name) for name in contract_fields(type(self))} | self.extra
         return {name: _json_value(value) for name, value in values.items()}
+
+    @classmethod
+    def _prepare(cls, value: Mapping[str, object]) -> Mapping[str, object]:
+        """Return the fields of a JSON object under the names of this class."""
+        return value
+
+    @classmethod
+    def _class_of(cls, _value: Mapping[str, object], /) -> "type[Item]":
+        """Return the class of a JSON object: this one, or one of its subclasses."""
+        return cls
+
+    # With these two, `dict(answer)` is `to_dict()`: FastAPI encodes what a route returns that way.
+    def keys(self) -> KeysView[str]:
+        """Return the names of `to_dict()`."""
+        return self.to_dict().keys()
+
+    def __getitem__(self, name: str) -> object:
+        if not isinstance(name, str):
+            raise TypeError(f"a field is named by a string, not by {name!r}")
+
+        return self.to_dict()[name]
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: "GetCoreSchemaHandler") -> "CoreSchema":
+        from ideogram_async.models._pydantic import core_schema_of
+
+        return core_schema_of(cls, contract_fields, handler)
 
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
@@ -99,6 +154,15 @@ class Answer(Item):
     meta: Reply = field(default=Reply(status=200, raw=b""), eq=False, repr=False)
     """The response that it was decoded from: status, request id, headers, attempts, seconds and bytes."""
 
+    def _rows(self) -> Sequence[Mapping[str, object]]:
+        """Return what a notebook shows."""
+        return [self.to_dict()]
+
+    def _repr_html_(self) -> str:
+        from ideogram_async._html import table
+
+        return table(type(self).__name__, self._rows())
+
 
 class ListAnswer(Answer, Generic[T]):
     """Base class of answers with exactly one list: `for`, `len()` and `[i]` use its items."""
@@ -106,6 +170,9 @@ class ListAnswer(Answer, Generic[T]):
     @property
     @abstractmethod
     def _items(self) -> tuple[T, ...]: ...
+
+    def _rows(self) -> Sequence[Mapping[str, object]]:
+        return [item.to_dict() if isinstance(item, Item) else {"value": item} for item in self._items]
 
     def __iter__(self) -> Iterator[T]:
         return iter(self._items)
@@ -121,8 +188,10 @@ class ListAnswer(Answer, Generic[T]):
     def __getitem__(self, index: int) -> T: ...
     @overload
     def __getitem__(self, index: slice) -> tuple[T, ...]: ...
-    def __getitem__(self, index: int | slice) -> T | tuple[T, ...]:
-        return self._items[index]
+    @overload
+    def __getitem__(self, index: str) -> object: ...
+    def __getitem__(self, index: int | slice | str) -> object:
+        return super().__getitem__(index) if isinstance(index, str) else self._items[index]
 
 
 @frozen(kw_only=True)
@@ -136,7 +205,7 @@ class Price:
     as_of: date | None
     """Date when the source was read."""
     source: str | None
-    """URL of the price, or `caller` for one of your own."""
+    """URL of the price, or `caller` for one of your own. A price that may change soon is marked (preview)."""
 
 
 @frozen(kw_only=True)
@@ -153,9 +222,14 @@ class LimiterStatistics:
     """Number of calls that the service rejected with 429."""
 
 
+def contract_fields(item: type[Item]) -> "dict[str, attrs.Attribute[Any]]":
+    """Return the fields that the contract defines for a class, by name."""
+    return {field.name: field for field in attrs.fields(item) if field.name not in ("extra", "meta")}
+
+
 def _json_value(value: object) -> object:
     match value:
-        case Item():
+        case _HasDict():
             return value.to_dict()
         case dict():
             return {key: _json_value(item) for key, item in value.items()}

@@ -135,8 +135,8 @@ class RemoveBackgroundResponse(ImageListAnswer[RemoveBackgroundImageObject]):
 class LayerizeTextResponse(ImageAnswer):
     """An image without its text. The detected text blocks are in `extra["text_blocks"]`."""
 
-    base_image_url: str
-    """Link to the image without text, valid for at most 24 hours."""
+    base_image_url: str | None = None
+    """Link to the image without text, valid for at most 24 hours; `None` if it was withheld, but billed."""
     seed: int
     original_image_url: str | None = None
     """Link to the image with its text."""

@@ -12,8 +12,11 @@ from ideogram_async.models.base import Answer, Item, ListAnswer
 class AssetIdentifier(Item):
     """Identifier of an asset that the service stores."""
 
-    asset_type: AssetType | str
+    asset_type: AssetType | str | None
+    """The kind of asset. In requests: ASSET, CANVAS_ASSET, LAYERED_ASSET, RESPONSE (an earlier result) or UPLOAD."""
     asset_id: str
+    collection_id: str | None = None
+    """The collection that contains it."""
 
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
@@ -69,7 +72,8 @@ class DatasetUploadSucceededAsset(Item):
 class DatasetUploadFailedAsset(Item):
     """A file that was rejected."""
 
-    failure_reason: DatasetAssetFailureReason | str
+    failure_reason: DatasetAssetFailureReason | str | None
+    """`None` if the service states no reason."""
     file_name: str | None = None
 
 
@@ -100,7 +104,7 @@ class CustomModel(Item):
 
     model_id: str
     name: str
-    status: ModelStatus | str
+    status: ModelStatus | str | None
     creation_time: datetime
     is_available_for_generation: bool
     is_owned: bool

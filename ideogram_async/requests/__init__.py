@@ -44,10 +44,8 @@ if not TYPE_CHECKING:
         __name__,
         {
             "_palette": "ColorPaletteMember",
-            "images": """
-                Describe Edit Generate GenerateTransparent Inpaint LayerizeText Reframe Remix RemoveBackground
-                ReplaceBackground Upscale""",
             "legacy": "LegacyEdit LegacyEditV3 LegacyGenerate LegacyReframe LegacyRemix",
             "training": "CreateDataset GetDataset GetModel ListDatasets ListModels TrainModel UploadDatasetAssets",
         },
+        rest=("images", __all__),
     )

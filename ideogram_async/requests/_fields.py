@@ -4,6 +4,15 @@ from collections.abc import Iterable, Iterator
 
 from attrs import field, frozen
 
+from ideogram_async._literals import (
+    AspectRatioV3Literal,
+    MagicPromptOptionLiteral,
+    RenderingSpeedLiteral,
+    ResolutionV3Literal,
+    StylePresetV3Literal,
+    StyleTypeV3Literal,
+)
+from ideogram_async._scalars import as_int
 from ideogram_async.enums import (
     AspectRatioV3,
     MagicPromptOption,
@@ -11,6 +20,7 @@ from ideogram_async.enums import (
     ResolutionV3,
     StylePresetV3,
     StyleTypeV3,
+    Unchecked,
 )
 from ideogram_async.files import ImageFile, ImageSource, as_image, as_optional_images
 from ideogram_async.requests._file_rules import ImageRule, ImagesRule, mask_violation
@@ -22,7 +32,7 @@ from ideogram_async.requests._rules import Choice, Integer, RequestBase, Text, T
 class SeedField(RequestBase):
     """The `seed` field."""
 
-    seed: int | None = field(default=None, metadata=field_rule(Integer(0, 2**31 - 1)))
+    seed: int | None = field(default=None, converter=as_int, metadata=field_rule(Integer(0, 2**31 - 1)))
     """Random seed, 0 to 2147483647. The response reports the seed used."""
 
 
@@ -30,7 +40,7 @@ class SeedField(RequestBase):
 class NumImagesField(SeedField):
     """The `num_images` field, and `seed`."""
 
-    num_images: int | None = field(default=None, metadata=field_rule(Integer(1, 8)))
+    num_images: int | None = field(default=None, converter=as_int, metadata=field_rule(Integer(1, 8)))
     """Number of images, from 1 to 8; default 1. Each takes a concurrency slot, and is billed unless the operation
     states otherwise."""
 
@@ -39,7 +49,9 @@ class NumImagesField(SeedField):
 class RenderingSpeedField(RequestBase):
     """The `rendering_speed` field."""
 
-    rendering_speed: RenderingSpeed | str | None = field(default=None, metadata=field_rule(Choice(RenderingSpeed)))
+    rendering_speed: RenderingSpeedLiteral | RenderingSpeed | Unchecked | None = field(
+        default=None, metadata=field_rule(Choice(RenderingSpeed))
+    )
     """Trade-off between quality, speed and cost: FLASH, TURBO, DEFAULT or QUALITY."""
 
 
@@ -47,7 +59,9 @@ class RenderingSpeedField(RequestBase):
 class MagicPromptField(RequestBase):
     """The `magic_prompt` field."""
 
-    magic_prompt: MagicPromptOption | str | None = field(default=None, metadata=field_rule(Choice(MagicPromptOption)))
+    magic_prompt: MagicPromptOptionLiteral | MagicPromptOption | Unchecked | None = field(
+        default=None, metadata=field_rule(Choice(MagicPromptOption))
+    )
     """Automatic rewriting of the prompt by the service: AUTO, ON or OFF."""
 
 
@@ -63,9 +77,13 @@ class NegativePromptField(RequestBase):
 class SizeFields(RequestBase):
     """The fields for the size of the image."""
 
-    resolution: ResolutionV3 | str | None = field(default=None, metadata=field_rule(Choice(ResolutionV3)))
+    resolution: ResolutionV3Literal | ResolutionV3 | Unchecked | None = field(
+        default=None, metadata=field_rule(Choice(ResolutionV3))
+    )
     """Width by height in pixels, such as `1280x704`. Cannot be combined with `aspect_ratio`."""
-    aspect_ratio: AspectRatioV3 | str | None = field(default=None, metadata=field_rule(Choice(AspectRatioV3)))
+    aspect_ratio: AspectRatioV3Literal | AspectRatioV3 | Unchecked | None = field(
+        default=None, metadata=field_rule(Choice(AspectRatioV3))
+    )
     """Aspect ratio, such as `16x9`; default `1x1`. Cannot be combined with `resolution`."""
 
     def _conflicts(self) -> Iterator[tuple[str, str]]:
@@ -78,7 +96,9 @@ class SizeFields(RequestBase):
 class StyleFields(RequestBase):
     """The fields for the style of the image."""
 
-    style_preset: StylePresetV3 | str | None = field(default=None, metadata=field_rule(Choice(StylePresetV3)))
+    style_preset: StylePresetV3Literal | StylePresetV3 | Unchecked | None = field(
+        default=None, metadata=field_rule(Choice(StylePresetV3))
+    )
     """A named style, such as WATERCOLOR."""
     color_palette: PaletteSource | None = field(default=None, converter=as_palette, metadata=field_rule(PaletteRule()))
     """A preset such as `"EMBER"`, or 1 to 8 colors: hex strings, pairs of hex and weight, or `ColorPaletteMember`s."""
@@ -103,7 +123,9 @@ class StyleFields(RequestBase):
 class CharacterFields(StyleFields):
     """The fields for the style type and a character reference, and those of `StyleFields`."""
 
-    style_type: StyleTypeV3 | str | None = field(default=None, metadata=field_rule(Choice(StyleTypeV3)))
+    style_type: StyleTypeV3Literal | StyleTypeV3 | Unchecked | None = field(
+        default=None, metadata=field_rule(Choice(StyleTypeV3))
+    )
     """Style type: AUTO, GENERAL (default), REALISTIC, DESIGN or FICTION. Cannot be combined with `style_codes`."""
     character_reference_images: Iterable[ImageSource] | None = field(
         default=None, converter=as_optional_images, metadata=field_rule(ImagesRule(maximum=1, shared_limit=True))
@@ -128,7 +150,7 @@ class CharacterFields(StyleFields):
             )
 
         for n, (image, mask) in enumerate(zip(images, masks, strict=False)):
-            if violation := mask_violation(image, mask, grayscale=True):
+            if violation := mask_violation(image, mask):
                 yield "character_reference_images_mask", f"[{n}] {violation}"
 
 

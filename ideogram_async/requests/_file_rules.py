@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
+import attrs
 from attrs import frozen
 
-from ideogram_async._formats import HEADER_BYTES, has_color_channels, read_size, sniff
-from ideogram_async.files import HasUrl, ImageFile
+from ideogram_async._formats import HEADER_BYTES, read_size, sniff
+from ideogram_async.files import MAX_SHOWN, HasUrl, ImageFile, Link, path_error
+from ideogram_async.models.base import ListAnswer
 from ideogram_async.requests._rules import Limits, Rule, type_name
 
 MAX_DATASET_IMAGES = 100
@@ -18,12 +21,25 @@ MAX_DATASET_IMAGES = 100
 class ImageRule(Rule[ImageFile]):
     """One image file: PNG, JPEG or WebP."""
 
+    max_bytes: int | None = None
+    """The largest file, if the operation has a limit of its own, in place of the client's `max_upload_bytes`."""
+
     def type_error(self, value: object) -> str | None:
         if not isinstance(value, ImageFile) or not value.is_readable:
             source = value.source if isinstance(value, ImageFile) else value
-            return (
-                f"must be a path, bytes, a (name, bytes) pair, an open binary file or an image, not {type_name(source)}"
-            )
+            if hasattr(source, "__array__"):
+                return f"is an array ({type_name(source)}); use PIL.Image.fromarray(array)"
+
+            forms = "a path, bytes, a (name, bytes) pair, an open binary file or an image"
+            is_answer = isinstance(source, ListAnswer)
+            advice = "; pass one of its images, such as answer[0]" if is_answer else ""
+            return f"must be {forms}, not {type_name(source)}{advice}"
+
+        if isinstance(value.source, str | os.PathLike):
+            return path_error(os.fsdecode(value.source))
+
+        if isinstance(value.source, Link):
+            return None if value.source.is_web else f"is not a URL: {value.source.url[:MAX_SHOWN]!r}"
 
         if isinstance(value.source, HasUrl) and not value.source.url:
             return "is an image without a link: the service withheld it"
@@ -39,13 +55,22 @@ class ImageRule(Rule[ImageFile]):
                 head, size = opened.read(HEADER_BYTES), value.size()
         except (OSError, ValueError) as error:
             # `ValueError`: a path that contains a null byte.
-            yield f"cannot be read: {getattr(error, 'strerror', None) or error}: {value.path}"
+            yield f"cannot be read: {getattr(error, 'strerror', None) or error}: {str(value.path)[:MAX_SHOWN]}"
             return
 
-        if size > limits.max_upload_bytes:
-            yield f"has {size} bytes; at most {limits.max_upload_bytes} are allowed (max_upload_bytes)"
+        if size > self.limit(limits.max_upload_bytes) and not self.is_unlimited(value, head):
+            setting = " (max_upload_bytes)" if self.max_bytes is None else ""
+            yield f"has {size} bytes; at most {self.limit(limits.max_upload_bytes)} are allowed{setting}"
 
         yield from self.content_violations(value, head)
+
+    def limit(self, max_upload_bytes: int) -> int:
+        """Return the size of the largest file."""
+        return max_upload_bytes if self.max_bytes is None else self.max_bytes
+
+    def is_unlimited(self, value: ImageFile, head: bytes) -> bool:
+        """Return whether a file of any size is accepted, from its first bytes."""
+        return False
 
     def content_violations(self, value: ImageFile, head: bytes) -> Iterator[str]:
         """Yield a message if the file's first bytes are not those of an accepted format."""
@@ -86,12 +111,14 @@ class ImagesRule(Rule[tuple[ImageFile, ...]]):
 class AssetRule(ImageRule):
     """A file for a dataset: an image, a caption or an archive."""
 
+    def is_unlimited(self, value: ImageFile, head: bytes) -> bool:
+        return head.startswith(b"PK") and value.file_name(head).lower().endswith(".zip")
+
     def content_violations(self, value: ImageFile, head: bytes) -> Iterator[str]:
-        name = value.file_name(head).lower()
-        is_archive = name.endswith(".zip") and head.startswith(b"PK")
-        if not head and not name.endswith(".txt"):
+        is_caption = value.file_name(head).lower().endswith(".txt")
+        if not head and not is_caption:
             yield "is empty"
-        elif not sniff(head) and not is_archive and not name.endswith(".txt"):
+        elif not sniff(head) and not is_caption and not self.is_unlimited(value, head):
             yield "is not a PNG, JPEG or WebP file, a .txt caption or a .zip archive"
 
 
@@ -106,7 +133,13 @@ class AssetsRule(ImagesRule):
             yield f"accepts at most {MAX_DATASET_IMAGES} images, not {images}"
 
 
-def mask_violation(image: ImageFile, mask: ImageFile, *, grayscale: bool = False) -> str | None:
+def file_rule(request: type[Any], field: str) -> ImageRule:
+    """Return the rule for each file of a field."""
+    rule = attrs.fields_dict(request)[field].metadata["rule"]
+    return rule.each if isinstance(rule, ImagesRule) else cast(ImageRule, rule)
+
+
+def mask_violation(image: ImageFile, mask: ImageFile) -> str | None:
     """Return a message if the mask does not fit the image; `None` if it does, or if one of them cannot be read."""
     if not (image.is_reopenable and mask.is_reopenable):
         return None
@@ -114,12 +147,10 @@ def mask_violation(image: ImageFile, mask: ImageFile, *, grayscale: bool = False
     try:
         with image.open() as opened, mask.open() as opened_mask:
             size, mask_size = read_size(opened), read_size(opened_mask)
-            opened_mask.seek(0)
-            has_color = grayscale and has_color_channels(opened_mask.read(HEADER_BYTES))
     except (OSError, ValueError):
         return None
 
     if size and mask_size and size != mask_size:
         return f"must have the image's size, {size[0]}x{size[1]} pixels, not {mask_size[0]}x{mask_size[1]}"
 
-    return "must be a grayscale image" if has_color else None
+    return None

@@ -4,19 +4,22 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias, TypeGuard
 
-from attrs import frozen
+from attrs import field, frozen
 
+from ideogram_async._literals import ColorPalettePresetNameLiteral
+from ideogram_async._names import NamedArguments
+from ideogram_async._scalars import as_float, as_scalar
 from ideogram_async.enums import ColorPalettePresetName, Unchecked
-from ideogram_async.requests._rules import Choice, Limits, Rule, type_name
+from ideogram_async.requests._rules import Choice, Limits, Rule, quote, type_name
 
 
 @frozen
-class ColorPaletteMember:
+class ColorPaletteMember(NamedArguments):
     """A color of a palette."""
 
     color_hex: str
     """`#RGB` or `#RRGGBB`."""
-    color_weight: float | None = None
+    color_weight: float | None = field(default=None, converter=as_float)
     """Share of the color, from 0.05 to 1.0. The service recommends descending order."""
 
 
@@ -35,7 +38,7 @@ PaletteSource: TypeAlias = (
 """A preset (`"EMBER"`), or members: `ColorPaletteMember("#FF5733", 0.6)`, pairs, or hex strings."""
 
 
-def as_palette(value: PaletteSource | None) -> Palette | None:
+def as_palette(value: ColorPalettePresetNameLiteral | PaletteSource | None) -> Palette | None:
     """Convert the value of a palette field; never rejects one. An empty list is not sent."""
     if value is None or isinstance(value, Palette):
         return value
@@ -51,13 +54,18 @@ def as_palette(value: PaletteSource | None) -> Palette | None:
     return Palette(members=members) if members else None
 
 
+PRESET = Choice(ColorPalettePresetName)
+
+
 @frozen(eq=False, repr=False)
 class PaletteRule(Rule[Palette]):
     """A known preset, or one to eight valid members."""
 
+    preset: Choice = PRESET
+
     def type_error(self, value: Palette) -> str | None:
         if value.name is not None:
-            return Choice(ColorPalettePresetName).type_error(value.name)
+            return self.preset.type_error(value.name)
 
         errors = (
             f"[{n}] must be a hex string, a (hex, weight) pair or a ColorPaletteMember, not {type_name(member)}"
@@ -68,7 +76,7 @@ class PaletteRule(Rule[Palette]):
 
     def violations(self, value: Palette, limits: Limits) -> Iterator[str]:
         if value.name is not None:
-            yield from Choice(ColorPalettePresetName).violations(value.name, limits)
+            yield from self.preset.check(value.name, limits)
             return
 
         if not 1 <= len(value.members) <= 8:
@@ -82,7 +90,7 @@ class PaletteRule(Rule[Palette]):
 def _member_violations(member: ColorPaletteMember) -> Iterator[str]:
     is_hex = re.fullmatch(r"#([0-9a-fA-F]{3}){1,2}", member.color_hex)
     if not is_hex and not isinstance(member.color_hex, Unchecked):
-        yield f"must be a color such as #RGB or #RRGGBB, not {member.color_hex!r}"
+        yield f"must be a color such as #RGB or #RRGGBB, not {quote(member.color_hex)}"
 
     if member.color_weight is not None and not 0.05 <= member.color_weight <= 1.0:
         yield f"must have a weight from 0.05 to 1.0, not {member.color_weight}"
@@ -107,4 +115,5 @@ def _is_member(value: object) -> TypeGuard[ColorPaletteMember]:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    number = as_scalar(value)
+    return isinstance(number, int | float) and not isinstance(number, bool)

@@ -1,18 +1,27 @@
 """Requests of the current operations, most of them of the 3.0 model."""
 
 from collections.abc import Iterable, Iterator
-from typing import ClassVar
+from typing import ClassVar, Literal
 from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
+from ideogram_async._literals import (
+    AspectRatioV3Literal,
+    DescribeModelVersionLiteral,
+    MagicPromptOptionLiteral,
+    ResolutionV3Literal,
+    UpscaleFactorLiteral,
+)
 from ideogram_async._operations import Body, Endpoint, Request
+from ideogram_async._scalars import as_bool, as_int
 from ideogram_async.enums import (
     AspectRatioV3,
     DescribeModelVersion,
     MagicPromptOption,
     RenderingSpeed,
     ResolutionV3,
+    Unchecked,
     UpscaleFactor,
 )
 from ideogram_async.files import ImageSource, as_image, as_optional_images
@@ -138,15 +147,15 @@ class GenerateTransparent(
 
     prompt: str = field(metadata=PROMPT)
     """Description of the image to draw."""
-    rendering_speed: RenderingSpeed | str | None = field(
+    rendering_speed: Literal["TURBO", "DEFAULT", "QUALITY"] | RenderingSpeed | Unchecked | None = field(
         default=None, kw_only=True, metadata=field_rule(Choice(RenderingSpeed, excluded=("FLASH",)))
     )
     """Trade-off between quality, speed and cost: TURBO, DEFAULT or QUALITY. FLASH does not support transparency."""
-    aspect_ratio: AspectRatioV3 | str | None = field(
+    aspect_ratio: AspectRatioV3Literal | AspectRatioV3 | Unchecked | None = field(
         default=None, kw_only=True, metadata=field_rule(Choice(AspectRatioV3))
     )
     """Aspect ratio, such as `16x9`; default `1x1`."""
-    upscale_factor: UpscaleFactor | str | None = field(
+    upscale_factor: UpscaleFactorLiteral | UpscaleFactor | Unchecked | None = field(
         default=None, kw_only=True, metadata=field_rule(Choice(UpscaleFactor))
     )
     """Enlargement of the image: X1 (default), X2 or X4. Larger images cost more."""
@@ -236,7 +245,7 @@ class Remix(
     """Image to start from: PNG, JPEG or WebP, at most 10 MiB."""
     prompt: str = field(metadata=PROMPT)
     """Description of the image to draw."""
-    image_weight: int | None = field(default=None, kw_only=True, metadata=PERCENT)
+    image_weight: int | None = field(default=None, converter=as_int, kw_only=True, metadata=PERCENT)
     """Influence of the image, from 1 to 100; default 50."""
 
 
@@ -265,7 +274,7 @@ class Reframe(StyleFields, RenderingSpeedField, NumImagesField, Request[ImageGen
 
     image: ImageSource = field(converter=as_image, metadata=IMAGE)
     """Image to extend: PNG, JPEG or WebP, at most 10 MiB."""
-    resolution: ResolutionV3 | str = field(metadata=field_rule(Choice(ResolutionV3)))
+    resolution: ResolutionV3Literal | ResolutionV3 | Unchecked = field(metadata=field_rule(Choice(ResolutionV3)))
     """Width by height in pixels, such as `1280x704`."""
 
 
@@ -317,7 +326,10 @@ class LayerizeText(SeedField, Request[LayerizeTextResponse]):
         prompt: Description of the image. By default the service generates one.
     """
 
-    endpoint: ClassVar[Endpoint] = Endpoint("POST", "/v1/ideogram-v3/layerize-text", Body.FORM, LayerizeTextResponse)
+    # The image without text, and the original.
+    endpoint: ClassVar[Endpoint] = Endpoint(
+        "POST", "/v1/ideogram-v3/layerize-text", Body.FORM, LayerizeTextResponse, fixed_images=2
+    )
 
     image: ImageSource = field(converter=as_image, metadata=IMAGE)
     """Image with text: PNG, JPEG or WebP, at most 10 MiB."""
@@ -356,7 +368,9 @@ class Edit(SizeFields, MagicPromptField, NumImagesField, Request[V1EditImagesRes
         default=None, kw_only=True, converter=as_texts, metadata=field_rule(Texts(ServiceLink(), maximum=10))
     )
     """Links to images on the service, at most 10, instead of `images`."""
-    transparent_background: bool | None = field(default=None, kw_only=True, metadata=field_rule(Flag()))
+    transparent_background: bool | None = field(
+        default=None, converter=as_bool, kw_only=True, metadata=field_rule(Flag())
+    )
     """Whether the result has a transparent background; default `False`."""
 
     def _conflicts(self) -> Iterator[tuple[str, str]]:
@@ -409,11 +423,11 @@ class Upscale(NumImagesField, Request[GenerateImageResponse]):
     """The image: PNG, JPEG or WebP, at most 10 MiB."""
     prompt: str | None = field(default=None, kw_only=True, metadata=field_rule(Text()))
     """Description of the image, to guide the details."""
-    resemblance: int | None = field(default=None, kw_only=True, metadata=PERCENT)
+    resemblance: int | None = field(default=None, converter=as_int, kw_only=True, metadata=PERCENT)
     """Similarity to the image, from 1 to 100; default 50."""
-    detail: int | None = field(default=None, kw_only=True, metadata=PERCENT)
+    detail: int | None = field(default=None, converter=as_int, kw_only=True, metadata=PERCENT)
     """Amount of added detail, from 1 to 100; default 50."""
-    magic_prompt_option: MagicPromptOption | str | None = field(
+    magic_prompt_option: MagicPromptOptionLiteral | MagicPromptOption | Unchecked | None = field(
         default=None, kw_only=True, metadata=field_rule(Choice(MagicPromptOption))
     )
     """Automatic rewriting of the prompt by the service: AUTO, ON or OFF."""
@@ -434,7 +448,7 @@ class Describe(RequestBase, Request[DescribeResponse]):
 
     image: ImageSource = field(converter=as_image, metadata=IMAGE_FILE)
     """The image: PNG, JPEG or WebP, at most 10 MiB."""
-    describe_model_version: DescribeModelVersion | str | None = field(
+    describe_model_version: DescribeModelVersionLiteral | DescribeModelVersion | Unchecked | None = field(
         default=None, kw_only=True, metadata=field_rule(Choice(DescribeModelVersion))
     )
     """Model that describes the image: V_2 or V_3 (default)."""

@@ -1,11 +1,19 @@
 """Requests of the legacy operations. They keep working; new features are added to the current ones only."""
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from attrs import field, frozen
 
+from ideogram_async._literals import (
+    AspectRatioLiteral,
+    MagicPromptOptionLiteral,
+    ModelEnumLiteral,
+    ResolutionLiteral,
+    StyleTypeLiteral,
+)
 from ideogram_async._operations import Body, Endpoint, Request
+from ideogram_async._scalars import as_int
 from ideogram_async.enums import AspectRatio, MagicPromptOption, ModelEnum, Resolution, StyleType, Unchecked
 from ideogram_async.files import ImageSource, as_image
 from ideogram_async.models.images import GenerateImageResponse, ImageGenerationResponseV3
@@ -29,26 +37,41 @@ VERSION_1 = ("V_1", "V_1_TURBO")
 VERSION_2 = ("V_2", "V_2_TURBO")
 VERSION_2A = ("V_2A", "V_2A_TURBO")
 
+# The models that support a field, in every legacy operation that has it.
+FEATURES: dict[str, tuple[str, ...]] = {
+    "resolution": VERSION_2,
+    "negative_prompt": (*VERSION_1, *VERSION_2),
+    "color_palette": (*VERSION_2, "AUTO"),
+    "style_type": (*VERSION_2, *VERSION_2A, "AUTO"),
+}
+
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
 class StyleTypeField(RequestBase):
-    """The `style_type` field of legacy operations."""
+    """The `style_type` field of legacy operations, and the rules about the model that draws the image."""
 
-    style_type: StyleType | str | None = field(default=None, metadata=field_rule(Choice(StyleType)))
+    style_type: StyleTypeLiteral | StyleType | Unchecked | None = field(
+        default=None, metadata=field_rule(Choice(StyleType))
+    )
     """Style type, for version 2 and later."""
 
     def _conflicts(self) -> Iterator[tuple[str, str]]:
         yield from super()._conflicts()
-        model = getattr(self, "model", None)
-        if self.style_type is not None and model in VERSION_1:
-            yield "style_type", f"is not supported by the model {model}"
+        model = getattr(self, "model", None) or ModelEnum.V_2
+        if isinstance(model, Unchecked) or model not in tuple(ModelEnum):
+            # The features of a model newer than this library are unknown here; the service checks them.
+            return
+
+        for name, models in FEATURES.items():
+            if getattr(self, name, None) is not None and model not in models:
+                yield name, f"is supported by {', '.join(models)} only, not by {model}"
 
 
 @frozen(slots=False, kw_only=True, eq=False, repr=False)
 class MagicPromptOptionField(RequestBase):
     """The `magic_prompt_option` field."""
 
-    magic_prompt_option: MagicPromptOption | str | None = field(
+    magic_prompt_option: MagicPromptOptionLiteral | MagicPromptOption | Unchecked | None = field(
         default=None, metadata=field_rule(Choice(MagicPromptOption))
     )
     """Automatic rewriting of the prompt by the service: AUTO, ON or OFF."""
@@ -58,33 +81,23 @@ class MagicPromptOptionField(RequestBase):
 class ImageRequest(MagicPromptOptionField, StyleTypeField, NegativePromptField, NumImagesField):
     """The fields that `LegacyGenerate` and `LegacyRemix` share."""
 
-    model: ModelEnum | str | None = field(default=None, metadata=field_rule(Choice(ModelEnum)))
+    model: ModelEnumLiteral | ModelEnum | Unchecked | None = field(default=None, metadata=field_rule(Choice(ModelEnum)))
     """Model that draws the image; default V_2."""
-    aspect_ratio: AspectRatio | str | None = field(default=None, metadata=field_rule(Choice(AspectRatio)))
+    aspect_ratio: AspectRatioLiteral | AspectRatio | Unchecked | None = field(
+        default=None, metadata=field_rule(Choice(AspectRatio))
+    )
     """Aspect ratio, such as `ASPECT_16_9`; default square. Cannot be combined with `resolution`."""
-    resolution: Resolution | str | None = field(default=None, metadata=field_rule(Choice(Resolution)))
+    resolution: ResolutionLiteral | Resolution | Unchecked | None = field(
+        default=None, metadata=field_rule(Choice(Resolution))
+    )
     """Size in pixels, such as `RESOLUTION_1280_704`; version 2 only. Cannot be combined with `aspect_ratio`."""
     color_palette: PaletteSource | None = field(default=None, converter=as_palette, metadata=field_rule(PaletteRule()))
     """A preset such as `"EMBER"`, or 1 to 8 colors; not for versions 1 and 2A."""
 
     def _conflicts(self) -> Iterator[tuple[str, str]]:
         yield from super()._conflicts()
-        model = self.model or ModelEnum.V_2
         if self.resolution is not None and self.aspect_ratio is not None:
             yield "aspect_ratio", "cannot be combined with resolution"
-
-        if isinstance(model, Unchecked):
-            # The features of a model newer than this library are unknown here; the service checks them.
-            return
-
-        if self.resolution is not None and model not in VERSION_2:
-            yield "resolution", f"is supported by {' and '.join(VERSION_2)} only, not by {model}"
-
-        if self.negative_prompt is not None and model not in VERSION_1 + VERSION_2:
-            yield "negative_prompt", f"is supported by {', '.join(VERSION_1 + VERSION_2)} only, not by {model}"
-
-        if self.color_palette is not None and model in VERSION_1 + VERSION_2A:
-            yield "color_palette", f"is not supported by the model {model}"
 
 
 @frozen(slots=False, eq=False, repr=False)
@@ -147,7 +160,7 @@ class LegacyRemix(ImageRequest, Request[GenerateImageResponse]):
     """Image to start from: PNG, JPEG or WebP, at most 10 MiB."""
     prompt: str = field(metadata=PROMPT)
     """Description of the image to draw."""
-    image_weight: int | None = field(default=None, kw_only=True, metadata=field_rule(Integer(1, 100)))
+    image_weight: int | None = field(default=None, converter=as_int, kw_only=True, metadata=field_rule(Integer(1, 100)))
     """Influence of the image, from 1 to 100; default 50."""
 
 
@@ -171,15 +184,10 @@ class LegacyReframe(StyleTypeField, NumImagesField, Request[GenerateImageRespons
 
     image: ImageSource = field(converter=as_image, metadata=IMAGE)
     """Image to extend: PNG, JPEG or WebP, at most 10 MiB."""
-    resolution: Resolution | str = field(metadata=field_rule(Choice(Resolution)))
+    resolution: ResolutionLiteral | Resolution | Unchecked = field(metadata=field_rule(Choice(Resolution)))
     """Size in pixels, such as `RESOLUTION_1280_704`."""
-    model: ModelEnum | str = field(kw_only=True, metadata=field_rule(Choice(ModelEnum)))
+    model: ModelEnumLiteral | ModelEnum | Unchecked = field(kw_only=True, metadata=field_rule(Choice(ModelEnum)))
     """Model that draws the image: V_2 or V_2_TURBO. Others do not support these sizes."""
-
-    def _conflicts(self) -> Iterator[tuple[str, str]]:
-        yield from super()._conflicts()
-        if self.model in (*VERSION_1, *VERSION_2A):
-            yield "resolution", f"is supported by {' and '.join(VERSION_2)} only, not by {self.model}"
 
 
 @frozen(slots=False, eq=False, repr=False)
@@ -208,7 +216,7 @@ class LegacyEdit(MagicPromptOptionField, StyleTypeField, NumImagesField, MaskFie
     """Mask of the same size in pixels as the image. Black marks the area to redraw."""
     prompt: str = field(metadata=PROMPT)
     """Description of the result."""
-    model: ModelEnum | str = field(
+    model: Literal["V_2", "V_2_TURBO"] | ModelEnum | Unchecked = field(
         kw_only=True, metadata=field_rule(Choice(ModelEnum, excluded=(*VERSION_1, *VERSION_2A, "AUTO")))
     )
     """Model that draws the image: V_2 or V_2_TURBO."""

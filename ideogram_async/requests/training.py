@@ -1,12 +1,13 @@
 """Requests for datasets and custom models."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 from attrs import field, frozen
 
+from ideogram_async._literals import ModelsGetParametersScopeLiteral, ModelStatusLiteral
 from ideogram_async._operations import Body, Endpoint, Request
-from ideogram_async.enums import ModelsGetParametersScope, ModelStatus
+from ideogram_async.enums import ModelsGetParametersScope, ModelStatus, Unchecked
 from ideogram_async.files import ImageSource, as_images
 from ideogram_async.models.training import (
     Dataset,
@@ -18,14 +19,22 @@ from ideogram_async.models.training import (
     UploadDatasetAssetsResponse,
 )
 from ideogram_async.requests._file_rules import AssetRule, AssetsRule
-from ideogram_async.requests._rules import Choice, RequestBase, Text, Texts, as_texts, field_rule
+from ideogram_async.requests._rules import Choice, Limits, RequestBase, Text, Texts, as_texts, field_rule
 
 __all__ = ["CreateDataset", "GetDataset", "GetModel", "ListDatasets", "ListModels", "TrainModel", "UploadDatasetAssets"]
 
 NOT_EMPTY = field_rule(Text(may_be_empty=False))
 
-# An id is a path segment; these two would lead to another operation.
-ID = field_rule(Text(r"(?s)(?!\.\.?\Z).+", "cannot be . or ..", may_be_empty=False))
+
+@frozen(eq=False, repr=False)
+class Id(Text):
+    """An id, which is a segment of the path. An `Unchecked` one is checked, too: `..` is another operation."""
+
+    def check(self, value: str, limits: Limits) -> Iterator[str]:
+        return self.violations(value, limits)
+
+
+ID = field_rule(Id(r"(?s)(?!\.\.?\Z).+", "cannot be . or ..", may_be_empty=False))
 FILES = field_rule(AssetsRule(each=AssetRule(), may_be_empty=False))
 
 MODEL_NAME = field_rule(
@@ -86,7 +95,7 @@ class UploadDatasetAssets(RequestBase, Request[UploadDatasetAssetsResponse]):
 
     Args:
         dataset_id: Id of the dataset.
-        files: PNG, JPEG, WebP, `.txt` or `.zip` files, at most 10 MiB each; at most 100 images.
+        files: PNG, JPEG, WebP or `.txt` files of at most 10 MiB each, and `.zip` files of any size; at most 100 images.
     """
 
     endpoint: ClassVar[Endpoint] = Endpoint(
@@ -96,7 +105,7 @@ class UploadDatasetAssets(RequestBase, Request[UploadDatasetAssetsResponse]):
     dataset_id: str = field(metadata=ID)
     """Id of the dataset."""
     files: Iterable[ImageSource] = field(converter=as_images, metadata=FILES)
-    """PNG, JPEG, WebP, `.txt` or `.zip` files, at most 10 MiB each; at most 100 images."""
+    """PNG, JPEG, WebP or `.txt` files of at most 10 MiB each, and `.zip` files of any size; at most 100 images."""
 
 
 @frozen(slots=False, eq=False, repr=False)
@@ -120,6 +129,11 @@ class TrainModel(RequestBase, Request[TrainDatasetModelResponse]):
     """Name of the model: 5 to 30 letters, digits, spaces and hyphens."""
 
 
+def as_statuses(value: Iterable[ModelStatusLiteral | ModelStatus | Unchecked] | None) -> Iterable[str] | None:
+    """Convert a list of statuses to a tuple, as `as_texts` does for any text."""
+    return as_texts(value)
+
+
 @frozen(slots=False, eq=False, repr=False)
 class ListModels(RequestBase, Request[ListModelsResponse]):
     """List custom models: your own, and those shared with you.
@@ -133,12 +147,12 @@ class ListModels(RequestBase, Request[ListModelsResponse]):
 
     endpoint: ClassVar[Endpoint] = Endpoint("GET", "/models", Body.QUERY, ListModelsResponse)
 
-    scope: ModelsGetParametersScope | str | None = field(
+    scope: ModelsGetParametersScopeLiteral | ModelsGetParametersScope | Unchecked | None = field(
         default=None, kw_only=True, metadata=field_rule(Choice(ModelsGetParametersScope))
     )
     """`owned` or `shared`; default both."""
-    status: Iterable[ModelStatus | str] | None = field(
-        default=None, kw_only=True, converter=as_texts, metadata=field_rule(Texts(Choice(ModelStatus)))
+    status: Iterable[str] | None = field(
+        default=None, kw_only=True, converter=as_statuses, metadata=field_rule(Texts(Choice(ModelStatus)))
     )
     """Only your own models with one of these statuses, such as `["TRAINING", "COMPLETED"]`."""
 

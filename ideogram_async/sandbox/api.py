@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
-from ideogram_async.sandbox.contract import Fields, Problem, Route, fields_of, find_problems, flattened, match
+from ideogram_async.sandbox.contract import Fields, Route, match
+from ideogram_async.sandbox.declared_rules import declared_violations
+from ideogram_async.sandbox.deliveries import key_set, require_signing
 from ideogram_async.sandbox.faults import Fault, replacement
 from ideogram_async.sandbox.generate import generate
+from ideogram_async.sandbox.generations import AcceptedCall, answer_poll, ask_soon
 from ideogram_async.sandbox.ledger import Entry, fingerprint, image_count, price_of
 from ideogram_async.sandbox.links import new_id
+from ideogram_async.sandbox.pricing import charge_of, quote_of
+from ideogram_async.sandbox.recipe import Size
 from ideogram_async.sandbox.records import JsonObject, RecordedRequest, RefusalError, Reply
 from ideogram_async.sandbox.rules import is_unsafe, violations
 from ideogram_async.sandbox.server import deliver, receive
+from ideogram_async.sandbox.sizes import result_size
 from ideogram_async.sandbox.state import State
 from ideogram_async.sandbox.training import MAX_IMAGES, MIN_IMAGES, OPERATIONS
+from ideogram_async.sandbox.usage import account_usage
+from ideogram_async.sandbox.validation import Problem, body_of, fields_of, find_problems, flattened, query_of
+from ideogram_async.sandbox.work import plan_work, source_size
 
 if TYPE_CHECKING:
     from aiohttp.web import BaseRequest, StreamResponse
@@ -54,46 +62,65 @@ class ApiOrigin:
 
 
 async def _answer(state: State, request: RecordedRequest, fault: Fault | None) -> Reply:
-    loop = asyncio.get_running_loop()
-    state.busy += 1
-    # Tasks that wait are woken in the loop's next iteration, after this request has run as far as it can.
-    loop.call_soon(state.condition.notify)
-    try:
-        if fault is not None and not fault.runs:
-            return replacement(fault, state.image_url)
+    with state.processing():
+        try:
+            if fault is not None and not fault.runs:
+                return replacement(fault, state.image_url)
 
-        return await _run(state, request, withheld=fault.count if fault else 0)
-    except RefusalError as error:
-        return error.reply
-    finally:
-        state.busy -= 1
-        loop.call_soon(state.condition.notify)
+            return await _run(state, request, fault)
+        except RefusalError as error:
+            return error.reply
 
 
-async def _run(state: State, request: RecordedRequest, *, withheld: int) -> Reply:
+async def _run(state: State, request: RecordedRequest, fault: Fault | None) -> Reply:
     operation = validate(state, request)
+    if operation.is_quote:
+        return Reply.of_json(quote_of(operation.route, operation.fields, operation.size))
+    if operation.is_accepted:
+        return ask_soon(Reply.of_json(_accept(state, request, operation, fault)))
+
     reserve(state, operation)
     try:
         if operation.is_charged:
-            await _wait(state)
+            await state.latency_passed()
     finally:
         state.slots.release(operation.weight)
         state.ledger.release(operation.usd)
 
+    answer = operation.run(state, _withheld(fault))
+    reply = Reply.of_json(answer)
+    if answer.get("status") == "pending":
+        return ask_soon(reply)
+
     if operation.is_charged:
-        entry = Entry(request.operation, fingerprint(request), operation.images, operation.usd, state.now)
-        state.ledger.bill(entry)
+        state.ledger.bill(operation.entry(state, request))
 
-    return Reply.of_json(operation.run(state, withheld))
+    return reply
 
 
-async def _wait(state: State) -> None:
-    """Wait for the latency of a charged call, and until the sandbox is not held."""
-    latency = state.new_latency()
-    if latency > 0:
-        await asyncio.sleep(latency)
+def _accept(state: State, request: RecordedRequest, operation: Operation, fault: Fault | None) -> JsonObject:
+    """Start a call in the background and return its acknowledgement."""
+    webhook_url = operation.fields.get("webhook_url")
+    if webhook_url is not None:
+        require_signing(webhook_url)
 
-    await state.condition.wait_for(lambda: not state.is_held)
+    reserve(state, operation)
+    work = plan_work(state, operation.route, operation.fields, operation.size, _withheld(fault))
+    entry, has_cost = operation.entry(state, request), "per_pixels" in operation.route.price
+    AcceptedCall(work, entry, operation.weight, webhook_url, fault, has_cost).start(state)
+    return work.acknowledgement(operation.route.answer)
+
+
+def _withheld(fault: Fault | None) -> int:
+    return fault.count if fault is not None and fault.kind == "unsafe" else 0
+
+
+READS: dict[str, Callable[[State, Fields], JsonObject]] = {
+    "GET /v2/generations/{generation_id}": answer_poll,
+    "GET /v1/generations/{generation_id}": answer_poll,
+    "GET /v1/.well-known/jwks.json": key_set,
+    "GET /v2/account/usage": account_usage,
+}
 
 
 @frozen
@@ -103,11 +130,25 @@ class Operation:
     route: Route
     fields: Fields
     """The fields of the body, of `image_request`, of the query and of the path."""
+    is_quote: bool
+    """Whether the call asks for its price only."""
+    source_size: Size | None
 
     @property
     def is_charged(self) -> bool:
         """Return whether the call has a price and occupies slots."""
         return self.route.method == "POST" and not self.route.path.startswith("/datasets")
+
+    @property
+    def size(self) -> Size:
+        """The size of the images, if the operation is one of the second contract."""
+        return result_size(self.route, self.fields, self.source_size)
+
+    @property
+    def is_accepted(self) -> bool:
+        """Return whether the call is acknowledged at once and runs afterwards."""
+        is_asked = self.fields.get("async") is True or self.fields.get("webhook_url") is not None
+        return self.route.mode == "async-only" or (self.route.mode == "sync-or-async" and is_asked)
 
     @property
     def weight(self) -> int:
@@ -121,12 +162,26 @@ class Operation:
 
     @property
     def usd(self) -> Decimal | None:
-        return price_of(self.route, self.fields) if self.is_charged else None
+        if not self.is_charged:
+            return None
+
+        if self.route.mode:
+            return charge_of(self.route, self.fields, self.size).usd
+
+        return price_of(self.route, self.fields)
+
+    def entry(self, state: State, request: RecordedRequest) -> Entry:
+        """Return what the call is billed."""
+        return Entry(request.operation, fingerprint(request), self.images, self.usd, state.now)
 
     def run(self, state: State, withheld: int) -> JsonObject:
         """Run the call and return the body of the reply."""
         if self.route.operation in OPERATIONS:
             return OPERATIONS[self.route.operation](state, self.fields)
+        if self.route.operation in READS:
+            return READS[self.route.operation](state, self.fields)
+        if self.route.mode:
+            return plan_work(state, self.route, self.fields, self.size, withheld).reply(state, self.route.answer)
 
         return generate(state, self.route.path, self.fields, withheld)
 
@@ -137,24 +192,44 @@ def validate(state: State, request: RecordedRequest) -> Operation:
     Raises:
         RefusalError: If the service would refuse it.
     """
-    if not request.headers.get("Api-Key"):
-        raise RefusalError(401, "The Api-Key header is missing or empty.")
-
-    matched = match(request.method, request.path)
-    if matched is None:
-        raise RefusalError(404, f"There is no operation {request.method} {request.path}.")
-
-    route, params = matched
-    raw_fields = fields_of(request, route)
-    _refuse([*find_problems(request, route, raw_fields)])
-    fields = flattened(raw_fields)
-    _refuse([*violations(route, fields)])
-    operation = Operation(route, {**fields, **params})
+    route, params = _find_route(request)
+    fields = _checked_fields(request, route)
+    is_quote = query_of(request, route).get("dry_run", False)
+    known_size = source_size(state, fields) if route.mode else None
+    operation = Operation(route, {**fields, **params}, is_quote, known_size)
     _check_references(state, operation.fields)
-    if is_unsafe(fields):
+    # A quote is not reviewed for safety.
+    if not is_quote and is_unsafe(fields):
         raise RefusalError(422, "The request failed the safety check.")
 
     return operation
+
+
+def _find_route(request: RecordedRequest) -> tuple[Route, dict[str, str]]:
+    matched = match(request.method, request.path)
+    unauthorized = matched[0].unauthorized if matched else 401
+    if unauthorized and not request.headers.get("Api-Key"):
+        raise RefusalError(unauthorized, "The Api-Key header is missing or empty.")
+    if matched is None:
+        raise RefusalError(404, f"There is no operation {request.method} {request.path}.")
+
+    return matched
+
+
+def _checked_fields(request: RecordedRequest, route: Route) -> Fields:
+    """Return the fields of a request, if the contract allows them."""
+    raw_fields = fields_of(request, route)
+    _refuse([*find_problems(request, route, raw_fields)])
+    fields = flattened(raw_fields)
+    if route.mode is None:
+        _refuse([*violations(route, fields)])
+        return fields
+
+    schema = body_of(request, route).schema
+    # What an open schema takes beyond its own fields has no effect here.
+    fields = {name: fields[name] for name in schema["properties"] if fields.get(name) is not None}
+    _refuse([*declared_violations(schema, fields)])
+    return fields
 
 
 def reserve(state: State, operation: Operation) -> None:
@@ -185,6 +260,9 @@ def _refuse(problems: list[Problem]) -> None:
 
 def _check_references(state: State, fields: Fields) -> None:
     """Refuse datasets, models and links that do not exist, or cannot be used yet."""
+    if "generation_id" in fields and fields["generation_id"] not in state.generations:
+        raise RefusalError(404, f"generation_id: generation {fields['generation_id']!r} does not exist")
+
     dataset_id, model_id, uri = (fields.get(name) for name in ("dataset_id", "model_id", "custom_model_uri"))
     if dataset_id is not None and dataset_id not in state.datasets:
         raise RefusalError(404, f"dataset_id: dataset {dataset_id!r} does not exist")

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from decimal import Decimal
 
+from ideogram_async._plural import pluralize
 from ideogram_async._prices import parse_usd
 from ideogram_async.sandbox.rules import IMAGE_FORMATS
 from ideogram_async.sandbox.sandbox import Sandbox
@@ -26,11 +27,15 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "python -m ideogram_a
     Returns:
         The exit code: 0, or 1 if the port is in use or Pillow is missing. Invalid arguments exit with 2.
     """
-    sandbox = Sandbox(**vars(_parser(prog).parse_args(argv)))
+    options = _parser(prog).parse_args(argv)
+    sandbox = Sandbox(**vars(options))
     try:
         asyncio.run(_serve(sandbox))
-    except (ImportError, OSError) as error:
+    except ImportError as error:
         sys.stderr.write(f"{error}\n")
+        return 1
+    except OSError as error:
+        sys.stderr.write(f"port {options.port}: {error.strerror}; choose another with --port\n")
         return 1
 
     return 0
@@ -40,6 +45,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog,
         description="Serve a local replacement of the Ideogram API: same behavior and billing, without the cost.",
+        epilog=f"example: {prog} --port 8700 --latency 2-8",
     )
     parser.add_argument("--port", type=int, default=0, help="port to listen on (default: a free one)")
     parser.add_argument("--max-in-flight", type=int, default=10, help="images in progress at once (default: 10)")
@@ -49,6 +55,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument("--balance-usd", type=_usd, help="amount in USD that can be billed before the reply is 402")
     parser.add_argument("--image-format", type=str.upper, choices=IMAGE_FORMATS, default="PNG", help="default: PNG")
     parser.add_argument("--seed", type=int, default=0, help="seed of the seeds and latencies (default: 0)")
+    parser.add_argument("--control", action="store_true", help="serve commands for tests, such as GET /sandbox/ledger")
     return parser
 
 
@@ -79,7 +86,8 @@ async def _serve(sandbox: Sandbox) -> None:
         await stopped.wait()
 
     ledger = sandbox.ledger
-    _print(f"Billed {len(ledger.entries)} calls, {ledger.billed_images} images, {ledger.billed_usd} USD.")
+    calls, images = pluralize(len(ledger.entries), "call"), pluralize(ledger.billed_images, "image")
+    _print(f"Billed {calls}, {images}, {ledger.billed_usd} USD.")
 
 
 def _print(*lines: str) -> None:

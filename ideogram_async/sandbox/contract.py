@@ -1,56 +1,79 @@
-"""The API contract: its operations, the parsing of their requests, and validation against the schemas."""
+"""The API contracts: their operations, with the schemas of requests and replies."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from email.message import Message
-from email.parser import HeaderParser
-from email.utils import collapse_rfc2231_value
+from collections import ChainMap
+from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeAlias
 
-from attrs import frozen
-
-from ideogram_async.sandbox.records import Part, RecordedRequest
+from attrs import field, frozen
 
 Schema: TypeAlias = Mapping[str, Any]
 # The fields of a request by name: values of JSON, parts and lists of parts, as the contract types them.
 Fields: TypeAlias = dict[str, Any]
 
-JSON_TYPES: dict[str, tuple[type, ...]] = {
-    "string": (str,),
-    "integer": (int,),
-    "number": (int, float),
-    "array": (list,),
-    "object": (dict,),
-}
-FORM_PARSERS: dict[str, Callable[[str], object]] = {
-    "integer": int,
-    "number": float,
-    "boolean": {"true": True, "false": False}.__getitem__,
-    "object": json.loads,
-}
+FILES = ("contract.json", "contract_v2.json")
+# The later contract declares JSON for these, too: https://developer.ideogram.ai/v1/api-reference/generate-images
+WITH_JSON = ("/v1/ideogram-v3/generate", "/v1/ideogram-v3/generate-transparent")
+
+
+@frozen
+class Body:
+    """One form of the body of an operation."""
+
+    schema: Schema
+    json_parts: frozenset[str] = frozenset()
+    """The fields that a form sends as a part of type `application/json`."""
 
 
 @frozen
 class Route:
-    """One operation of the contract."""
+    """One operation of a contract."""
 
     operation: str
     """Method and path template, such as `GET /models/{model_id}`."""
     method: str
     pattern: re.Pattern[str]
-    body_type: str | None
-    """The content type of the body, or `None` for an operation without a body."""
-    body: Schema
+    bodies: Mapping[str, Body]
+    """The bodies by content type; empty for an operation without a body."""
     query: Schema
+    answer: Schema
+    """The schema of the reply with status 200."""
+    unauthorized: int
+    """The status of a reply to a request without a key; 0 if the operation needs none."""
+    mode: str | None
+    """`sync`, `sync-or-async`, `async-only` or `read`; `None` in the first contract."""
+    price: Schema = field(factory=dict[str, Any])
+    """The prices that the contract file lists for the operation."""
 
     @property
     def path(self) -> str:
         return self.operation.partition(" ")[2]
+
+    @property
+    def action(self) -> str:
+        """The action of an operation of the second contract, such as `generate`; the last segment is a model."""
+        *_, action, model = PurePosixPath(self.path).parts
+        return model if model == "magic-prompt" else action
+
+    @property
+    def body_types(self) -> tuple[str, ...]:
+        """The content types of the body; empty for an operation without a body."""
+        return tuple(self.bodies)
+
+    @property
+    def body(self) -> Schema:
+        """The schema of the body in its first content type."""
+        return next((body.schema for body in self.bodies.values()), {})
+
+    @property
+    def has_quote(self) -> bool:
+        """Return whether the operation declares the query parameter `dry_run`; the others ignore it."""
+        return "dry_run" in self.query["properties"]
 
     def has(self, field: str) -> bool:
         """Return whether the operation has a field, also inside its `image_request`."""
@@ -60,10 +83,11 @@ class Route:
 
 @lru_cache(maxsize=1)
 def routes() -> tuple[Route, ...]:
-    """Return all operations, in the order of the contract."""
+    """Return all operations, in the order of the contracts."""
     return tuple(
         _route(method.upper(), path, operation)
-        for path, methods in _document()["paths"].items()
+        for document in _documents()
+        for path, methods in document["paths"].items()
         for method, operation in methods.items()
     )
 
@@ -77,174 +101,68 @@ def match(method: str, path: str) -> tuple[Route, dict[str, str]] | None:
     return None
 
 
-def enum_values(name: str) -> tuple[str, ...]:
-    """Return the values of one of the contract's enums."""
-    return tuple(_document()["components"]["schemas"][name]["enum"])
+def find_schema(name: str) -> Schema:
+    """Return a schema by its name; the first contract that has it decides."""
+    schema: Schema = ChainMap(*(document["components"]["schemas"] for document in _documents()))[name]
+    return schema
 
 
 @lru_cache(maxsize=1)
-def _document() -> Schema:
-    document: Schema = json.loads(Path(__file__).with_name("contract.json").read_text(encoding="utf-8"))
-    inlined: Schema = _inline(document, document["components"]["schemas"])
+def _documents() -> tuple[dict[str, Any], ...]:
+    return tuple(_read(Path(__file__).with_name(name)) for name in FILES)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    document = json.loads(path.read_text(encoding="utf-8"))
+    inlined: dict[str, Any] = _inline(document, document["components"]["schemas"])
     return inlined
 
 
 def _inline(node: Any, schemas: Schema) -> Any:
-    """Replace each `$ref` by the schema that it names; the contract has no cycles."""
+    """Replace each `$ref` by the schema that it names; the contracts have no cycles."""
     if isinstance(node, list):
         return [_inline(item, schemas) for item in node]
     if not isinstance(node, dict):
         return node
-    if "$ref" in node:
-        return _inline(schemas[node["$ref"].rpartition("/")[2]], schemas)
 
-    return {name: _inline(item, schemas) for name, item in node.items()}
+    inlined = {name: _inline(item, schemas) for name, item in node.items() if name != "$ref"}
+    return {**_inline(schemas[node["$ref"].rpartition("/")[2]], schemas), **inlined} if "$ref" in node else inlined
 
 
 def _route(method: str, path: str, operation: Schema) -> Route:
     content: Schema = operation.get("requestBody", {}).get("content", {})
-    body_type = next(iter(content), None)
-    query = {field["name"]: field["schema"] for field in operation["parameters"] if field["in"] == "query"}
+    bodies = {media_type: _body(declared) for media_type, declared in content.items()}
+    if path in WITH_JSON:
+        bodies["application/json"] = next(iter(bodies.values()))
+
+    query = [parameter for parameter in operation["parameters"] if parameter["in"] == "query"]
+    responses = operation["responses"]
     return Route(
         operation=f"{method} {path}",
         method=method,
-        pattern=re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)),
-        body_type=body_type,
-        body=content[body_type]["schema"] if body_type else {},
-        query={"type": "object", "properties": query},
+        pattern=re.compile(re.sub(r"\\?\{(\w+)\\?\}", r"(?P<\1>[^/]+)", re.escape(path))),
+        bodies=bodies,
+        query={
+            "type": "object",
+            "properties": {parameter["name"]: parameter["schema"] for parameter in query},
+            "required": [parameter["name"] for parameter in query if parameter.get("required")],
+        },
+        answer=responses["200"]["content"]["application/json"]["schema"],
+        unauthorized=_unauthorized(operation),
+        mode=operation.get("x-mode"),
+        price=operation.get("x-price", {}),
     )
 
 
-def parse_json(body: bytes) -> Any:
-    """Parse a JSON body; return `None` if it is not JSON."""
-    try:
-        return json.loads(body)
-    except ValueError:
-        return None
+def _body(declared: Schema) -> Body:
+    encoding: Schema = declared.get("encoding", {})
+    json_parts = [name for name, part in encoding.items() if part["contentType"] == "application/json"]
+    return Body(declared["schema"], frozenset(json_parts))
 
 
-def parse_parts(body: bytes, content_type: str) -> tuple[Part, ...]:
-    """Split a multipart body into its parts; a body without its last boundary has none."""
-    header = Message()
-    header["Content-Type"] = content_type
-    boundary = header.get_boundary()
-    if not boundary:
-        return ()
+def _unauthorized(operation: Schema) -> int:
+    if operation.get("security") == []:
+        return 0
 
-    chunks = (b"\r\n" + body).split(b"\r\n--" + boundary.encode())
-    return tuple(map(_parse_part, chunks[1:-1])) if chunks[-1].startswith(b"--") else ()
-
-
-def _parse_part(chunk: bytes) -> Part:
-    head, _, body = chunk.removeprefix(b"\r\n").partition(b"\r\n\r\n")
-    headers = HeaderParser().parsestr(head.decode("utf-8", "replace"))
-    name = headers.get_param("name", "", header="content-disposition")
-    return Part(
-        name=name if isinstance(name, str) else collapse_rfc2231_value(name),
-        filename=headers.get_filename(),
-        content_type=headers.get("Content-Type"),
-        body=body,
-    )
-
-
-def fields_of(request: RecordedRequest, route: Route) -> Any:
-    """Return the fields of a request as the contract types them, not yet checked."""
-    if route.body_type is None:
-        return _collect(request.query, route.query)
-    if route.body_type == "application/json":
-        return request.json
-
-    return _collect(((part.name, part) for part in request.parts), route.body)
-
-
-def flattened(fields: Fields) -> Fields:
-    """Return the fields with those of `image_request` at the level of the others."""
-    outer = {name: value for name, value in fields.items() if name != "image_request"}
-    return {**outer, **fields.get("image_request", {})}
-
-
-def _collect(pairs: Iterable[tuple[str, Part | str]], schema: Schema) -> Fields:
-    """Group repeated names and parse each value by its schema; a value that cannot be parsed stays text."""
-    fields: Fields = {}
-    for name, value in pairs:
-        field_schema: Schema = schema["properties"].get(name, {"type": "string"})
-        if field_schema.get("type") == "array":
-            fields.setdefault(name, []).append(_parse_value(value, field_schema["items"]))
-        elif name in fields:
-            fields[name] = [fields[name], value]
-        else:
-            fields[name] = _parse_value(value, field_schema)
-
-    return fields
-
-
-def _parse_value(value: Part | str, schema: Schema) -> object:
-    if _is_file(schema):
-        return value
-
-    text = value.text if isinstance(value, Part) else value
-    parser = FORM_PARSERS.get("object" if "oneOf" in schema else schema["type"], str)
-    try:
-        return parser(text)
-    except (KeyError, ValueError):
-        return text
-
-
-class Problem(NamedTuple):
-    """A field and the rule that it breaks."""
-
-    field: str
-    rule: str
-
-    def __str__(self) -> str:
-        return f"{self.field or 'body'}: {self.rule}"
-
-
-def find_problems(request: RecordedRequest, route: Route, fields: Any) -> Iterator[Problem]:
-    """Validate a request against the contract."""
-    content_type = request.headers.get("Content-Type", "")
-    if route.body_type is not None and not content_type.lower().startswith(route.body_type):
-        yield Problem("Content-Type", f"must be {route.body_type}")
-    else:
-        yield from _check(fields, route.body if route.body_type else route.query)
-
-
-def _check(value: Any, schema: Schema, name: str = "") -> Iterator[Problem]:
-    """Check types, enum values, and missing and unknown fields."""
-    if "oneOf" in schema:
-        if all(any(_check(value, option, name)) for option in schema["oneOf"]):
-            yield Problem(name, "fits none of the allowed forms")
-    elif _is_file(schema):
-        if not isinstance(value, Part) or value.filename is None:
-            yield Problem(name, "must be a file")
-    elif not _has_type(value, schema["type"]):
-        yield Problem(name, f"must be of type {schema['type']}")
-    elif "enum" in schema and value not in schema["enum"]:
-        yield Problem(name, f"{value!r} is not one of the allowed values")
-    elif schema["type"] == "array":
-        for index, item in enumerate(value):
-            yield from _check(item, schema["items"], f"{name}[{index}]")
-    elif schema["type"] == "object":
-        yield from _check_object(value, schema, f"{name}." if name else "")
-
-
-def _check_object(value: Schema, schema: Schema, prefix: str) -> Iterator[Problem]:
-    properties: Schema = schema.get("properties", {})
-    for name in schema.get("required", ()):
-        if name not in value:
-            yield Problem(prefix + name, "is required")
-
-    for name, item in value.items():
-        if name in properties:
-            yield from _check(item, properties[name], prefix + name)
-        else:
-            yield Problem(prefix + name, "is not a field of this operation")
-
-
-def _has_type(value: object, json_type: str) -> bool:
-    is_bool = isinstance(value, bool)
-    return is_bool if json_type == "boolean" else not is_bool and isinstance(value, JSON_TYPES[json_type])
-
-
-def _is_file(schema: Schema) -> bool:
-    return schema.get("format") == "binary"
+    # Some operations declare 403 where the others declare 401.
+    return 403 if "403" in operation["responses"] and "401" not in operation["responses"] else 401

@@ -6,6 +6,7 @@ import io
 import math
 import random
 import textwrap
+import unicodedata
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -106,12 +107,17 @@ def _draw_text(image: Image, recipe: Recipe) -> None:
     size = math.sqrt(width * height / (len(recipe.prompt) + 1))
     size = int(max(min(size, width / 7), min(image.size) / 28, 8))
     columns, rows = max(int(width / size / 0.55), 1), max(int(height / size / 1.3), 1)
-    lines = textwrap.wrap(recipe.prompt, columns, max_lines=rows, placeholder="…")
+    lines = textwrap.wrap(_without_accents(recipe.prompt), columns, max_lines=rows, placeholder="…")
     caption = f"{recipe.action}  ·  {format_size(recipe.size)}  ·  seed {recipe.seed}"
 
     pen = ImageDraw.Draw(image)
     pen.text((left, image.height // 12), "\n".join(lines), "white", _font(size), spacing=size // 4)
     pen.text((left, image.height * 11 // 12), caption, "white", _font(max(min(image.size) // 30, 8)))
+
+
+def _without_accents(text: str) -> str:
+    """Return text with the letters that Pillow's own font has: it shows others, such as é, as boxes."""
+    return "".join(char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char))
 
 
 @lru_cache(maxsize=64)

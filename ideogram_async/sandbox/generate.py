@@ -1,4 +1,4 @@
-"""Replies of the operations that make images or describe one."""
+"""Replies of the first contract's operations that make images or describe one."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _image(state: State, task: _Task, index: int) -> JsonObject:
     recipe = evolve(task.recipe, seed=(task.recipe.seed + index) % 2**31)
     final_size = format_size(recipe.size)
     return {
-        **_link(state, recipe, index, task.withheld),
+        **link_of(state, recipe, index, task.withheld),
         "prompt": recipe.prompt,
         "resolution": task.resolution,
         **({"upscaled_resolution": final_size} if final_size != task.resolution else {}),
@@ -105,7 +105,7 @@ def _image(state: State, task: _Task, index: int) -> JsonObject:
     }
 
 
-def _link(state: State, recipe: Recipe, index: int, withheld: int) -> JsonObject:
+def link_of(state: State, recipe: Recipe, index: int, withheld: int) -> JsonObject:
     """Return the link of an image; that of a withheld one is null, empty or absent in turn."""
     if index >= withheld:
         return {"url": state.link(recipe), "is_image_safe": True}
@@ -115,27 +115,32 @@ def _link(state: State, recipe: Recipe, index: int, withheld: int) -> JsonObject
 
 
 def _remove_background(state: State, task: _Task) -> JsonObject:
-    return {"created": state.created, "data": [_link(state, task.recipe, 0, task.withheld)]}
+    return {"created": state.created, "data": [link_of(state, task.recipe, 0, task.withheld)]}
 
 
 def _layerize(state: State, task: _Task) -> JsonObject:
     """Reply with the image, the image without its text, and the position of the text."""
-    width, height = size = task.source_size or task.recipe.size
+    size = task.source_size or task.recipe.size
     base, original = (evolve(task.recipe, action=action, size=size) for action in ("base", "original"))
-    block: JsonObject = {
-        "x": 0,
-        "y": height // 4,
-        "width": width,
-        "height": height // 2,
-        "text": task.recipe.prompt or "Text",
-        "alignment": "left",
-        "formatting": [],
-    }
     return {
         "base_image_url": "" if task.withheld else state.link(base),
         "original_image_url": state.link(original),
         "seed": task.recipe.seed,
-        "text_blocks": [block],
+        "text_blocks": [text_block(base)],
+    }
+
+
+def text_block(recipe: Recipe) -> JsonObject:
+    """Return the text of an image, in a block across its middle."""
+    width, height = recipe.size
+    return {
+        "x": 0,
+        "y": height // 4,
+        "width": width,
+        "height": height // 2,
+        "text": recipe.prompt or "Text",
+        "alignment": "left",
+        "formatting": [],
     }
 
 

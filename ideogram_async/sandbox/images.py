@@ -6,6 +6,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 from ideogram_async.sandbox.drawing import draw, suffix_of
@@ -52,14 +53,20 @@ class ImageOrigin:
         fault = state.schedule.pop(IMAGES)
         self._apply_refusals()
         state.condition.notify()
-        return await deliver(request, await self._answer(state, request, fault), fault, released)
+        response = await deliver(request, await self._answer(state, request, fault), fault, released)
+        if not response.prepared:
+            # By the sandbox's clock, like the expiry of links.
+            response.headers.setdefault("Date", formatdate(state.now, usegmt=True))
+
+        return response
 
     async def _answer(self, state: State, request: BaseRequest, fault: Fault | None) -> Reply:
         if fault is not None and not fault.runs:
             return replacement(fault, state.image_url)
 
         status = 405 if request.method != "GET" else state.links.check(request.path, request.query, state.now)
-        recipe = state.links.find(request.path)
+        # Only a path that carries a valid signature is certain to be the path of a URL.
+        recipe = state.links.find(request.path) if status == 200 else None
         if status != 200 or recipe is None:
             return Reply(status, REFUSALS[status], {"Content-Type": "text/plain"})
 

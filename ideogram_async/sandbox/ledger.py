@@ -23,6 +23,9 @@ FLAT_RATES = {
 }
 WITHOUT_IMAGES = ("POST /describe", "POST /v1/ideogram-v3/train-model")
 
+# How a call is answered, which does not change what it buys.
+MODE_FIELDS = ("async", "webhook_url")
+
 
 @frozen
 class Entry:
@@ -115,21 +118,24 @@ class Slots:
 
 
 def fingerprint(request: RecordedRequest) -> str:
-    """Hash the operation and the content of a request, independently of the order of its parts."""
+    """Hash the operation and the content of a request, independently of the order of its parts and of its mode."""
     digest = hashlib.sha256(request.operation.encode())
-    for part in sorted(request.parts, key=lambda part: part.name):
+    parts = [part for part in request.parts if part.name not in MODE_FIELDS]
+    for part in sorted(parts, key=lambda part: part.name):
         for piece in (part.name.encode(), part.body):
             digest.update(len(piece).to_bytes(8, "big") + piece)
 
-    if request.json is not None:
-        digest.update(json.dumps(request.json, sort_keys=True).encode())
+    if isinstance(request.json, dict):
+        content = {name: value for name, value in request.json.items() if name not in MODE_FIELDS}
+        digest.update(json.dumps(content, sort_keys=True).encode())
 
     return digest.hexdigest()
 
 
 def image_count(route: Route, fields: Fields) -> int:
     """Return the number of images that a request makes."""
-    return 0 if route.operation in WITHOUT_IMAGES else int(fields.get("num_images", 1))
+    makes_none = route.operation in WITHOUT_IMAGES or route.mode == "sync"
+    return 0 if makes_none else int(fields.get("num_images", 1))
 
 
 def price_of(route: Route, fields: Fields) -> Decimal | None:

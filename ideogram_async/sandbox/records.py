@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 JsonObject: TypeAlias = dict[str, object]
 
@@ -46,6 +46,61 @@ class RecordedRequest:
     status: int | None = None
     """The status of the reply, or `None` while the request is processed."""
 
+    @property
+    def media_type(self) -> str:
+        """The content type without its parameters, in lower case."""
+        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
+@define(eq=False)
+class RecordedGeneration:
+    """A call that was accepted, and what became of it."""
+
+    operation: str
+    """Method and path template of the call."""
+    generation_id: str
+    images: int
+    created: str
+    status: str = "pending"
+    """`pending`, `completed` or `failed`."""
+    polls: int = 0
+    """How often it was asked for."""
+    failure_reason: str | None = None
+    usage_cost_usd_micros: int | None = field(default=None, repr=False)
+    data: list[JsonObject] = field(factory=list[JsonObject], repr=False)
+
+    def to_json(self) -> JsonObject:
+        """Return the reply to a poll."""
+        reply: JsonObject = {"generation_id": self.generation_id, "status": self.status, "created": self.created}
+        if self.status == "failed":
+            return {**reply, "failure_reason": self.failure_reason}
+        if self.status == "pending":
+            return reply
+
+        cost = self.usage_cost_usd_micros
+        return {
+            **reply,
+            "response_type": "url",
+            "data": self.data,
+            **({} if cost is None else {"usage_cost_usd_micros": cost}),
+        }
+
+    def delivery(self) -> JsonObject:
+        """Return the body of a webhook."""
+        return {"generation_id": self.generation_id, "created": self.created, "data": self.data}
+
+
+@frozen
+class RecordedDelivery:
+    """An attempt to deliver a result to a `webhook_url`."""
+
+    generation_id: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    status: int | None
+    """The status of the answer; `None` if there was none."""
+
 
 @frozen
 class RecordedImageRequest:
@@ -67,7 +122,8 @@ class Reply:
     @classmethod
     def of_json(cls, value: object, *, status: int = 200) -> Reply:
         """Return a reply with a JSON body."""
-        body = json.dumps(value, ensure_ascii=False).encode()
+        # A lone surrogate, which UTF-8 cannot encode, is written as JSON's own escape.
+        body = json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace")
         return cls(status, body, {"Content-Type": "application/json"})
 
 

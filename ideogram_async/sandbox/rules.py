@@ -1,4 +1,4 @@
-"""Rules of the service beyond the schemas: ranges, patterns, and fields that exclude each other.
+"""Rules of the first contract beyond its schemas: ranges, patterns, and fields that exclude each other.
 
 Rules are keyed by field name. Fields that an operation does not have were rejected before, so each rule applies to
 exactly the operations that have its field.
@@ -13,8 +13,9 @@ from typing import Any
 
 from attrs import frozen
 
-from ideogram_async.sandbox.contract import Fields, Problem, Route
+from ideogram_async.sandbox.contract import Fields, Route
 from ideogram_async.sandbox.records import Part
+from ideogram_async.sandbox.validation import Problem
 
 MAX_BYTES = 10 * 2**20  # of a file
 MAX_PIXELS = 32 * 10**6
@@ -40,16 +41,17 @@ EXCLUSIVE = (
     ("resolution", "aspect_ratio"),
     ("style_codes", "style_reference_images"),
     ("style_codes", "style_type"),
+    ("images", "image_urls"),
 )
 MAX_LENGTHS = {"images": 10, "image_urls": 10, "character_reference_images": 1}
 # The files of each of these fields share the limit of one file.
 GROUPS = ("style_reference_images", "character_reference_images", "character_reference_images_mask")
 # The models of the legacy operations that support a field.
 MODELS: dict[str, tuple[str, ...]] = {
-    "negative_prompt": ("V_1", "V_1_TURBO", "V_2", "V_2_TURBO", "AUTO"),
+    "negative_prompt": ("V_1", "V_1_TURBO", "V_2", "V_2_TURBO"),
     "color_palette": ("V_2", "V_2_TURBO", "AUTO"),
     "style_type": ("V_2", "V_2_TURBO", "V_2A", "V_2A_TURBO", "AUTO"),
-    "resolution": ("V_2", "V_2_TURBO", "AUTO"),
+    "resolution": ("V_2", "V_2_TURBO"),
 }
 EDIT_MODELS = ("V_2", "V_2_TURBO")
 
@@ -60,6 +62,7 @@ def violations(route: Route, fields: Fields) -> Iterator[Problem]:
     yield from _check_values(fields)
     yield from _check_palette(fields)
     yield from _check_model(route, fields)
+    yield from _check_sources(route, fields)
     yield from _check_files(route, fields)
     yield from _check_masks(fields)
 
@@ -79,17 +82,19 @@ class ImageInfo:
     size: tuple[int, int]
 
 
-def read_image_info(body: bytes) -> ImageInfo | None:
-    """Read the header of a JPEG, PNG or WebP; return `None` for anything else, and above `MAX_PIXELS`."""
+def read_image_info(
+    body: bytes, formats: tuple[str, ...] = IMAGE_FORMATS, max_pixels: int = MAX_PIXELS
+) -> ImageInfo | None:
+    """Read the header of an image; return `None` for anything but these formats, and above `max_pixels`."""
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(body), formats=IMAGE_FORMATS) as image:
+        with Image.open(io.BytesIO(body), formats=formats) as image:
             info = ImageInfo(image.format or "", image.size)
     except (OSError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning):
         return None
 
-    return info if info.size[0] * info.size[1] <= MAX_PIXELS else None
+    return info if info.size[0] * info.size[1] <= max_pixels else None
 
 
 def _check_prompt(route: Route, fields: Fields) -> Iterator[Problem]:
@@ -106,7 +111,7 @@ def _check_values(fields: Fields) -> Iterator[Problem]:
             yield Problem(name, f"must be between {low} and {high}")
 
     for name, pattern in PATTERNS.items():
-        for value in _as_list(fields.get(name, [])):
+        for value in as_list(fields.get(name, [])):
             if not re.fullmatch(pattern, value):
                 yield Problem(name, f"{value!r} has an invalid form")
 
@@ -136,10 +141,16 @@ def _check_model(route: Route, fields: Fields) -> Iterator[Problem]:
     if route.operation == "POST /edit" and model not in EDIT_MODELS:
         yield Problem("model", f"must be one of {', '.join(EDIT_MODELS)}")
 
-    if route.has("model") and route.has("aspect_ratio"):
+    if route.has("model"):
         for name, models in MODELS.items():
             if name in fields and model not in models:
                 yield Problem(name, f"is not available for {model}")
+
+
+def _check_sources(route: Route, fields: Fields) -> Iterator[Problem]:
+    # The contract requires neither of the two alternatives, but there is nothing to edit without one.
+    if route.has("image_urls") and not fields.get("images") and not fields.get("image_urls"):
+        yield Problem("images", "is required unless image_urls is given")
 
 
 def _check_files(route: Route, fields: Fields) -> Iterator[Problem]:
@@ -178,8 +189,9 @@ def _have_same_size(one: Part, other: Part) -> bool:
 
 def _files_in(fields: Fields) -> Iterator[tuple[str, Part]]:
     for name, value in fields.items():
-        yield from ((name, item) for item in _as_list(value) if isinstance(item, Part))
+        yield from ((name, item) for item in as_list(value) if isinstance(item, Part))
 
 
-def _as_list(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
+    """Return a list as it is, and any other value as the only item of one."""
     return value if isinstance(value, list) else [value]

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from decimal import Decimal
-from importlib.util import find_spec
+from importlib import import_module
 from types import TracebackType
 from typing import Self
 
 from ideogram_async._prices import parse_usd
+from ideogram_async._requirements import needs_extra
 from ideogram_async.sandbox.api import ApiOrigin
+from ideogram_async.sandbox.control import ControlledOrigin
 from ideogram_async.sandbox.faults import Fault
 from ideogram_async.sandbox.images import ImageOrigin
 from ideogram_async.sandbox.ledger import Ledger
-from ideogram_async.sandbox.records import RecordedImageRequest, RecordedRequest
+from ideogram_async.sandbox.records import RecordedDelivery, RecordedGeneration, RecordedImageRequest, RecordedRequest
 from ideogram_async.sandbox.rules import IMAGE_FORMATS
-from ideogram_async.sandbox.server import Listener
-from ideogram_async.sandbox.state import Condition, Latency, Options, State, call_in
+from ideogram_async.sandbox.server import Handler, Listener
+from ideogram_async.sandbox.state import Background, Condition, Latency, Options, State, call_in
 
 
 class Sandbox:
@@ -34,9 +37,10 @@ class Sandbox:
         link_lifetime: Seconds until a link to an image expires, by the sandbox's clock.
         image_format: `PNG`, `JPEG` or `WEBP`. Transparent images are PNG instead of JPEG.
         port: The port of the API; 0 selects a free one.
+        control: Whether programs can control the sandbox over HTTP, with the paths below `/sandbox/`, on both ports.
 
     Raises:
-        ValueError: If the image format or the balance is invalid.
+        ValueError: If the image format, the balance or the lifetime of links is invalid.
     """
 
     def __init__(
@@ -49,9 +53,12 @@ class Sandbox:
         link_lifetime: float = 86400.0,
         image_format: str = "PNG",
         port: int = 0,
+        control: bool = False,
     ) -> None:
         if image_format.upper() not in IMAGE_FORMATS:
             raise ValueError(f"image_format must be one of {', '.join(IMAGE_FORMATS)}, not {image_format!r}")
+        if not math.isfinite(link_lifetime):
+            raise ValueError(f"link_lifetime must be a finite number of seconds, not {link_lifetime!r}")
 
         self._options = Options(
             max_in_flight=max_in_flight,
@@ -62,8 +69,10 @@ class Sandbox:
             image_format=image_format.upper(),
             port=port,
         )
+        self._has_control = control
         self._condition = Condition()
-        self._state = State(self._options, self._condition)
+        self._background = Background()
+        self._state = State(self._options, self._condition, self._background)
         self._image_origin: ImageOrigin | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         # The API's, then the images'.
@@ -80,15 +89,19 @@ class Sandbox:
             ImportError: If Pillow is not installed.
             OSError: If the port is in use.
         """
-        if find_spec("PIL") is None:
-            raise ImportError('the sandbox draws with Pillow: pip install "ideogram-async[sandbox]"')
+        with needs_extra("ideogram_async.sandbox", "sandbox"):
+            import_module("PIL")
 
         def state() -> State:
             return self._state
 
-        api = Listener(ApiOrigin(state, self._apply_refusals), self._options.port)
         self._image_origin = ImageOrigin(state, self._apply_refusals)
-        self._listeners = (api, Listener(self._image_origin))
+        handlers: list[Handler] = [ApiOrigin(state, self._apply_refusals), self._image_origin]
+        if self._has_control:
+            handlers = [ControlledOrigin(self, handler) for handler in handlers]
+
+        api = Listener(handlers[0], self._options.port)
+        self._listeners = (api, Listener(handlers[1]))
         self._loop = asyncio.get_running_loop()
         self._state.image_url = self.image_url
         self._apply_refusals()
@@ -99,6 +112,8 @@ class Sandbox:
         image_origin, self._image_origin = self._image_origin, None
         for listener in listeners:
             await listener.aclose()
+
+        await self._background.aclose()
         if image_origin is not None:
             image_origin.close()
 
@@ -132,6 +147,16 @@ class Sandbox:
         return list(self._state.requests)
 
     @property
+    def generations(self) -> list[RecordedGeneration]:
+        """Every call that was accepted, in order."""
+        return list(self._state.generations.values())
+
+    @property
+    def deliveries(self) -> list[RecordedDelivery]:
+        """Every attempt to deliver a result to a `webhook_url`, in order."""
+        return list(self._state.deliveries)
+
+    @property
     def image_requests(self) -> list[RecordedImageRequest]:
         """Every request that the image origin received, in order."""
         return list(self._state.image_requests)
@@ -155,13 +180,17 @@ class Sandbox:
             operation: The calls that match: `"POST /v1/ideogram-v3/generate"`, its path, or the end of the path;
                 `"images"` for links to images; `None` for any API call, or any link with an image fault.
             fault: The fault.
-            times: The number of matching calls that it affects.
+            times: The number of matching calls that it affects, at least 1.
             after: The number of matching calls that succeed first.
 
         Raises:
-            ValueError: If no operation has that name.
+            ValueError: If no operation has that name, or a count is too small.
+            TypeError: If an argument has another type.
         """
-        planned = fault if isinstance(fault, Fault) else fault()
+        planned = fault() if callable(fault) else fault
+        if not isinstance(planned, Fault):
+            raise TypeError(f"fault must be a Fault such as Fault.hang, not {planned!r}")
+
         self._state.schedule.add(planned, operation, times=times, after=after)
         self._in_loop(self._apply_refusals)
 
@@ -178,11 +207,18 @@ class Sandbox:
 
         Calls in flight are released and answered, but are not recorded in the new state.
         """
-        former, self._state = self._state, State(self._options, self._condition, self._state.image_url)
+        former, self._state = (
+            self._state,
+            State(self._options, self._condition, self._background, self._state.image_url),
+        )
         self._release(former)
 
     def advance(self, seconds: float) -> None:
-        """Move the sandbox's clock forward, so that links expire and models are trained."""
+        """Move the sandbox's clock forward, so that links expire and models are trained.
+
+        Raises:
+            ValueError: If the clock would leave the calendar.
+        """
         self._state.advance(seconds)
 
     async def wait_for_requests(self, count: int) -> None:
@@ -190,7 +226,10 @@ class Sandbox:
         await self._condition.wait_for(lambda: len(self._state.requests) >= count)
 
     async def wait_idle(self) -> None:
-        """Wait until no API request is being processed, so that everything that will be billed is billed."""
+        """Wait until no API request, accepted call or delivery is in progress, so that everything due is billed.
+
+        Calls that a fault keeps pending do not count.
+        """
         await self._condition.wait_for(lambda: self._state.busy == 0)
 
     def _listener(self, index: int) -> Listener:

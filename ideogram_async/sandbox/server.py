@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import struct
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from ideogram_async.sandbox.contract import match, parse_json, parse_parts
+from attrs import evolve
+
+from ideogram_async.sandbox.contract import match
 from ideogram_async.sandbox.faults import Fault, corrupted
+from ideogram_async.sandbox.parsing import parse_json, parse_parts
 from ideogram_async.sandbox.records import RecordedRequest, Reply
 
 if TYPE_CHECKING:
@@ -20,7 +24,19 @@ HOST = "127.0.0.1"
 BACKLOG = 512
 SHUTDOWN_TIMEOUT = 1.0  # seconds
 ENDLESS_CHUNK = bytes(64 * 1024)
+LOG = logging.getLogger("aiohttp.server.ideogram_sandbox")
 Handler: TypeAlias = "Callable[[BaseRequest], Awaitable[StreamResponse]]"
+
+
+def _is_server_error(record: logging.LogRecord) -> bool:
+    """Return whether a record is about more than a malformed request, which is answered with 400."""
+    from aiohttp.http_exceptions import HttpProcessingError
+    from aiohttp.web import RequestPayloadError
+
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError | RequestPayloadError))
+
+
+LOG.addFilter(_is_server_error)
 
 
 class Listener:
@@ -40,7 +56,7 @@ class Listener:
         self._answering: dict[asyncio.Task[object], RequestHandler | None] = {}
         self._loop = asyncio.get_running_loop()
         self._socket = self._bind()
-        self._server: Server = Server(self._handle, access_log=None)
+        self._server: Server = Server(self._handle, access_log=None, logger=LOG, auto_decompress=False)
         self.listen()
 
     @property
@@ -135,30 +151,37 @@ class Listener:
                 transport.abort()
 
 
-async def receive(request: BaseRequest) -> RecordedRequest | None:
-    """Read a request completely; return `None` if the client disconnects before."""
+async def read_body(request: BaseRequest) -> bytes | None:
+    """Read the body of a request completely; return `None` if it is malformed or the client disconnects before."""
     from aiohttp.web import RequestPayloadError
 
     if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     try:
-        body = await request.content.read()
+        return await request.content.read()
     except (ConnectionError, RequestPayloadError):
         return None
 
-    content_type = request.headers.get("Content-Type", "")
-    is_multipart = content_type.lower().startswith("multipart/")
+
+async def receive(request: BaseRequest) -> RecordedRequest | None:
+    """Read a request completely; return `None` if its body is malformed or the client disconnects before."""
+    body = await read_body(request)
+    if body is None:
+        return None
+
     matched = match(request.method, request.path)
-    return RecordedRequest(
+    received = RecordedRequest(
         operation=matched[0].operation if matched else f"{request.method} {request.path}",
         method=request.method,
         path=request.path,
         headers=request.headers,
-        parts=parse_parts(body, content_type) if is_multipart else (),
-        json=parse_json(body) if body and not is_multipart else None,
         query=list(request.query.items()),
     )
+    if received.media_type.startswith("multipart/"):
+        return evolve(received, parts=parse_parts(body, request.headers["Content-Type"]))
+
+    return evolve(received, json=parse_json(body) if body else None)
 
 
 async def deliver(

@@ -6,8 +6,8 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from typing import TypeAlias
 
@@ -18,7 +18,12 @@ from ideogram_async.sandbox.faults import FaultSchedule
 from ideogram_async.sandbox.ledger import Ledger, Slots
 from ideogram_async.sandbox.links import Links
 from ideogram_async.sandbox.recipe import Recipe
-from ideogram_async.sandbox.records import RecordedImageRequest, RecordedRequest
+from ideogram_async.sandbox.records import (
+    RecordedDelivery,
+    RecordedGeneration,
+    RecordedImageRequest,
+    RecordedRequest,
+)
 from ideogram_async.sandbox.resources import StoredDataset, StoredModel, format_time
 
 Latency: TypeAlias = float | tuple[float, float] | Callable[[], float]
@@ -40,9 +45,10 @@ class Options:
 class State:
     """Everything that `reset` replaces; calls in flight finish with the state in which they began."""
 
-    def __init__(self, options: Options, condition: Condition, image_url: str = "") -> None:
+    def __init__(self, options: Options, condition: Condition, background: Background, image_url: str = "") -> None:
         self.options = options
         self.condition = condition
+        self.background = background
         self.image_url = image_url
         self.ledger: Ledger = Ledger(options.balance_usd)
         self.slots: Slots = Slots(options.max_in_flight)
@@ -51,6 +57,8 @@ class State:
         self.requests: list[RecordedRequest] = []
         self.image_requests: list[RecordedImageRequest] = []
         self.leaked_keys: list[tuple[str, str]] = []
+        self.generations: dict[str, RecordedGeneration] = {}
+        self.deliveries: list[RecordedDelivery] = []
         self.datasets: dict[str, StoredDataset] = {}
         self.models: dict[str, StoredModel] = {}
         self.is_held: bool = False
@@ -72,6 +80,13 @@ class State:
         return format_time(self.now)
 
     def advance(self, seconds: float) -> None:
+        try:
+            format_time(self.now + seconds)
+        except TypeError:
+            raise TypeError(f"seconds must be a number, not {seconds!r}") from None
+        except (ValueError, OverflowError, OSError):
+            raise ValueError(f"seconds must lead to a year up to 9999, not {seconds!r}") from None
+
         self._advanced += seconds
 
     def new_seed(self) -> int:
@@ -85,6 +100,27 @@ class State:
             return latency()
 
         return self._latencies.uniform(*latency) if isinstance(latency, tuple) else latency
+
+    @contextmanager
+    def processing(self) -> Generator[None]:
+        """Count a block as work that `Sandbox.wait_idle` waits for."""
+        notify = asyncio.get_running_loop().call_soon
+        self.busy += 1
+        # Tasks that wait are woken in the loop's next iteration, after this one has run as far as it can.
+        notify(self.condition.notify)
+        try:
+            yield
+        finally:
+            self.busy -= 1
+            notify(self.condition.notify)
+
+    async def latency_passed(self) -> None:
+        """Wait for the latency of a charged call, and until the sandbox is not held."""
+        latency = self.new_latency()
+        if latency > 0:
+            await asyncio.sleep(latency)
+
+        await self.condition.wait_for(lambda: not self.is_held)
 
     def link(self, recipe: Recipe) -> str:
         """Register an image and return its link."""
@@ -114,6 +150,27 @@ class State:
         """Return a function that waits for a release later than this moment."""
         releases = self.releases
         return lambda: self.condition.wait_for(lambda: self.releases > releases)
+
+
+class Background:
+    """Tasks that outlive the requests that start them."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, work: Coroutine[object, None, None]) -> None:
+        """Start a task and keep a reference to it until it ends."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def aclose(self) -> None:
+        """Cancel the tasks and wait until they have ended."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Condition:

@@ -123,7 +123,8 @@ def _unpack(part: Part) -> Iterator[_Upload]:
     try:
         with zipfile.ZipFile(io.BytesIO(part.body)) as archive:
             yield from [_unpack_member(archive, info) for info in archive.infolist() if _is_content(info)]
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except Exception as error:
+        # `zipfile` raises errors of many kinds for a damaged archive, such as those of its decompressors.
         raise _UploadError(name, "INVALID_ZIP") from error
 
 

@@ -52,7 +52,7 @@ async def test_a_repeat_is_counted_if_only_it_was_sent(client: Ideogram, sandbox
 async def test_a_journal_that_fails_ends_the_batch(
     client: Ideogram, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cap: Decimal | None
 ):
-    """Outcomes can neither be written nor read: the jobs are ambiguous, and no job waits for their money."""
+    """Outcomes can neither be written nor read: they are in the results, and no job waits for their money."""
     error = sqlite3.OperationalError("disk I/O error")
     monkeypatch.setattr(queries, "finish_attempt", raising(error))
     monkeypatch.setattr(queries, "find_job", raising(error))
@@ -65,11 +65,11 @@ async def test_a_journal_that_fails_ends_the_batch(
 
     report, billed = batch.report(), len(sandbox.ledger.entries)
 
-    assert [JobState.AMBIGUOUS] * billed == states
-    assert ({JobState.AMBIGUOUS: billed}, billed * PRICE) == (report.by_state, report.in_doubt_usd)
+    assert [JobState.ANSWERED] * billed == states
+    assert ({JobState.ANSWERED: billed}, billed * PRICE, 0) == (report.by_state, report.spent_usd, report.in_doubt_usd)
 
 
-async def test_a_repeat_of_a_job_whose_outcome_is_not_on_record_is_ambiguous(
+async def test_a_repeat_of_a_job_whose_outcome_is_not_on_record_has_the_same_outcome(
     client: Ideogram, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """No result is in the state of a call in flight, and the job is counted once."""
@@ -83,8 +83,8 @@ async def test_a_repeat_of_a_job_whose_outcome_is_not_on_record_is_ambiguous(
 
     report = batch.report()
 
-    assert ([JobState.AMBIGUOUS] * 2, 1) == (states, len(sandbox.ledger.entries))
-    assert ({JobState.AMBIGUOUS: 1}, PRICE) == (report.by_state, report.in_doubt_usd)
+    assert ([JobState.ANSWERED] * 2, 1) == (states, len(sandbox.ledger.entries))
+    assert ({JobState.ANSWERED: 1}, PRICE, 0) == (report.by_state, report.spent_usd, report.in_doubt_usd)
 
 
 async def test_a_repeat_that_cannot_be_read_has_no_result(

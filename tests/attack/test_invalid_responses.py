@@ -150,4 +150,4 @@ async def test_success_without_a_body(status: int) -> None:
         with pytest.raises(IdeogramError) as caught:
             await client.generate("a fox")
 
-        assert (Billed.YES, 1) == (caught.value.billed, server.posts)
+        assert (Billed.UNKNOWN, 1) == (caught.value.billed, server.posts)

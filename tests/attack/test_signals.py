@@ -13,6 +13,8 @@ from support.rawserver import RawServer, answer, raw_response, stall, whole
 
 from ideogram_async._download.atomic import remove_stale_files
 
+pytestmark = pytest.mark.programs
+
 IMAGE = picture(length=300_000)
 PROGRAM = """
 import asyncio, sys

@@ -30,6 +30,6 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def journal(path: Path) -> Iterator[Journal]:
-    journal = Journal.open(path, origin="sandbox")
+    journal = Journal(path, origin="sandbox").open()
     yield journal
     journal.close()

@@ -123,124 +123,6 @@ async def test_stopping_a_batch_that_is_over_changes_nothing(client: Ideogram, t
     assert (3, None) == (len(results), batch.report().stopped)
 
 
-async def cancel_batch(client: Ideogram, sandbox: Sandbox, folder: Path, *, times: int) -> None:
-    """Cancel a batch with ten calls in flight."""
-    sandbox.hold()
-    running = asyncio.create_task(collect(client, make_jobs(30), folder))
-    await sandbox.wait_for_requests(10)
-    for _ in range(times):
-        running.cancel()
-        await asyncio.sleep(0)
-
-    with pytest.raises(asyncio.CancelledError):
-        await running
-
-
-@pytest.mark.parametrize("times", [1, 2, 3])
-async def test_a_cancelled_batch_lists_the_calls_in_flight(
-    client: Ideogram, sandbox: Sandbox, tmp_path: Path, times: int
-):
-    """Calls in flight are ambiguous, with their price. No file, lock, thread or task is left."""
-    await cancel_batch(client, sandbox, tmp_path, times=times)
-    await client.aclose()
-
-    assert ([], [], []) == (files_below(tmp_path), journal_threads(), own_tasks())
-    assert [] == list(tmp_path.glob(".*.part"))
-
-    sandbox.release()
-    report = await run_batch(client, make_jobs(30), tmp_path)
-
-    assert {JobState.DONE: 20, JobState.AMBIGUOUS: 10} == report.by_state
-    assert (Decimal("0.60"), 10) == (report.in_doubt_usd, len(report.ambiguous))
-    assert [] == sandbox.ledger.duplicates
-
-
-async def test_the_report_of_a_cancelled_batch_lists_the_calls_in_flight(
-    client: Ideogram, sandbox: Sandbox, tmp_path: Path
-):
-    """The report lists one ambiguous job for each price in doubt, and the reason to stop."""
-    sandbox.hold()
-    batch = client.batch(make_jobs(30), tmp_path)
-    with pytest.raises(KeyError):
-        async with asyncio.timeout(TIMEOUT), batch:
-            await sandbox.wait_for_requests(10)
-            raise KeyError
-
-    report = batch.report()
-    sandbox.release()
-
-    assert {f"fox-{n}" for n in range(10)} == {result.id for result in report.ambiguous}
-    assert ({JobState.AMBIGUOUS: 10}, 10 * PRICE) == (report.by_state, report.in_doubt_usd)
-    assert "the block was left early" == report.stopped
-
-
-async def test_the_report_of_a_cancelled_batch_includes_answered_jobs(
-    client: Ideogram, sandbox: Sandbox, tmp_path: Path
-):
-    """A job whose images were not downloaded yet counts as spent."""
-    sandbox.fail("images", fault=Fault.hang, times=3)
-    batch = client.batch(make_jobs(3), tmp_path)
-    with pytest.raises(KeyError):
-        async with asyncio.timeout(TIMEOUT), batch:
-            await wait_for_image_requests(sandbox, 3)
-            raise KeyError
-
-    report = batch.report()
-    sandbox.release()
-
-    assert ({JobState.ANSWERED: 3}, 3 * PRICE, 0) == (report.by_state, report.spent_usd, report.in_doubt_usd)
-
-
-async def test_draining_can_be_cancelled(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
-    """Leaving waits for the calls in flight. A cancellation of that wait records them as ambiguous."""
-
-    async def leave() -> None:
-        async with client.batch(make_jobs(30), tmp_path):
-            await sandbox.wait_for_requests(10)
-
-    sandbox.hold()
-    running = asyncio.create_task(leave())
-    await sandbox.wait_for_requests(10)
-    for _ in range(20):
-        await asyncio.sleep(0)
-
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
-
-    assert (10, []) == (len(sandbox.requests), journal_threads())
-    assert 10 == len((await client.run_batch([], tmp_path)).ambiguous)
-
-
-async def test_an_error_in_the_block_ends_the_calls_in_flight(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
-    """The caller's error is raised, and the folder can be used again at once."""
-    sandbox.hold()
-    with pytest.raises(ZeroDivisionError):
-        async with client.batch(make_jobs(30), tmp_path):
-            await sandbox.wait_for_requests(10)
-            raise ZeroDivisionError
-
-    sandbox.release()
-    report = await run_batch(client, make_jobs(30), tmp_path, retry_ambiguous=True)
-
-    assert {JobState.DONE: 30} == report.by_state
-    # The ten ambiguous jobs may have been billed twice, as `retry_ambiguous` allows.
-    assert (Decimal("1.80"), Decimal("0.60")) == (report.spent_usd, report.in_doubt_usd)
-
-
-async def test_a_batch_that_is_cancelled_while_it_opens_holds_nothing(client: Ideogram, tmp_path: Path):
-    """A caller that is cancelled before the folder is open leaves no lock behind."""
-    entering = asyncio.create_task(client.batch([], tmp_path).__aenter__())
-    await asyncio.sleep(0)
-    entering.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await entering
-
-    await client.aclose()
-
-    assert ([], []) == (files_below(tmp_path), journal_threads())
-
-
 @pytest.mark.parametrize("max_downloads", [1, 3])
 async def test_closing_the_client_leaves_answers_to_a_later_run(
     client: Ideogram, sandbox: Sandbox, tmp_path: Path, max_downloads: int
@@ -250,15 +132,14 @@ async def test_closing_the_client_leaves_answers_to_a_later_run(
     async with asyncio.timeout(TIMEOUT), client.batch(make_jobs(3), tmp_path, max_downloads=max_downloads) as batch:
         await sandbox.wait_for_requests(3)
         await wait_for_image_requests(sandbox, max_downloads)
-        closing = asyncio.create_task(client.aclose())
+        closing = asyncio.create_task(client.aclose(grace=0))
         results = [result async for result in batch]
 
     await closing
     sandbox.release()
 
-    assert [(JobState.ANSWERED, ImageState.LINKED)] * 3 == [
-        (result.state, result.images[0].state) for result in results
-    ]
+    assert [JobState.ANSWERED] * 3 == [result.state for result in results]
+    assert {ImageState.LINKED} >= {image.state for result in results for image in result.images}
 
     again = await collect(client, make_jobs(3), tmp_path)
 
@@ -285,11 +166,13 @@ async def test_a_client_that_is_closed_while_sending_is_committed_has_sent_nothi
             # The call connects meanwhile.
             await asyncio.sleep(0)
 
-        await client.aclose()
+        closing = asyncio.create_task(client.aclose(grace=0))
+        await asyncio.sleep(0)
         gate.set()
-        results = [(result.state, result.cost_usd) async for result in batch]
+        await closing
+        results = [result async for result in batch]
 
-    assert ([], [(JobState.PENDING, 0)]) == (sandbox.requests, results)
+    assert ([], []) == (sandbox.requests, results)
     assert {JobState.PENDING: 1} == Folder(tmp_path).report().by_state
 
 

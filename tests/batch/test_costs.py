@@ -60,7 +60,7 @@ async def test_the_cap_holds_through_faults(client: Ideogram, sandbox: Sandbox, 
     cost = total.spent_usd + total.in_doubt_usd
 
     assert sandbox.ledger.billed_usd <= cost <= cap
-    assert "budget of 6.00 USD reached" in [report.stopped for report in reports]
+    assert any((report.stopped or "").startswith("budget of 6.00 USD reached") for report in reports)
     assert [] == sandbox.ledger.duplicates
 
 
@@ -75,7 +75,11 @@ async def test_a_resend_counts_against_the_cap(client: Ideogram, sandbox: Sandbo
     sandbox.fail(fault=Fault.close_after_body, times=1000)
     report = await run_batch(client, make_jobs(1), tmp_path / "b", retry_ambiguous=True, max_cost_usd="0.06")
 
-    assert (1, "budget of 0.06 USD reached") == (len(sandbox.requests), report.stopped)
+    assert 1 == len(sandbox.requests)
+    assert report.stopped == (
+        "budget of 0.06 USD reached: 0.00 USD spent, 0.06 USD in doubt, and the next job costs up to 0.06 USD;"
+        " raise max_cost_usd (--max-cost-usd) to resume"
+    )
 
     again = await run_batch(client, make_jobs(1), tmp_path / "a", retry_ambiguous=True)
 
@@ -83,7 +87,7 @@ async def test_a_resend_counts_against_the_cap(client: Ideogram, sandbox: Sandbo
 
 
 async def test_a_job_of_unknown_price_is_rejected_under_a_cap(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
-    """It is not sent."""
+    """It is not sent, and its error states what to do."""
     request = Remix(picture(), "a fox", character_reference_images=[picture()])
     unknown = [Job(Generate("a", custom_model_uri="model/fox/version/1", character_reference_images=[picture()]))]
     assert client.estimate(unknown[0].request).usd is None
@@ -91,3 +95,4 @@ async def test_a_job_of_unknown_price_is_rejected_under_a_cap(client: Ideogram, 
     report = await run_batch(client, unknown, tmp_path, max_cost_usd=10)
 
     assert ([], {JobState.REJECTED: 1}) == (sandbox.requests, report.by_state)
+    assert "price: is not known, so max_cost_usd cannot be kept" in str(report.failures[0].error)

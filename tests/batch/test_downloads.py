@@ -6,8 +6,10 @@ import asyncio
 import errno
 import json
 import os
+import shutil
 import threading
 import time
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -18,11 +20,14 @@ from ideogram_async import (
     Generate,
     Ideogram,
     ImageState,
+    InvalidRequestError,
     Job,
     JobState,
     LayerizeText,
 )
 from ideogram_async._batch import task
+from ideogram_async._batch.folder import Folder
+from ideogram_async._batch.identity import job_key
 from ideogram_async._download import atomic, disk
 from ideogram_async.sandbox import Fault, Sandbox
 
@@ -42,7 +47,7 @@ async def test_max_downloads_bounds_concurrent_downloads(
     sandbox.fail("images", fault=Fault.hang, times=max_downloads)
     async with asyncio.timeout(TIMEOUT):
         running = asyncio.create_task(
-            collect(client, make_jobs(16, num_images=2), tmp_path, max_downloads=max_downloads)
+            collect(client, make_jobs(16, num_images=2), tmp_path, max_downloads=max_downloads, max_uncollected=32)
         )
         while len(sandbox.image_requests) < max_downloads:
             await asyncio.sleep(0)
@@ -85,17 +90,30 @@ async def test_a_failed_sidecar_keeps_the_image_stored(
 
 
 async def test_an_existing_file_is_never_overwritten(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
-    """A file with the same bytes is adopted. One with other bytes stays, and the image is a conflict."""
-    await run_batch(client, make_jobs(2), tmp_path / "first")
+    """A file with the same bytes is adopted. One with other bytes stays; the image stays linked until it moves."""
+    names = "{id}-{seed}"  # known after the answer only
+    await run_batch(client, make_jobs(2), tmp_path / "first", names=names)
     folder = tmp_path / "second"
     folder.mkdir()
-    (folder / "fox-0-0.png").write_bytes((tmp_path / "first" / "fox-0-0.png").read_bytes())
-    (folder / "fox-1-0.png").write_bytes(b"mine")
-    report = await run_batch(client, make_jobs(2), folder)
+    first, second = sorted((tmp_path / "first").glob("*.png"))
+    (folder / first.name).write_bytes(first.read_bytes())
+    (folder / second.name).write_bytes(b"mine")
+    report = await run_batch(client, make_jobs(2), folder, names=names)
+    image, requests = report.failures[0].images[0], len(sandbox.image_requests)
 
-    assert {JobState.DONE: 1, JobState.PARTIAL: 1} == report.by_state
-    assert ImageState.CONFLICT is report.failures[0].images[0].state
-    assert b"mine" == (folder / "fox-1-0.png").read_bytes()
+    assert {JobState.DONE: 1, JobState.ANSWERED: 1} == report.by_state
+    assert (ImageState.LINKED, "name_taken") == (image.state, image.problem)
+    assert b"mine" == (folder / second.name).read_bytes()
+
+    report = await run_batch(client, make_jobs(2), folder, names=names)
+
+    assert (1, requests) == (report.images_linked, len(sandbox.image_requests))
+
+    (folder / second.name).rename(folder / "mine.png")
+    report = await run_batch(client, make_jobs(2), folder, names=names)
+
+    assert ({JobState.DONE: 2}, second.read_bytes()) == (report.by_state, (folder / second.name).read_bytes())
+    assert 4 == len(sandbox.ledger.entries)
 
 
 async def test_deleted_files_are_downloaded_again(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
@@ -113,6 +131,7 @@ async def test_deleted_files_are_downloaded_again(client: Ideogram, sandbox: San
     report = await run_batch(client, make_jobs(5), tmp_path)
 
     assert {JobState.DONE: 4, JobState.PARTIAL: 1} == report.by_state
+    assert ImageState.EXPIRED == report.failures[0].images[0].state
     assert 5 == len(sandbox.requests)
 
 
@@ -185,6 +204,7 @@ async def test_a_failed_sync_is_not_repeated(
 
         disk.sync(fd)
 
+    await run_batch(client, [], tmp_path)
     monkeypatch.setattr(atomic, "sync", fail_once)
     report = await run_batch(client, make_jobs(100), tmp_path)
     billed = len(sandbox.ledger.entries)
@@ -220,3 +240,122 @@ async def test_a_slow_disk_does_not_block_the_event_loop(
 
     # A blocked loop would lag by the half second of a sync.
     assert sorted(lags)[int(len(lags) * 0.99)] < 0.25
+
+
+async def test_a_folder_without_its_journal_pays_for_no_image_again(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
+    """Every job with an image on disk is refused before it is sent, and no number of them stops the batch."""
+    await run_batch(client, make_jobs(30), tmp_path)
+    shutil.rmtree(tmp_path / ".ideogram")
+    (tmp_path / "fox-7-0.png").unlink()
+    report = await run_batch(client, make_jobs(30), tmp_path)
+    error = report.failures[0].error
+
+    assert ({JobState.REJECTED: 29, JobState.DONE: 1}, None) == (report.by_state, report.stopped)
+    assert (31, Decimal("0.06")) == (len(sandbox.requests), report.spent_usd)
+    assert isinstance(error, InvalidRequestError)
+    assert str(tmp_path / f"{report.failures[0].id}-0.png") in str(error)
+    assert "Move the file" in error.advice
+    assert 29 == Folder(tmp_path).report().by_state[JobState.PENDING]
+
+    (tmp_path / "fox-3-0.png").rename(tmp_path / "moved")
+    report = await run_batch(client, make_jobs(30), tmp_path)
+
+    assert (32, 2) == (len(sandbox.requests), report.by_state[JobState.DONE])
+
+
+@pytest.mark.parametrize(
+    ("request_", "name", "options"),
+    [
+        (Generate("a fox"), "fox-0.png", {}),
+        (Generate("a fox"), "fox-0.jpg", {}),
+        (Generate("a fox", num_images=3), "fox-2.webp", {}),
+        (LayerizeText(picture(size=(512, 512))), "fox-1.png", {}),
+        (Generate("a fox"), f"a-fox-{job_key('', id='fox', occurrence=0)[:8]}-0.png", {"names": "a {id}"}),
+        (Generate("a fox"), "dangling", {}),
+    ],
+)
+async def test_a_taken_name_is_noticed_before_money_is_spent(
+    client: Ideogram, sandbox: Sandbox, tmp_path: Path, request_, name: str, options: dict[str, str]
+):
+    """For each image that the request makes, in each format. A dangling symbolic link takes a name, too."""
+    if name == "dangling":
+        (tmp_path / "fox-0.png").symlink_to(tmp_path / "missing")
+    else:
+        (tmp_path / name).touch()
+
+    [result] = await collect(client, [Job(request_, id="fox")], tmp_path, **options)
+
+    assert (JobState.REJECTED, 0) == (result.state, len(sandbox.requests))
+
+
+@pytest.mark.parametrize("name", ["fox-1.png", "fox-0.gif", "fox-0.png.json", "fox.png"])
+async def test_other_names_are_free(client: Ideogram, tmp_path: Path, name: str):
+    """A file with another name refuses no job."""
+    (tmp_path / name).touch()
+    [result] = await collect(client, [Job(Generate("a fox"), id="fox")], tmp_path)
+
+    assert JobState.DONE == result.state
+
+
+async def test_a_link_without_expiry_expires_a_day_after_its_answer(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
+    """By the clock of the image host."""
+    sandbox.fail("images", fault=Fault.status(404), times=100)
+    answer = {"url": f"{sandbox.image_url}/x.png", "is_image_safe": True, "seed": 1, "prompt": "", "resolution": "1x1"}
+    reply = json.dumps({"created": "2026-01-01T00:00:00Z", "data": [answer]})
+    sandbox.fail(fault=Fault.status(200, reply))
+    states: list[str] = []
+    for seconds in (0, 86_000, 1000):
+        sandbox.advance(seconds)
+        [result] = await collect(client, make_jobs(1), tmp_path)
+        states += [image.state for image in result.images]
+
+    assert [ImageState.LINKED, ImageState.LINKED, ImageState.EXPIRED] == states
+    assert JobState.PARTIAL == result.state
+
+
+async def test_rejected_bytes_are_kept_in_the_hidden_folder(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
+    """Under the key of the job and the number of the image."""
+    sandbox.fail("images", fault=Fault.status(200, b"<html>back soon"), times=3)
+    [result] = await collect(client, make_jobs(1), tmp_path)
+    rejected = tmp_path / ".ideogram" / "rejected"
+
+    assert [rejected / f"{result.key}-0"] == list(rejected.iterdir())
+    assert b"<html>back soon" == (rejected / f"{result.key}-0").read_bytes()
+
+
+async def test_an_image_shows_itself_in_a_notebook(client: Ideogram, tmp_path: Path):
+    """A stored image is shown as a picture, and one whose file is missing by its path."""
+    result = (await collect(client, make_jobs(1), tmp_path))[0]
+    image = result.images[0]
+    shown = image._repr_html_()
+    (tmp_path / "fox-0-0.png").unlink()
+
+    assert '<img src="data:image/png;base64,' in shown
+    assert f"<code>{tmp_path / 'fox-0-0.png'}</code>" in image._repr_html_()
+
+
+async def test_an_image_that_is_not_stored_is_a_table_in_a_notebook(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
+    """It shows the state and the problem, and no signature of the link."""
+    sandbox.fail("images", fault=Fault.status(404), times=9)
+    html = (await collect(client, make_jobs(1), tmp_path))[0].images[0]._repr_html_()
+
+    assert ">gone<" in html
+    assert ">linked<" in html
+    assert "sig=" not in html
+
+
+async def test_results_and_reports_show_themselves_in_a_notebook(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
+    """A result shows its pictures and its state, a report its text and what failed, without a signature."""
+    sandbox.fail("images", fault=Fault.status(404), times=9)
+    async with client.batch([*make_jobs(1, num_images=2), Generate("", seed=1)], tmp_path, ordered=True) as batch:
+        results = [result async for result in batch]
+
+    shown, refused, report = results[0]._repr_html_(), results[1]._repr_html_(), batch.report()._repr_html_()
+
+    assert "fox-0, answered, 0.12 USD" in shown
+    assert ">linked<" in shown
+    assert "prompt: must not be empty" in refused
+    assert report.startswith("<pre>2 jobs in ")
+    assert ">fox-0<" in report
+    assert "must not be empty" in report
+    assert "sig=" not in shown + report

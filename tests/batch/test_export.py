@@ -12,8 +12,8 @@ import pytest
 from support.folders import image, job, journal_path, write_folder
 
 from ideogram_async import Generate, ImageState, JobState
-from ideogram_async._batch.export import COLUMNS, escape_cell
 from ideogram_async._batch.folder import Folder
+from ideogram_async._rows.exported import RESULT_COLUMNS, escape_cell
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def folder(tmp_path: Path) -> Folder:
     """Return a folder with two images, a withheld one, a rejected job and one that was sent twice."""
     jobs = [
         job(0, request=Generate('two\nlines, \u2028 and "quotes"', num_images=2), usd=Decimal("0.12")),
-        job(1, JobState.PARTIAL),
+        job(1, JobState.PARTIAL, carried='{"Sku": "é"}'),
         job(2, JobState.REJECTED, Generate("=cmd()"), status=422, raw=b'{"error": "no"}'),
         job(3, JobState.AMBIGUOUS, usd=None, resends=1, error="cut off", id=None),
     ]
@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Folder:
 
 
 def read(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -42,12 +42,19 @@ def test_the_table_has_a_row_for_each_image(folder: Folder, tmp_path: Path):
     """Each image has a row, and so has a job without images; the price appears once, so that the column adds up."""
     table = read(folder.export_csv(tmp_path / "x.csv"))
 
-    assert list(COLUMNS) == list(table[0])
-    assert ["row-0", "row-0", "row-1", "row-2", "key3"] == [row["job"] for row in table]
-    assert ["stored", "stored", "withheld", "", ""] == [row["image_state"] for row in table]
-    assert ["0.12", "", "0.06", "0", ""] == [row["price_usd"] for row in table]
-    assert ["", "", "", '422: {"error": "no"}', "cut off"] == [row["error"] for row in table]
-    assert ["7", "row-0-1.png", "1024x1024"] == [table[1][name] for name in ("seed", "path", "resolution")]
+    assert ["operation", "id", "prompt", "seed", "num_images", *RESULT_COLUMNS, "Sku"] == list(table[0])
+    assert ["row-0", "row-0", "row-1", "row-2", ""] == [row["id"] for row in table]
+    assert ["done", "done", "partial", "rejected", "ambiguous"] == [row["result_state"] for row in table]
+    assert ["stored", "stored", "withheld", "", ""] == [row["result_image_state"] for row in table]
+    assert ["0.12", "", "0.06", "0", ""] == [row["result_price_usd"] for row in table]
+    assert ["", "", "", '422: {"error": "no"}', "cut off"] == [row["result_error"] for row in table]
+    assert [
+        "7",
+        "row-0-1.png",
+        "1024x1024",
+    ] == [table[1][f"result_{name}"] for name in ("seed", "path", "resolution")]
+    assert ["", "", "1", "", "3"] == [row["seed"] for row in table]
+    assert ["", "", "é", "", ""] == [row["Sku"] for row in table]
 
 
 def test_no_link_keeps_its_signature(folder: Folder, tmp_path: Path):
@@ -55,7 +62,7 @@ def test_no_link_keeps_its_signature(folder: Folder, tmp_path: Path):
     files = [folder.export_csv(tmp_path / "x.csv"), folder.export_jsonl(tmp_path / "x.jsonl")]
 
     assert [False, False] == ["secret" in file.read_text() for file in files]
-    assert "https://ideogram.ai/key0.png" == read(files[0])[0]["url"]
+    assert "https://ideogram.ai/key0.png" == read(files[0])[0]["result_url"]
 
 
 def test_prompts_survive_the_table(folder: Folder, tmp_path: Path):
@@ -72,8 +79,8 @@ def test_a_cell_that_looks_like_a_formula_is_escaped(start: str):
     assert f"'{start}1+1" == escape_cell(f"{start}1+1")
 
 
-@pytest.mark.parametrize("cell", ["a fox", "'quoted'", "1=1", "", None, 0, Decimal("0.06")])
-def test_other_cells_are_unchanged(cell: object):
+@pytest.mark.parametrize("cell", ["a fox", "'quoted'", "1=1", ""])
+def test_other_cells_are_unchanged(cell: str):
     """Harmless cells are unchanged."""
     assert cell == escape_cell(cell)
 
@@ -88,10 +95,12 @@ def test_a_job_is_a_line(folder: Folder, tmp_path: Path):
     lines = folder.export_jsonl(tmp_path / "x.jsonl").read_text(encoding="utf-8").splitlines()
     jobs = [json.loads(line) for line in lines]
 
-    assert [2, 1, 0, 0] == [len(job["images"]) for job in jobs]
-    assert ["0.12", "0.06", "0", None] == [job["price_usd"] for job in jobs]
-    assert 'two\nlines, \u2028 and "quotes"' == jobs[0]["request"]["fields"]["prompt"]
-    assert ["done", "partial", "rejected", "ambiguous"] == [job["state"] for job in jobs]
+    assert [2, 1, 0, 0] == [len(job["result"]["images"]) for job in jobs]
+    assert ["0.12", "0.06", "0", None] == [job["result"]["price_usd"] for job in jobs]
+    assert ("generate", 'two\nlines, \u2028 and "quotes"') == (jobs[0]["operation"], jobs[0]["prompt"])
+    assert ["done", "partial", "rejected", "ambiguous"] == [job["result"]["state"] for job in jobs]
+    assert [None, {"Sku": "é"}, None, None] == [job.get("carried") for job in jobs]
+    assert ["row-0", "row-1", "row-2", None] == [job.get("id") for job in jobs]
 
 
 @pytest.mark.parametrize("export", ["export_csv", "export_jsonl"])
@@ -119,3 +128,20 @@ def test_memory_does_not_grow_with_the_folder(tmp_path: Path, export: str):
 
     assert 3000 <= len(path.read_text().splitlines())
     assert peak < 5 * 2**20
+
+
+def test_the_problem_of_an_image_is_exported(tmp_path: Path):
+    """With the time of the last attempt."""
+    row, tried_at = job(0, JobState.ANSWERED), "2026-01-01T00:00:00.000+00:00"
+    linked = image(row, state=ImageState.LINKED, problem="cut", tried_at=tried_at)
+    folder = Folder(write_folder(tmp_path / "out", [row], [linked]))
+    [cells] = read(folder.export_csv(tmp_path / "x.csv"))
+    [line] = folder.export_jsonl(tmp_path / "x.jsonl").read_text().splitlines()
+    [fields] = json.loads(line)["result"]["images"]
+
+    assert ("linked", "cut", tried_at) == (
+        cells["result_image_state"],
+        cells["result_problem"],
+        cells["result_tried_at"],
+    )
+    assert ("linked", "cut", tried_at) == (fields["state"], fields["problem"], fields["tried_at"])

@@ -22,6 +22,7 @@ from ideogram_async import (
     AmbiguousError,
     BatchError,
     BatchLockedError,
+    Billed,
     Edit,
     Generate,
     HostRefusedError,
@@ -33,6 +34,7 @@ from ideogram_async import (
     LayerizeText,
     LegacyGenerate,
     RemoveBackground,
+    Report,
     SafetyError,
     ServerError,
     Upscale,
@@ -90,6 +92,15 @@ def test_results_are_in_input_order_and_complete(folder: Folder):
     assert [None, None, SafetyError, ServerError, AmbiguousError, None, AmbiguousError, None] == [
         result.error and type(result.error) for result in results
     ]
+
+
+def test_the_error_of_a_truncated_answer_states_that_it_was_billed(tmp_path: Path):
+    """Whether it left links, or none."""
+    states = (JobState.ANSWERED, JobState.PARTIAL)
+    jobs = [job(n, state, status=200, error="the body is cut") for n, state in enumerate(states)]
+    errors = [result.error for result in Folder(write_folder(tmp_path, jobs, [])).results()]
+
+    assert [Billed.YES] * 2 == [error and error.billed for error in errors]
 
 
 def test_a_cost_counts_every_attempt_that_may_have_run(folder: Folder):
@@ -200,7 +211,8 @@ def test_a_lost_job_counts_as_spent(folder: Folder):
     after = folder.report()
 
     assert (JobState.PARTIAL, [ImageState.LOST]) == (result.state, [image.state for image in result.images])
-    assert "given up" in str(result.error)
+    assert isinstance(result.error, AmbiguousError)
+    assert str(result.error).startswith("given up, although it may have run")
     assert before.spent_usd + before.in_doubt_usd == after.spent_usd + after.in_doubt_usd
     assert (Decimal("0.24"), 1) == (after.spent_usd, after.images_lost)
     assert "row-3" in [failure.id for failure in after.failures]
@@ -247,29 +259,65 @@ def test_jobs_in_flight_are_ambiguous_once_the_lock_is_free(folder: Folder):
         lock.release()
 
     assert [JobState.SENDING, JobState.AMBIGUOUS] == states
-    assert ["sending", "ambiguous"] == [json.loads(line)["state"] for line in exported]
+    assert ["sending", "ambiguous"] == [json.loads(line)["result"]["state"] for line in exported]
     assert "row-6" == folder.report().ambiguous[-1].id
 
 
-def test_the_error_of_a_wrong_id_lists_the_ambiguous_jobs(folder: Folder):
-    """An id that is unknown or not ambiguous is refused."""
-    for name in ("unknown", "row-0"):
+@pytest.mark.parametrize("name", ["unknown", "row-0"])
+def test_the_error_of_a_wrong_id_lists_the_jobs_that_can_be_resolved(folder: Folder, name: str):
+    """An id that is unknown, or of a job in another state, is refused."""
+    advice: list[str] = []
+    for resolution in ("retry", "lost"):
         with pytest.raises(BatchError) as caught:
-            folder.resolve(name, "lost")
+            folder.resolve(name, resolution)
 
-        assert "Ambiguous jobs: 'row-3', 'row-4', 'row-6'." == caught.value.advice
+        advice.append(caught.value.advice)
+
+    ambiguous = "Ambiguous jobs: 'row-3', 'row-4', 'row-6'."
+
+    assert [ambiguous, f"{ambiguous} Answered jobs: 'row-7'."] == advice
 
 
-def test_only_ambiguous_jobs_are_resolved(folder: Folder):
+def test_jobs_in_other_states_are_not_resolved(folder: Folder):
     """An unknown job, or one in another state, is an error that names it, and nothing changes."""
     with pytest.raises(BatchError, match="has no job 'fox'"):
         folder.resolve("fox", "lost")
 
-    for resolution in ("lost", "retry"):
-        with pytest.raises(BatchError, match="job 'row-0' is done; only an ambiguous"):
-            folder.resolve("row-0", resolution)
+    with pytest.raises(BatchError, match="job 'row-0' is done; lost needs an ambiguous, accepted or answered job"):
+        folder.resolve("row-0", "lost")
 
-    assert JobState.DONE == next(folder.results()).state
+    for resolution, url in (("retry", None), ("adopt", "https://ideogram.ai/x.png")):
+        states = "ambiguous or accepted" if url else "ambiguous"
+        with pytest.raises(BatchError, match=f"job 'row-7' is answered; {resolution} needs an {states} job"):
+            folder.resolve("row-7", resolution, url)
+
+    states = [result.state for result in folder.results()]
+
+    assert (JobState.DONE, JobState.ANSWERED) == (states[0], states[7])
+
+
+@pytest.mark.parametrize(
+    ("images", "expected", "state"),
+    [
+        (["stored", "linked"], ["stored", "lost"], JobState.PARTIAL),
+        (["linked", "withheld", "expired"], ["lost", "withheld", "expired"], JobState.PARTIAL),
+        (["stored", "stored"], ["stored", "stored"], JobState.DONE),
+        ([], ["lost", "lost"], JobState.PARTIAL),
+    ],
+)
+def test_the_linked_images_of_an_answered_job_can_be_given_up(
+    tmp_path: Path, images: list[str], expected: list[str], state: JobState
+):
+    """The job is finished, its price stays spent, and stored images are kept."""
+    row = job(0, JobState.ANSWERED, Generate("a fox", num_images=2))
+    rows = [image(row, number, ImageState(name)) for number, name in enumerate(images)]
+    folder = Folder(write_folder(tmp_path, [row], rows))
+    before = folder.report()
+    result = folder.resolve("row-0", "lost")
+    after = folder.report()
+
+    assert (state, expected) == (result.state, [str(image.state) for image in result.images])
+    assert (before.spent_usd, 0) == (after.spent_usd, after.images_linked)
 
 
 @pytest.mark.parametrize(
@@ -372,3 +420,47 @@ def test_a_read_only_folder_can_be_read(folder: Folder):
         journal_path(folder.path).parent.chmod(0o700)
 
     assert str(before) == str(after)
+
+
+def test_the_report_says_why_images_are_not_downloaded(tmp_path: Path):
+    """Each reason has a line with the number of its images."""
+    row = job(0, JobState.ANSWERED, Generate("a fox", num_images=4))
+    problems = ["cut", "gone", "cut", None]
+    images = [image(row, number, ImageState.LINKED, problem=problem) for number, problem in enumerate(problems)]
+    report = Folder(write_folder(tmp_path, [row], images)).report()
+
+    assert 4 == report.images_linked
+    assert [
+        "2 not downloaded: the download was truncated or damaged",
+        "1 not downloaded: the host refused the link before it expired",
+    ] == str(report).splitlines()[-2:]
+
+
+def test_a_report_groups_the_digits_of_its_numbers():
+    """Every number of the text that can be large is as easy to read as that of the jobs."""
+    counts = dict.fromkeys(
+        ("jobs", "images_stored", "images_withheld", "images_linked", "images_lost", "throttled"), 5000
+    )
+    report = Report(
+        **counts,
+        by_state={JobState.DONE: 5000},
+        spent_usd=Decimal(300),
+        in_doubt_usd=Decimal(0),
+        elapsed=1.0,
+        stopped=None,
+    )
+
+    assert [
+        "5,000 jobs in 1.0 s: 5,000 done",
+        "5,000 images stored, 5,000 withheld, 5,000 lost, 5,000 still to be downloaded",
+        "300.00 USD spent, 0.00 USD in doubt, 5,000 rejections with 429",
+    ] == str(report).splitlines()
+
+
+def test_the_report_of_one_job_as_text(tmp_path: Path):
+    """Numbers have the right noun, and amounts have cents."""
+    row = job(0, JobState.DONE, Generate("a fox"))
+    report = Folder(write_folder(tmp_path, [row], [image(row, 0, ImageState.STORED)])).report()
+
+    assert str(report).startswith("1 job in 0.0 s: 1 done\n1 image stored, 0 withheld, 0 lost\n")
+    assert "0.00 USD in doubt" in str(report)

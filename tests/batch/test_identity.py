@@ -9,9 +9,9 @@ import pytest
 from support.pictures import picture
 
 from ideogram_async import Edit, FromJob, Generate, Inpaint, InvalidRequestError, Remix, Unchecked
-from ideogram_async._batch.identity import deserialize, fingerprint_of, job_key, serialize
-from ideogram_async._batch.inputs import InputStore
-from ideogram_async.files import ImageFile
+from ideogram_async._batch.identity import job_key
+from ideogram_async._batch.inputs import InputStore, recorded_files
+from ideogram_async._ledger.serialization import deserialize, fingerprint_of, serialize
 
 
 @pytest.fixture
@@ -98,19 +98,23 @@ def test_a_stored_request_equals_the_original(inputs: InputStore, original):
 
 
 def test_a_changed_input_is_refused(inputs: InputStore, tmp_path: Path):
-    """A registered file whose content changed is refused by name. A new modification time alone is not a change."""
+    """The content decides, not the modification time. The error names the field, the file and the rule."""
     path = tmp_path / "a.png"
     path.write_bytes(picture())
-    description = inputs.describe(ImageFile(path))
+    request = Remix(path, "a fox")
+    [file] = recorded_files(request, serialize(request, inputs))
     os.utime(path, (1, 1))
-    inputs.verify(description)
-    path.write_bytes(picture(size=(9, 9)))
-    with pytest.raises(InvalidRequestError, match=r"a\.png: changed"):
-        inputs.verify(description)
+    file.verify()
+    content = bytearray(picture())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    os.utime(path, (1, 1))
+    with pytest.raises(InvalidRequestError, match=r"image: .*a\.png changed after the job was recorded"):
+        file.verify()
 
     path.unlink()
-    with pytest.raises(InvalidRequestError, match="No such file"):
-        inputs.verify(description)
+    with pytest.raises(InvalidRequestError, match=r"image: .*a\.png cannot be read: No such file"):
+        file.verify()
 
 
 def test_keys_are_short_and_stable():

@@ -84,7 +84,7 @@ async def test_one_shot_sources_are_copied(client: Ideogram, sandbox: Sandbox, t
     answer = await client.generate("an earlier one")
     jobs = [Remix(io.BytesIO(picture()), "a"), Remix(Reader(), "b"), Upscale(answer.data[0])]
     sandbox.hold()
-    running = asyncio.create_task(collect(client, jobs, tmp_path))
+    running = asyncio.create_task(collect(client, jobs, tmp_path, grace=0))
     await sandbox.wait_for_requests(4)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -114,6 +114,39 @@ async def test_an_invalid_job_affects_no_other(client: Ideogram, sandbox: Sandbo
     path.write_bytes(picture())
 
     assert JobState.DONE is by_id(await collect(client, jobs, tmp_path / "out"))["a"].state
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"), [("", "id: is empty"), ("a\nb", "id: 'a\\nb' contains control characters"), ("\x7f", "control")]
+)
+async def test_an_id_that_cannot_be_shown_is_refused(
+    client: Ideogram, sandbox: Sandbox, tmp_path: Path, name: str, rule: str
+):
+    """It is refused before money is spent, and listed by a plan."""
+    job = Job(Generate("a fox"), id=name)
+    [result] = await collect(client, [job], tmp_path)
+    plan = await client.plan([job])
+
+    assert (JobState.REJECTED, []) == (result.state, sandbox.requests)
+    assert rule in str(result.error)
+    assert ["id"] == [field for _, field, _ in plan.problems]
+
+
+def test_an_id_that_is_no_string_is_refused():
+    """A number is not an id."""
+    with pytest.raises(TypeError, match="the id of a job is a string, not int: 5"):
+        Job(Generate("a fox"), id=5)  # type: ignore[arg-type]
+
+
+def test_carried_columns_are_copied_text():
+    """Later changes of the mapping are not seen, and other values than strings are refused."""
+    columns = {"row": "7"}
+    job = Job(Generate("a fox"), carried=columns)
+    columns["row"] = "8"
+
+    assert {"row": "7"} == job.carried
+    with pytest.raises(TypeError, match=r"map names to strings, not \{'row': 7\}"):
+        Job(Generate("a fox"), carried={"row": 7})  # type: ignore[dict-item]
 
 
 async def test_a_slow_file_delays_no_earlier_job(client: Ideogram, tmp_path: Path):

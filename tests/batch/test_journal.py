@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -19,10 +21,12 @@ from support.paths import TESTS
 
 from ideogram_async._batch.job import ImageState, JobState
 from ideogram_async._batch.journal import queries
-from ideogram_async._batch.journal.queries import AttemptOutcome, ImageRow, JobRow
+from ideogram_async._batch.journal.rows import ImageRow, JobRow
 from ideogram_async._batch.journal.schema import APPLICATION_ID, MIGRATIONS
 from ideogram_async._batch.journal.writer import Journal
+from ideogram_async._batch.record import JobRecord
 from ideogram_async.errors import JournalError
+from ideogram_async.models.base import Reply
 
 
 def job(number: int, state: JobState = JobState.PENDING, usd: str | None = "0.06") -> JobRow:
@@ -43,7 +47,7 @@ async def test_inserted_jobs_are_read_after_reopening(journal: Journal, path: Pa
     """A job is read as it was written."""
     await journal.run(lambda database: queries.insert_jobs(database, [job(0), job(1, usd=None)]))
     journal.close()
-    reopened = Journal.open(path, origin="sandbox")
+    reopened = Journal(path, origin="sandbox").open()
     rows = await reopened.run(
         lambda database: [queries.find_job(database, key="key0"), queries.find_job(database, id="id1")]
     )
@@ -77,26 +81,23 @@ async def test_a_wrong_transition_is_an_error_and_changes_nothing(journal: Journ
 
 
 @pytest.mark.parametrize("before", [JobState.PENDING, JobState.AMBIGUOUS])
-@pytest.mark.parametrize(
-    "outcome",
-    [
-        AttemptOutcome(state=JobState.ANSWERED, may_have_run=True, status=200, raw=b"{}", headers="{}"),
-        AttemptOutcome(state=JobState.AMBIGUOUS, may_have_run=True, error="cut"),
-        AttemptOutcome(state=JobState.PENDING, may_have_run=False, error="no connection"),
-    ],
-)
-async def test_a_finished_attempt_is_returned_as_the_journal_has_it(
-    journal: Journal, before: JobState, outcome: AttemptOutcome
-):
+@pytest.mark.parametrize("ending", ["answered", "cut", "unsent"])
+async def test_a_finished_attempt_is_returned_as_the_journal_has_it(journal: Journal, before: JobState, ending: str):
     """The row is returned without another read, and equals the one in the journal."""
     row = attrs.evolve(job(0, before), status=500, raw=b"?", headers="{}", error="an earlier error", resends=3)
     await journal.run(lambda database: queries.insert_jobs(database, [row]))
-    await journal.run(partial(queries.begin_attempt, row=row))
-    finished = await journal.run(partial(queries.finish_attempt, row=row, outcome=outcome))
-    resends = 3 + (before is JobState.AMBIGUOUS and outcome.may_have_run)
+    record = JobRecord(journal, row)
+    await record.begin()
+    if ending == "answered":
+        await record.answer(Reply(status=200, headers={}, raw=b"{}"))
+    else:
+        await record.fail(OSError(ending), may_have_run=ending == "cut")
 
-    assert finished == await journal.run(partial(queries.find_job, key="key0"))
-    assert (outcome.state, resends) == (finished.state, finished.resends)
+    states = {"answered": JobState.ANSWERED, "cut": JobState.AMBIGUOUS, "unsent": before}
+    resends = 3 + (before is JobState.AMBIGUOUS and ending != "unsent")
+
+    assert record.row == await journal.run(partial(queries.find_job, key="key0"))
+    assert (states[ending], resends) == (record.row.state, record.row.resends)
 
 
 async def test_images_are_linked_once_and_stored_from_linked(journal: Journal):
@@ -199,7 +200,7 @@ from ideogram_async._batch.journal.writer import Journal
 from test_journal import job
 
 async def main():
-    journal = Journal.open(Path({str(path)!r}), origin="sandbox")
+    journal = Journal(Path({str(path)!r}), origin="sandbox").open()
     await journal.run(lambda database: queries.insert_jobs(database, [job(0)]))
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -207,12 +208,41 @@ asyncio.run(main())
 """
     env = os.environ | {"PYTHONPATH": str(Path(__file__).parent) + os.pathsep + str(TESTS)}
     killed = subprocess.run([sys.executable, "-c", program], env=env, check=False)
-    journal = Journal.open(path, origin="sandbox")
+    journal = Journal(path, origin="sandbox").open()
     row = asyncio.run(journal.run(partial(queries.find_job, key="key0")))
     journal.close()
 
     assert -signal.SIGKILL == killed.returncode
     assert job(0) == row
+
+
+def read_alone(path: Path) -> int:
+    """Count the jobs in a copy of the database file without its WAL."""
+    copy = shutil.copy(path, path.with_name("copy"))
+    with closing(sqlite3.connect(copy)) as database:
+        (count,) = database.execute("SELECT count(*) FROM job").fetchone()
+
+    return int(count)
+
+
+async def test_an_open_journal_is_checkpointed(journal: Journal, path: Path):
+    """The WAL of a long run stays small: what it contained is in the database file."""
+    for start in range(0, 400, 100):
+        rows = [attrs.evolve(job(number), raw=bytes(20_000)) for number in range(start, start + 100)]
+        await journal.run(partial(queries.insert_jobs, rows=rows))
+
+    assert read_alone(path) >= 300
+
+
+async def test_a_journal_is_checkpointed_when_it_is_closed(journal: Journal, path: Path):
+    """Its database file is complete, even while another process reads it."""
+    await journal.run(lambda database: queries.insert_jobs(database, [job(0)]))
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as reader:
+        reader.execute("SELECT count(*) FROM job").fetchone()
+        before = read_alone(path)
+        await asyncio.to_thread(journal.close)
+
+        assert (0, 1) == (before, read_alone(path))
 
 
 def write_garbage(path: Path) -> None:
@@ -227,7 +257,7 @@ def write_foreign(path: Path) -> None:
 
 
 def write_newer(path: Path) -> None:
-    Journal.open(path, origin="sandbox").close()
+    Journal(path, origin="sandbox").open().close()
     with sqlite3.connect(path) as database:
         database.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
 
@@ -235,7 +265,7 @@ def write_newer(path: Path) -> None:
 
 
 def write_other_origin(path: Path) -> None:
-    Journal.open(path, origin="https://api.ideogram.ai").close()
+    Journal(path, origin="https://api.ideogram.ai").open().close()
 
 
 def write_empty(path: Path) -> None:
@@ -243,7 +273,7 @@ def write_empty(path: Path) -> None:
 
 
 def write_damaged(path: Path) -> None:
-    journal = Journal.open(path, origin="sandbox")
+    journal = Journal(path, origin="sandbox").open()
     asyncio.run(journal.run(lambda database: queries.insert_jobs(database, [job(number) for number in range(500)])))
     journal.close()
     content = bytearray(path.read_bytes())
@@ -260,7 +290,7 @@ def test_an_untrusted_file_is_refused_and_left_unchanged(path: Path, write):
     write(path)
     before = path.read_bytes()
     with pytest.raises(JournalError):
-        Journal.open(path, origin="sandbox")
+        Journal(path, origin="sandbox").open()
 
     assert before == path.read_bytes()
 
@@ -269,7 +299,7 @@ def test_an_unfinished_journal_is_created_again(path: Path):
     """A journal is created under another name, which a killed process may leave."""
     unfinished = path.with_name(f"{path.name}.new")
     unfinished.write_bytes(b"half a journal")
-    Journal.open(path, origin="sandbox").close()
+    Journal(path, origin="sandbox").open().close()
 
     assert not unfinished.exists()
 

@@ -22,11 +22,15 @@ from support.paths import SUPPORT
 from support.sandbox_process import SandboxProcess
 
 from ideogram_async import JobState, Report
+from ideogram_async._batch.accepting import MAX_SUBMISSIONS
 
-KILLS = int(os.environ.get("IDEOGRAM_ASYNC_KILLS", "12"))
-STRIDE = int(os.environ.get("IDEOGRAM_ASYNC_STRIDE", "17"))
+pytestmark = pytest.mark.programs
+
+KILLS = int(os.environ.get("IDEOGRAM_ASYNC_KILLS", "5"))
+STRIDE = int(os.environ.get("IDEOGRAM_ASYNC_STRIDE", "31"))
 PROGRAM = SUPPORT / "batch_program.py"
 LIMIT = 10
+SUBMIT = "POST /v2/image/generate/ideogram-4-5"
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +53,11 @@ def rows_of(folder: Path, table: str) -> list[dict[str, Any]]:
         database.row_factory = sqlite3.Row
         exists = database.execute("SELECT count(*) FROM sqlite_master WHERE name = ?", (table,)).fetchone()[0]
         return [dict(row) for row in database.execute(f"SELECT * FROM {table}")] if exists else []
+
+
+def keys_in(folder: Path, *states: str) -> set[str]:
+    """Return the keys of the jobs in these states."""
+    return {row["key"] for row in rows_of(folder, "job") if row["state"] in states}
 
 
 def in_doubt(folder: Path) -> int:
@@ -78,9 +87,9 @@ def check_files(folder: Path) -> None:
         assert path.read_bytes().endswith(b"IEND\xaeB\x60\x82")
 
 
-def finish(sandbox: SandboxProcess, folder: Path, jobs: int) -> Report:
+def finish(sandbox: SandboxProcess, folder: Path, jobs: int, *, accept: bool = False) -> Report:
     """Run the batch to its end and check that each call is stored or listed as ambiguous."""
-    report = asyncio.run(run(sandbox.url, folder, jobs))
+    report = asyncio.run(run(sandbox.url, folder, jobs, accept=accept))
     done = [row for row in rows_of(folder, "job") if row["state"] == "done"]
 
     assert jobs == len(done) + len(report.ambiguous)
@@ -90,10 +99,10 @@ def finish(sandbox: SandboxProcess, folder: Path, jobs: int) -> Report:
     return report
 
 
-def kill_at_random(child: subprocess.Popen[str], rng: random.Random) -> bool:
+def kill_at_random(child: subprocess.Popen[str], rng: random.Random, latest: float = 0.9) -> bool:
     """Kill a process at a random moment. Return whether it had ended before."""
     try:
-        child.wait(rng.uniform(0.35, 0.9))
+        child.wait(rng.uniform(0.35, latest))
     except subprocess.TimeoutExpired:
         child.kill()
 
@@ -119,6 +128,45 @@ def test_random_kills_cost_nothing_twice(sandbox: SandboxProcess, tmp_path: Path
         ambiguous += len(finish(sandbox, folder, jobs).ambiguous)
 
     sys.stdout.write(f"{killed} kills in {number} batches: {ambiguous} ambiguous calls, 0 paid twice, 0 images lost\n")
+
+
+def test_random_kills_leave_at_most_four_submissions_in_doubt(sandbox: SandboxProcess, tmp_path: Path):
+    """What the service has accepted is never in doubt, never sent again, and stored in the end."""
+    rng = random.Random(17)
+    jobs, killed, number, highest, ambiguous, resumed = 60, 0, 0, 0, 0, 0
+    while killed < KILLS:
+        sandbox.reset()
+        if number % 2:
+            # Slow acknowledgements: otherwise a kill hardly ever meets one.
+            sandbox.control("faults", fault="drip", operation=SUBMIT, times=10**6, interval=0.001)
+
+        folder, before, accepted, is_over = tmp_path / f"run-{number}", set[str](), set[str](), False
+        number += 1
+        while killed < KILLS and not is_over:
+            is_over = kill_at_random(start(sandbox, folder, jobs, "accept"), rng, 2.5)
+            killed += not is_over
+            unknown = keys_in(folder, "sending", "ambiguous")
+            highest = max(highest, len(unknown - before))
+            accepted |= keys_in(folder, "accepted")
+            before |= unknown
+
+            assert highest <= MAX_SUBMISSIONS
+            assert not accepted & unknown
+            check(sandbox, folder, in_doubt(folder))
+
+        report = finish(sandbox, folder, jobs, accept=True)
+        ledger, weight = sandbox.ledger(), sum(row.request.num_images for row in report.ambiguous)
+
+        assert accepted <= keys_in(folder, "done")
+        assert report.images_stored <= ledger["images"] <= report.images_stored + weight
+        assert ledger["peak"] <= LIMIT
+        ambiguous += len(report.ambiguous)
+        resumed += len(accepted)
+
+    sys.stdout.write(
+        f"{killed} kills in {number} batches: {ambiguous} ambiguous jobs, at most {highest} at one kill;"
+        f" {resumed} accepted jobs resumed, 0 paid twice, 0 images lost\n"
+    )
 
 
 def test_two_batches_of_one_client_share_the_bound_on_doubt(sandbox: SandboxProcess, tmp_path: Path):
@@ -180,18 +228,22 @@ def test_random_kills_lose_nothing_with_retry_ambiguous(sandbox: SandboxProcess,
     sys.stdout.write(f"{killed} kills in {number} batches: {resent} images billed again, 0 images lost\n")
 
 
-def test_a_kill_at_every_step_costs_nothing_twice(sandbox: SandboxProcess, tmp_path: Path):
-    """A small batch that is killed before or after a write to the disk resumes from there."""
+@pytest.mark.parametrize("mode", [[], ["accept"]], ids=["answered", "accepted"])
+def test_a_kill_at_every_step_costs_nothing_twice(sandbox: SandboxProcess, tmp_path: Path, mode: list[str]):
+    """A small batch that is killed before or after a write, a sync or a link resumes from there."""
     jobs = 5
     sandbox.reset()
-    complete = start(sandbox, tmp_path / "complete", jobs)
+    complete = start(sandbox, tmp_path / "complete", jobs, *mode)
     steps = int(complete.communicate()[0])
     for step in range(1, steps + 1, STRIDE):
         sandbox.reset()
         folder = tmp_path / str(step)
-        child = start(sandbox, folder, jobs, step)
+        child = start(sandbox, folder, jobs, *mode, step)
         child.communicate()
         check(sandbox, folder, 0)
-        finish(sandbox, folder, jobs)
+        accepted = keys_in(folder, "accepted")
+        finish(sandbox, folder, jobs, accept=bool(mode))
+
+        assert accepted <= keys_in(folder, "done")
 
     sys.stdout.write(f"{len(range(1, steps + 1, STRIDE))} of {steps} steps\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -33,6 +34,23 @@ def test_one_process_holds_a_folder(tmp_path: Path):
     FolderLock(tmp_path / ".ideogram" / "lock").acquire().release()
 
     assert 0o600 == (tmp_path / ".ideogram" / "lock").stat().st_mode & 0o777
+
+
+def test_a_disk_that_fails_leaves_no_lock(tmp_path: Path):
+    """The folder is held although the holder's name cannot be written, and free after the release."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    lock = FolderLock(tmp_path / "lock")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        lock.acquire()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert is_locked(tmp_path / "lock")
+
+    lock.release()
+
+    assert not is_locked(tmp_path / "lock")
 
 
 def test_a_forked_child_does_not_hold_the_lock(tmp_path: Path):
@@ -107,7 +125,7 @@ def test_checking_the_lock_does_not_acquire_it(tmp_path: Path):
 
 
 def test_checking_the_lock_refuses_no_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A lock that is held for a moment is tried again; one that stays held is refused."""
+    """A lock that is held for a moment is retried; one that stays held is refused."""
     (tmp_path / "lock").touch()
     with (tmp_path / "lock").open() as checking:
         fcntl.flock(checking, fcntl.LOCK_SH)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.batches import TIMEOUT, collect, count_images, make_jobs
@@ -101,8 +103,32 @@ async def test_an_invalid_item_is_refused_after_the_jobs_before_it():
     reader = InputReader([*iterate(2), "a fox"])  # type: ignore[list-item]
 
     assert ["0", "1"] == ids(await reader.read(16))
-    with pytest.raises(TypeError, match="a batch takes jobs and requests, not str"):
+    with pytest.raises(TypeError, match=r"a batch takes jobs and requests, not str \(position 2 of the input\)"):
         await reader.read(16)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "reason"),
+    [
+        (Generate("a fox"), "a batch takes an iterable of jobs and requests, not Generate"),
+        (5, "a batch takes an iterable of jobs and requests, not int"),
+        ("a fox", "a batch takes jobs and requests, not str (position 0 of the input)"),
+        ([Generate("a fox"), Generate], "not the class Generate (position 1 of the input)"),
+        ([Job(None)], "not NoneType (position 0 of the input)"),  # type: ignore[arg-type]
+        ([Describe(b"png")], "a batch takes requests that make images, not Describe (position 0 of the input)"),
+    ],
+    ids=["request", "number", "text", "class", "empty job", "no images"],
+)
+async def test_an_input_of_the_wrong_type_is_refused_with_its_position(jobs: Any, reason: str):
+    """The error states what a batch takes."""
+
+    async def read_all() -> None:
+        reader = InputReader(jobs)
+        while await reader.read(16):
+            pass
+
+    with pytest.raises(TypeError, match=re.escape(reason)):
+        await read_all()
 
 
 async def test_closing_does_not_wait_for_a_blocking_input():

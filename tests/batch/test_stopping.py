@@ -64,7 +64,7 @@ def test_consecutive_failures_are_a_reason_to_stop(record: Callable[[StopPolicy]
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (refused(401), "the API key is not valid (401)"),
+        (refused(401), "the API key is missing or not valid (401)"),
         (refused(402), "the balance or the plan does not cover the call (402)"),
         (refused(403), "the API key may not use the operation (403)"),
         (refused(302), "the service redirects (302)"),
@@ -198,7 +198,7 @@ async def test_a_missing_key_sends_nothing(sandbox: Sandbox, tmp_path: Path):
     async with connected(sandbox.url, api_key="") as client:
         report = await run_batch(client, make_jobs(30), tmp_path)
 
-    assert "the API key is not valid (401)" == report.stopped
+    assert "the API key is missing or not valid (401)" == report.stopped
     assert [] == sandbox.requests
 
 
@@ -223,12 +223,12 @@ async def test_a_rejected_job_affects_no_other(client: Ideogram, sandbox: Sandbo
 
 
 async def test_a_captive_portal_stops_the_batch(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
-    """Unreadable answers are kept and not requested again; three in a row stop the batch."""
+    """Pages in place of answers leave the jobs in doubt, and are not requested again; three in a row stop the batch."""
     sandbox.fail(fault=Fault.wrong_type, times=1000)
     report = await run_batch(client, make_jobs(100), tmp_path)
 
     assert "3 answers in a row cannot be read" == report.stopped
-    assert {JobState.ANSWERED} == set(report.by_state)
+    assert {JobState.AMBIGUOUS} == set(report.by_state)
     assert len(sandbox.requests) <= 20
 
 

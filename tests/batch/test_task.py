@@ -6,8 +6,8 @@ import pytest
 from support.folders import image, job
 
 from ideogram_async import Generate, ImageState, InvalidRequestError, JobState
-from ideogram_async._batch.intake import RegisteredJob
 from ideogram_async._batch.options import BatchOptions
+from ideogram_async._batch.registration import RegisteredJob
 from ideogram_async._batch.task import is_finished, is_sendable
 
 
@@ -16,9 +16,14 @@ def options(*, retry_ambiguous: bool = False) -> BatchOptions:
         max_cost_usd=None,
         max_downloads=16,
         retry_ambiguous=retry_ambiguous,
+        retry_rejected=False,
+        accept_loss=False,
         names=None,
         ordered=False,
         sidecars=False,
+        grace=30.0,
+        max_uncollected=None,
+        accept="auto",
     )
 
 

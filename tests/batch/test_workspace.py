@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,23 +12,14 @@ from typing import Any
 import pytest
 from support.batches import collect, count_images, make_jobs, run_batch
 from support.clients import fast_limiter
+from support.leaks import files_below
 from support.pictures import picture
 
 from ideogram_async import Ideogram, JobResult, JobState, JournalError
+from ideogram_async._batch.journal.counter import COUNTER, SendCounter, read_counter
+from ideogram_async._batch.workspace import Workspace
 from ideogram_async.sandbox import Sandbox
 from ideogram_async.sandbox import images as origin
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 2 MB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], capture_output=True).returncode:
-        pytest.skip("no permission to mount a file system")
-
-    yield disk
-    subprocess.run(["umount", "-l", disk], check=True)
 
 
 def draw_padded(size: int) -> Any:
@@ -85,6 +76,23 @@ async def test_a_journal_that_does_not_fit_stops_the_batch(client: Ideogram, san
     assert [] == sandbox.ledger.duplicates
 
 
+async def test_a_full_disk_refuses_no_counting(client: Ideogram, sandbox: Sandbox, small_disk: Path):
+    """The counter is overwritten in place: it is never what a full disk refuses first."""
+    folder = small_disk / "out"
+    await run_batch(client, make_jobs(1), folder)
+    with suppress(OSError), (small_disk / "filler").open("wb", buffering=0) as filler:
+        while True:
+            filler.write(bytes(4096))
+
+    assert 0 == os.statvfs(small_disk).f_bavail
+
+    counter = SendCounter(folder / ".ideogram" / COUNTER)
+    counter.write(7)
+    counter.close()
+
+    assert 7 == read_counter(folder / ".ideogram" / COUNTER).sends
+
+
 async def test_a_folder_that_cannot_be_written_costs_nothing(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
     """A file at the path of the folder is detected before anything is sent."""
     (tmp_path / "file").write_text("")
@@ -125,7 +133,7 @@ async def test_a_journal_that_cannot_be_opened_is_refused(
     else:
         journal.symlink_to(tmp_path / "away" / "journal.sqlite3")
 
-    with pytest.raises(JournalError, match="is damaged or not a journal"):
+    with pytest.raises(JournalError, match="cannot be read or written"):
         await collect(client, make_jobs(1), tmp_path)
 
     assert 1 == len(sandbox.requests)
@@ -142,3 +150,40 @@ async def test_the_key_is_in_no_file(client: Ideogram, sandbox: Sandbox, tmp_pat
     assert 3 == len(results)
     assert not any(b"canary" in content for content in contents)
     assert ({0o600}, 0o700) == (modes, (tmp_path / ".ideogram").stat().st_mode & 0o777)
+
+
+def test_an_error_while_opening_leaves_the_folder_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """After any failure the lock is released, and no file is open."""
+
+    def fail(folder: Path) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patched, pytest.raises(MemoryError):
+        patched.setattr("ideogram_async._batch.workspace.remove_stale_files", fail)
+        Workspace.open(tmp_path, origin="sandbox")
+
+    assert [] == files_below(tmp_path)
+
+    Workspace.open(tmp_path, origin="sandbox").journal.close()
+
+
+def test_the_probe_of_a_folder_follows_no_link(tmp_path: Path):
+    """A file that a link of that name leads to keeps its content."""
+    (tmp_path / "own").write_bytes(b"kept")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".ideogram-probe").symlink_to(tmp_path / "own")
+    with pytest.raises(OSError, match="symbolic links"):
+        Workspace.open(tmp_path / "out", origin="sandbox")
+
+    assert b"kept" == (tmp_path / "own").read_bytes()
+
+
+def test_an_error_of_the_disk_names_the_folder(tmp_path: Path):
+    """Also the error of a write, which has no name of its own."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with pytest.raises(OSError, match=f"File too large: '{tmp_path}'"):
+            Workspace.open(tmp_path, origin="sandbox")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

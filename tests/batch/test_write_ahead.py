@@ -12,14 +12,17 @@ from pathlib import Path
 from weakref import ref
 
 import pytest
+from anyio import CancelScope
 
 from ideogram_async import Generate, JournalError
+from ideogram_async._accepted import Accepted
 from ideogram_async._batch.job import JobState
 from ideogram_async._batch.journal import queries
-from ideogram_async._batch.journal.queries import JobRow
+from ideogram_async._batch.journal.rows import JobRow
 from ideogram_async._batch.journal.writer import Journal
-from ideogram_async._batch.stopping import BatchStoppedError, StopPolicy
-from ideogram_async._batch.write_ahead import JobRecord, write_ahead
+from ideogram_async._batch.record import JobRecord
+from ideogram_async._batch.stopping import BatchStoppedError, StopPolicy, unless_stopped
+from ideogram_async._ledger.write_ahead import recorded
 from ideogram_async._limiter.limiter import ImageLimiter
 from ideogram_async._transport.emitter import Emitter
 from ideogram_async._transport.limit import limited
@@ -41,6 +44,15 @@ def states(path: Path) -> list[str]:
         return [state for (state,) in database.execute("SELECT state FROM job ORDER BY number")]
 
 
+def recording(send: Send, record: JobRecord) -> Send:
+    """Return the layer of write-ahead, for calls that the service never accepts."""
+
+    async def poll(accepted: Accepted, pause: float | None) -> Reply:
+        raise AssertionError(f"{accepted} is asked for after {pause}")
+
+    return recorded(send, record, poll)
+
+
 async def insert(journal: Journal, *rows: JobRow) -> None:
     await journal.run(lambda database: queries.insert_jobs(database, rows))
 
@@ -48,7 +60,7 @@ async def insert(journal: Journal, *rows: JobRow) -> None:
 async def send(journal: Journal, row: JobRow, last: Send, stopping: StopPolicy | None = None) -> Reply:
     """Send a job as a batch does."""
     async with (stopping or StopPolicy()).interruptible() as in_flight:
-        return await write_ahead(last, JobRecord(journal, row), in_flight)(encode(Generate("a red fox")))
+        return await unless_stopped(recording(last, JobRecord(journal, row)), in_flight)(encode(Generate("a red fox")))
 
 
 def sent(respond: Callable[[], Awaitable[Reply] | Reply]) -> Send:
@@ -125,7 +137,7 @@ async def test_slots_are_released_after_the_outcome_is_durable(journal: Journal,
 
     async def send_one(number: int) -> None:
         async with StopPolicy().interruptible() as in_flight:
-            layer = write_ahead(sent(record_states), JobRecord(journal, job(number)), in_flight)
+            layer = unless_stopped(recording(sent(record_states), JobRecord(journal, job(number))), in_flight)
             await limited(layer, limiter, emit)(encode(Generate("a red fox")))
 
     await asyncio.gather(*map(send_one, range(10)))
@@ -140,7 +152,8 @@ async def test_a_stopped_batch_sends_nothing(journal: Journal, path: Path):
     async with stopping.interruptible() as in_flight:
         stopping.stop("enough")
         with pytest.raises(BatchStoppedError, match="enough"):
-            await write_ahead(sent(fail_if_sent), JobRecord(journal, job(0)), in_flight)(encode(Generate("a red fox")))
+            layer = unless_stopped(recording(sent(fail_if_sent), JobRecord(journal, job(0))), in_flight)
+            await layer(encode(Generate("a red fox")))
 
     assert ["pending"] == states(path)
 
@@ -244,10 +257,16 @@ async def test_a_call_cancelled_after_it_was_sent_is_ambiguous(journal: Journal,
     assert (True, ["ambiguous"]) == (sending.cancelled(), states(path))
 
 
-async def test_a_cancelled_call_holds_its_slots_until_its_answer_is_durable(journal: Journal, path: Path):
+@pytest.mark.parametrize(
+    "cancel", [lambda task, _: task.cancel(), lambda _, scope: scope.cancel()], ids=["task", "scope"]
+)
+async def test_a_cancelled_call_holds_its_slots_until_its_answer_is_durable(
+    journal: Journal, path: Path, cancel: Callable[..., object]
+):
     """Calls of other batches take its slots only when its row is not in doubt any more."""
     limiter, answered, gate = ImageLimiter(1), asyncio.Event(), asyncio.Event()
     await insert(journal, job(0))
+    scope = CancelScope()
 
     async def answer() -> Reply:
         answered.set()
@@ -255,34 +274,77 @@ async def test_a_cancelled_call_holds_its_slots_until_its_answer_is_durable(jour
         return ANSWER
 
     async def send_one() -> None:
-        async with StopPolicy().interruptible() as in_flight:
-            layer = write_ahead(sent(answer), JobRecord(journal, job(0)), in_flight)
-            await limited(layer, limiter, Emitter(None, Tasks))(encode(Generate("a red fox")))
+        with scope:
+            async with StopPolicy().interruptible() as in_flight:
+                layer = unless_stopped(recording(sent(answer), JobRecord(journal, job(0))), in_flight)
+                await limited(layer, limiter, Emitter(None, Tasks))(encode(Generate("a red fox")))
 
     sending = asyncio.create_task(send_one())
     await answered.wait()
     async with blocked(journal):
         gate.set()
         await run_loop()
-        sending.cancel()
-        await run_loop()
+        for _ in range(3):
+            cancel(sending, scope)
+            await run_loop()
+
         in_use = limiter.statistics().in_flight
 
     await asyncio.wait({sending})
 
-    assert (1, True, ["answered"]) == (in_use, sending.cancelled(), states(path))
+    assert (1, ["answered"]) == (in_use, states(path))
 
 
-async def test_the_current_row_includes_an_outcome_that_could_not_be_written(journal: Journal):
-    """A row that is still SENDING counts as ambiguous."""
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (200, JobState.ANSWERED),
+        (422, JobState.REJECTED),
+        (500, JobState.AMBIGUOUS),
+        (429, JobState.AMBIGUOUS),  # as the next run finds it
+    ],
+)
+async def test_a_reply_that_could_not_be_written_is_not_denied(
+    journal: Journal, caplog: pytest.LogCaptureFixture, status: int, expected: JobState
+):
+    """An answer stays an answer, and a refusal stays a refusal. One record of the log contains all links."""
+    link = "https://ideogram.ai/a.png?exp=9&sig=8"
     await insert(journal, job(0))
     record = JobRecord(journal, job(0))
     await record.begin()
     await journal.run(lambda database: database.execute("PRAGMA max_page_count = 1").fetchone())
     with pytest.raises(OSError, match="No space left on device"):
-        await record.answer(Reply(status=200, headers={}, raw=bytes(2**20)))
+        await record.answer(Reply(status=status, headers={}, raw=b"x" * 2**20 + link.encode()))
 
-    assert JobState.AMBIGUOUS == (await record.current()).state
+    [entry] = caplog.records
+
+    assert (expected, True) == (record.row.state, record.is_unrecorded)
+    assert (status == 200, status == 200) == (link in entry.getMessage(), entry.levelname == "CRITICAL")
+
+
+@pytest.mark.parametrize(
+    ("reply", "billed"),
+    [
+        (Reply(status=200, raw=b"{" + bytes(2**20)), ", billed"),
+        (Reply(status=200, raw=b"<" + bytes(2**20)), "may have been billed"),
+        (Reply(status=500, raw=bytes(2**20)), "may have been billed"),
+        (Reply(status=422, raw=bytes(2**20)), "not billed"),
+        (Reply(status=422, raw=bytes(2**20), in_doubt=True), "may have been billed"),
+    ],
+    ids=["answer", "page", "500", "refusal", "refused resend"],
+)
+async def test_the_log_states_whether_a_reply_that_is_not_on_record_was_billed(
+    journal: Journal, caplog: pytest.LogCaptureFixture, reply: Reply, billed: str
+):
+    """It agrees with the result: a page without links may come from a proxy, and a resent job may be billed."""
+    await insert(journal, job(0))
+    record = JobRecord(journal, job(0))
+    await record.begin()
+    await journal.run(lambda database: database.execute("PRAGMA max_page_count = 1").fetchone())
+    with pytest.raises(OSError, match="No space left on device"):
+        await record.answer(reply)
+
+    assert f"{billed})" in caplog.text
 
 
 async def test_a_call_is_freed_once_it_was_sent(journal: Journal):
@@ -292,7 +354,7 @@ async def test_a_call_is_freed_once_it_was_sent(journal: Journal):
     state = ref(call.state)
     with without_garbage_collector():
         async with StopPolicy().interruptible() as in_flight:
-            await write_ahead(sent(lambda: ANSWER), JobRecord(journal, job(0)), in_flight)(call)
+            await unless_stopped(recording(sent(lambda: ANSWER), JobRecord(journal, job(0))), in_flight)(call)
 
         del call
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import threading
 import time
@@ -14,25 +13,7 @@ from typing import Any
 import pytest
 from support.commands import Invoke
 
-from ideogram_async.cli.batch_loop import handle_interrupts
-from ideogram_async.cli.console import run_async
-
-
-async def test_three_interrupts_at_once():
-    """The third interrupt counts as part of the second: nothing is logged, and each function is called once."""
-    called: list[str] = []
-    reports: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: reports.append(context))
-    with handle_interrupts(first=lambda: called.append("first"), second=lambda: called.append("second")):
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
-            os.kill(os.getpid(), number)
-
-        while len(called) < 2:
-            await asyncio.sleep(0)
-
-        await asyncio.sleep(0)
-
-    assert (["first", "second"], []) == (called, reports)
+from ideogram_async.cli.interrupts import run_async
 
 
 def test_a_signal_in_another_thread_interrupts_the_loop():
@@ -49,6 +30,58 @@ def test_a_signal_in_another_thread_interrupts_the_loop():
 
     with pytest.raises(KeyboardInterrupt):
         run_async(wait())
+
+
+def test_interrupts_while_the_loop_ends_change_nothing(capfd: pytest.CaptureFixture[str]):
+    """The command is over: its result counts, and nothing is printed."""
+
+    async def interrupt() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.sleep(0)
+
+    async def main() -> str:
+        tasks.append(asyncio.create_task(interrupt()))
+        await asyncio.sleep(0)
+        return "done"
+
+    tasks: list[asyncio.Task[None]] = []
+    handlers = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        result = run_async(main())
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+    assert ("done", ("", "")) == (result, capfd.readouterr())
+
+
+def test_an_interrupt_ends_a_loop_that_waits_for_a_thread():
+    """A blocked thread, such as that of a DNS lookup, does not keep the command alive."""
+    blocked = threading.Event()
+
+    async def main() -> None:
+        asyncio.get_running_loop().run_in_executor(None, blocked.wait)
+        tasks.append(asyncio.create_task(interrupt()))
+        await asyncio.sleep(0)
+
+    async def interrupt() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            signal.raise_signal(signal.SIGINT)
+            # Until the loop handles it.
+            await asyncio.sleep(0)
+
+    tasks: list[asyncio.Task[None]] = []
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_async(main())
+    finally:
+        blocked.set()
 
 
 def test_exit_130_an_interrupt_while_it_begins(invoke: Invoke, monkeypatch: pytest.MonkeyPatch):
@@ -71,8 +104,8 @@ def test_exit_130_an_interrupt_while_an_interrupt_is_reported(invoke: Invoke, mo
         raise KeyboardInterrupt
 
     Path("jobs.jsonl").write_text(json.dumps({"operation": "generate", "id": "fox", "prompt": "a fox"}))
-    monkeypatch.setattr("ideogram_async.cli.batch_run.run_batch", interrupted)
-    monkeypatch.setattr("ideogram_async.cli.batch_run.print_error", interrupted)
+    monkeypatch.setattr("ideogram_async.cli.batch.session.run_batch", interrupted)
+    monkeypatch.setattr("ideogram_async.cli.batch.session.print_error", interrupted)
 
     completed = invoke("batch", "run", "jobs.jsonl", "out", "--sandbox")
 

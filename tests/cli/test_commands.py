@@ -7,6 +7,7 @@ import inspect
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,19 +15,31 @@ from pathlib import Path
 import pytest
 from support.commands import CommandLine, Invoke
 
-from ideogram_async import Generate
-from ideogram_async.cli.catalog import commands, image_commands
-from ideogram_async.cli.console import Exit, worst
+from ideogram_async import Generate, v2
+from ideogram_async._namespaces_v2 import V2
+from ideogram_async._operations import operations_of
+from ideogram_async._rows.fields import image_operations
+from ideogram_async.cli.catalog import commands, first_commands, second_commands
+from ideogram_async.cli.exit_codes import Exit, worst
 from ideogram_async.sandbox import Fault, Sandbox
 
 
 def test_every_operation_is_a_command(invoke: Invoke):
     """Help lists all operations of the client."""
-    pages = {group: invoke(*group.split(), "--help").out for group in ("", "datasets", "models")}
+    groups = ("", "datasets", "models", "v2", "account")
+    pages = {group: invoke(*group.split(), "--help").out for group in groups}
 
-    assert 23 == len(list(commands()))
+    assert 23 == len(first_commands())
+    assert {*operations_of(V2).values(), v2.Custom, v2.GetAccountUsage} == {each.request for each in second_commands()}
     assert [] == [command.name for command in commands() if f" {command.name} " not in pages[command.group]]
-    assert 15 == len(image_commands())
+
+
+def test_a_jobs_file_names_operations_as_commands():
+    """The operations of a jobs file are the commands that make images, under the same names."""
+    named = {command.full_name: command.request for command in commands() if command.endpoint.makes_images}
+
+    assert named == image_operations()
+    assert 32 == len(named)
 
 
 def test_options_come_from_the_request_class(invoke: Invoke):
@@ -38,6 +51,26 @@ def test_options_come_from_the_request_class(invoke: Invoke):
     assert "--num-images INT" in page
     assert "--output -o PATH" in page
     assert "Width by height in pixels" in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        (("generate", "a", "fox"), "Unexpected arguments: 'fox'. Put quotes around a text with spaces."),
+        (("generate", "a fox", "--n", "2"), "Unknown option: --n. Did you mean --num-images?"),
+        (("generate", "a fox", "--size=1024x1024"), "Did you mean --resolution or --aspect-ratio?"),
+        (("generate", "a fox", "--aspect", "1x1"), "Did you mean --aspect-ratio?"),
+        (("wait",), "GENERATION-ID is missing."),
+        (("account", "usage"), "START is missing."),
+        (("account", "usage", "--start"), "--start requires an argument."),
+        (("account", "usage", "today"), "START must be a time such as 2026-01-31"),
+        (("ledger", "forget", "calls.sqlite3"), "--before is missing."),
+        (("run", "jobs.csv", "out"), 'Unknown command "run". Did you mean "batch run"?'),
+    ],
+)
+def test_a_usage_error_names_what_was_meant(invoke: Invoke, arguments: tuple[str, ...], advice: str):
+    """The names of other programs are known here as they are in Python."""
+    assert advice in invoke(*arguments).err
 
 
 @pytest.mark.parametrize("arguments", [("genrate",), ("generate",), ("generate", "x", "--seed", "y"), ("batch", "rum")])
@@ -189,6 +222,21 @@ def test_an_interrupted_call_may_have_been_billed(cli: CommandLine, ideogram_san
     assert "Traceback" not in err
 
 
+def test_an_interrupted_call_that_was_not_sent(cli: CommandLine):
+    """A call that still connects, here to a server without a TLS handshake, was certainly not billed."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"https://127.0.0.1:{server.getsockname()[1]}"
+        with CommandLine(cli.folder, {**cli.env, "IDEOGRAM_BASE_URL": address}).start("generate", "a fox") as process:
+            connection, _ = server.accept()
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=20)
+
+        connection.close()
+
+    assert 130 == process.returncode
+    assert "✗ Interrupted.\n  Nothing was billed. The call was not sent.\n" == err
+
+
 def test_an_interrupted_check_sends_nothing(cli: CommandLine):
     """Ctrl-C before anything was sent ends with 130 and reports that, though a thread still waits for the file."""
     os.mkfifo(cli.folder / "jobs.jsonl")
@@ -240,7 +288,7 @@ def test_help_names_commands_and_options(invoke: Invoke):
     assert [] == [name for name in ("client.", "ColorPaletteMember", "aspect_ratio", "Inpaint") if name in text]
 
 
-@pytest.mark.parametrize("name", ["demo", "sandbox"])
+@pytest.mark.parametrize("name", ["demo", "sandbox", "skill"])
 def test_help_names_the_program_that_was_called(cli: CommandLine, name: str):
     """Both programs have these commands; the help of each shows its own name."""
     run = subprocess.run(
@@ -275,7 +323,7 @@ def test_the_doctor_finds_no_fault(cli: CommandLine, ideogram_sandbox: Sandbox):
     [event] = completed.events
 
     assert (0, "") == (completed.code, completed.err)
-    assert ["key", "host", "clock", "disk", "extras"] == [check["name"] for check in event["checks"]]
+    assert ["key", "proxy", "host", "clock", "disk", "extras"] == [check["name"] for check in event["checks"]]
     assert ["HEAD"] == [arrival.method for arrival in ideogram_sandbox.requests]
 
 
@@ -284,7 +332,7 @@ def test_the_doctor_finds_faults(invoke: Invoke):
     completed = invoke("doctor")
 
     assert 1 == completed.code
-    assert "IDEOGRAM_API_KEY is not set" in completed.out
+    assert "IDEOGRAM_API_KEY is not set; get a key at https://ideogram.ai/manage-api\n" in completed.out
     assert "cannot be reached" in completed.out
 
 
@@ -294,7 +342,7 @@ def test_without_the_extra():
     run = subprocess.run([sys.executable, "-c", script, "doctor"], capture_output=True, text=True, check=False)
 
     assert (2, "") == (run.returncode, run.stdout)
-    assert run.stderr.startswith("The command line needs cyclopts: pip install 'ideogram-async[cli]'\n")
+    assert run.stderr.startswith("ideogram-async needs the extra cli: pip install 'ideogram-async[cli]'\n")
 
 
 def test_closed_output(cli: CommandLine):
@@ -308,12 +356,46 @@ def test_closed_output(cli: CommandLine):
     assert "" == err
 
 
-def test_the_package_runs_without_the_extra(tmp_path: Path):
-    """`python -m ideogram_async` imports nothing of the extra."""
-    script = "import sys, ideogram_async.__main__ as m; m.main(['--help']); print('cyclopts' in sys.modules)"
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+@pytest.mark.parametrize("command", ["demo", "sandbox"])
+def test_without_pillow(tmp_path: Path, command: str):
+    """Without the extra `sandbox`, its commands name it in one line."""
+    script = "import sys; sys.modules['PIL'] = None; import ideogram_async.__main__ as m; sys.exit(m.main())"
+    start = [sys.executable, "-c", script, command]
+    run = subprocess.run(start, cwd=tmp_path, capture_output=True, text=True, check=False)
 
-    assert run.stdout.endswith("False\n")
+    assert (1, "") == (run.returncode, run.stdout)
+    assert "ideogram_async.sandbox needs the extra sandbox: pip install 'ideogram-async[sandbox]'\n" == run.stderr
+
+
+def test_the_package_runs_as_the_command(invoke: Invoke):
+    """`python -m ideogram_async` runs every command of `ideogram-async`."""
+    command = invoke("estimate", "generate", "a fox")
+    module = subprocess.run(
+        [sys.executable, "-m", "ideogram_async", "estimate", "generate", "a fox"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (0, command.out, "") == (module.returncode, module.stdout, module.stderr)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "output"),
+    [
+        (["demo", "--help"], 0, "usage: python -m ideogram_async demo [-h]"),
+        (["--help"], 0, "All other commands need the extra cli: pip install 'ideogram-async[cli]'"),
+        ([], 2, "All other commands need the extra cli: pip install 'ideogram-async[cli]'"),
+        (["doctor"], 2, "ideogram-async needs the extra cli: pip install 'ideogram-async[cli]'\n"),
+    ],
+)
+def test_the_package_runs_without_the_extra(arguments: list[str], code: int, output: str):
+    """Without the extra, `python -m ideogram_async` has its own commands, and names the extra for all others."""
+    script = "import sys; sys.modules['cyclopts'] = None; import ideogram_async.__main__ as m; sys.exit(m.main())"
+    run = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
+
+    assert code == run.returncode
+    assert output in (run.stderr if code else run.stdout)
 
 
 @pytest.mark.parametrize(

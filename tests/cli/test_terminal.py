@@ -3,76 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
-import pty
+import math
 import re
-import struct
-import subprocess
-import termios
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
 
 import pytest
 from rich.cells import cell_len
-from support.commands import COMMAND, CommandLine, generate
+from rich.progress import Progress
+from support.commands import CommandLine, generate
+from support.terminal import terminal
 
-from ideogram_async.sandbox import Sandbox
-
-CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
-
-
-class Screen:
-    """The output of a process to its terminal."""
-
-    def __init__(self, handle: int) -> None:
-        self.text = ""
-        self._handle = handle
-
-    def wait_for(self, text: str) -> None:
-        """Read until that text was written."""
-        while text not in CONTROL.sub("", self.text):
-            self.text += self._read()
-
-    def read_all(self) -> None:
-        """Read until the process has ended."""
-        # Reading from a terminal whose process has ended is an error on Linux, and the end elsewhere.
-        with suppress(OSError):
-            while chunk := self._read():
-                self.text += chunk
-
-    @property
-    def lines(self) -> list[str]:
-        """The lines of the output, without control sequences."""
-        return CONTROL.sub("", self.text).replace("\r\n", "\n").replace("\r", "\n").split("\n")
-
-    def _read(self) -> str:
-        return os.read(self._handle, 65536).decode(errors="replace")
-
-
-@contextmanager
-def terminal(
-    cli: CommandLine, width: int, *arguments: str, **env: str
-) -> Generator[tuple[subprocess.Popen[bytes], Screen]]:
-    """Run a command in a terminal of that width."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
-    known = {name: value for name, value in cli.env.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
-    process = subprocess.Popen(
-        [*COMMAND, *arguments],
-        cwd=cli.folder,
-        env={**known, "TERM": "xterm", **env},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    try:
-        yield process, Screen(ours)
-    finally:
-        process.kill()
-        process.wait()
-        os.close(ours)
+from ideogram_async import JobState
+from ideogram_async.batch import Folder
+from ideogram_async.cli.batch.progress import TimeLeft
+from ideogram_async.sandbox import Fault, Sandbox
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])
@@ -96,6 +39,33 @@ def test_a_bar_shows_the_progress(cli: CommandLine, ideogram_sandbox: Sandbox, w
     assert [] == [line for line in screen.lines if cell_len(line) > width and str(cli.folder) not in line]
 
 
+def test_the_budget_is_part_of_the_progress(cli: CommandLine, ideogram_sandbox: Sandbox):
+    """The bar shows the used part of the budget, earlier runs included, and how many jobs were rejected."""
+    ideogram_sandbox.fail("generate", fault=Fault.status(422))
+    cli.write("first.jsonl", *(generate(f"n{n}") for n in range(2)))
+    cli("batch", "run", "first.jsonl", "out")
+    cli.write("jobs.jsonl", *(generate(f"n{n}") for n in range(3)))
+    ideogram_sandbox.hold()
+    with terminal(cli, 80, "batch", "run", "jobs.jsonl", "out", "--max-cost-usd", "0.50") as (process, screen):
+        screen.wait_for("0.06 of 0.50 USD · 1 rejected")
+        ideogram_sandbox.release()
+        screen.read_all()
+
+    assert 1 == process.wait()
+
+
+@pytest.mark.parametrize(("affordable", "expected"), [(math.inf, "0:30"), (10.0, "0:10"), (0.0, "0:00")])
+def test_the_remaining_time(affordable: float, expected: str):
+    """The remaining time is that until the last job, or until the budget is used up if that is earlier."""
+    clock = iter(range(100))
+    progress = Progress(get_time=lambda: float(next(clock)), disable=True)
+    task = progress.add_task("", total=40, affordable=affordable)
+    for completed in range(1, 11):
+        progress.update(task, completed=completed)
+
+    assert expected == TimeLeft().render(progress.tasks[0]).plain
+
+
 def test_the_first_interrupt_is_acknowledged_at_once(cli: CommandLine, ideogram_sandbox: Sandbox):
     """The output explains Ctrl-C and a second one; the jobs in flight are printed as usual."""
     cli.write("jobs.jsonl", *(generate(f"n{n}") for n in range(30)))
@@ -111,6 +81,23 @@ def test_the_first_interrupt_is_acknowledged_at_once(cli: CommandLine, ideogram_
     assert 10 == len({line[:6] for line in screen.lines if "a picture of n" in line})
 
 
+def test_a_terminal_that_closes_stops_the_batch(cli: CommandLine, ideogram_sandbox: Sandbox):
+    """The process gets SIGHUP, and every write fails: the calls in flight are stored, and it ends by itself."""
+    cli.write("jobs.jsonl", *(generate(f"n{n}") for n in range(30)))
+    ideogram_sandbox.hold()
+    with terminal(cli, 100, "batch", "run", "jobs.jsonl", "out") as (process, screen):
+        asyncio.run(asyncio.wait_for(ideogram_sandbox.wait_for_requests(10), 20))
+        screen.close()
+        ideogram_sandbox.release()
+
+        assert 4 == process.wait(timeout=25)
+
+    states = Folder(cli.folder / "out").report().by_state
+
+    assert {JobState.DONE, JobState.PENDING} == set(states)
+    assert states[JobState.DONE] == len(ideogram_sandbox.ledger.entries)
+
+
 def test_no_color(cli: CommandLine):
     """With `NO_COLOR` there are no colors; bold and dim text is allowed."""
     cli.write("jobs.jsonl", generate("fox"))
@@ -121,6 +108,96 @@ def test_no_color(cli: CommandLine):
 
     assert "all done" in screen.text
     assert [] == colors.findall(screen.text)
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_quiet_run(cli: CommandLine, ideogram_sandbox: Sandbox, is_terminal: bool):
+    """With `-q` there is no progress, and no line for a job that is done: failures and the report are printed."""
+    cli.write("jobs.jsonl", *(generate(f"n{n}") for n in range(3)))
+    ideogram_sandbox.fail("generate", fault=Fault.status(422))
+    arguments = ("batch", "run", "jobs.jsonl", "out", "-q", "--gallery")
+    if is_terminal:
+        with terminal(cli, 80, *arguments) as (_, screen):
+            screen.read_all()
+
+        text = screen.text
+    else:
+        completed = cli(*arguments)
+        text = completed.out + completed.err
+
+    assert "3: 2 done, 1 rejected" in text
+    assert 2 == text.count("✗")
+    assert [] == [word for word in ("✓", "Checking", "Writing", "in flight", "\x1b[2K") if word in text]
+
+
+def test_a_quiet_run_as_json(cli: CommandLine):
+    """With `-q --json` there are results, errors and the report, and no events; `-v --json` is `--json`."""
+    cli.write("jobs.jsonl", generate("fox"))
+
+    quiet = cli("batch", "run", "jobs.jsonl", "out", "-q", "--json")
+    verbose = cli("batch", "run", "jobs.jsonl", "other", "-v", "--json")
+
+    assert ["JobResult", "Report"] == [event["event"] for event in quiet.events]
+    assert {"JobStarted", "Answered", "JobResult", "Report"} <= {event["event"] for event in verbose.events}
+    assert ("", "") == (quiet.err, verbose.err)
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_a_terminal_without_unicode(cli: CommandLine, ideogram_sandbox: Sandbox, width: int):
+    """Signs are replaced by ASCII ones, other characters are escaped, and no line is wider than the terminal."""
+    cli.write("jobs.jsonl", *(generate(f"狐{n}", prompt="夕焼けの富士山、浮世絵風") for n in range(2)))
+    ideogram_sandbox.fail("generate", fault=Fault.status(422))
+    arguments = ("batch", "run", "jobs.jsonl", "out")
+    with terminal(cli, width, *arguments, PYTHONIOENCODING="ascii", PYTHONUTF8="0") as (_, screen):
+        screen.read_all()
+
+    folder = str(cli.folder)
+
+    assert screen.text.isascii()
+    assert "\\u72d0" in screen.text
+    assert [] == [line for line in screen.lines if len(line) > width and folder not in line]
+
+
+def test_a_summary_wraps_below_its_values(cli: CommandLine, ideogram_sandbox: Sandbox):
+    """Where a line of the summary is too long, its rest is below its value, and no word is broken."""
+    cli.write("jobs.jsonl", generate("fox"))
+    with terminal(cli, 40, "batch", "run", "jobs.jsonl", "out", "--max-cost-usd", "0.01") as (_, screen):
+        screen.read_all()
+
+    at = screen.lines.index("  stopped   budget of 0.01 USD reached:")
+
+    assert {" " * 12} == {line[:12] for line in screen.lines[at + 1 : at + 4]}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "lines"),
+    [
+        (
+            ("batch", "run", "--help"),
+            ["│ --retry-        Send ambiguous jobs  │", "│   ambiguous     once more. They may  │"],
+        ),
+        (("--help",), ["│ generate-      Draw images on a      │", "│   transparent  transparent           │"]),
+        (("batch", "plan", "jobs.jsonl"), ["  line 1: num_images must be from 1 to", "    8, not 99"]),
+        (
+            ("generate", "a fox", "--num-images", "99", "--aspect-ratio", "16x9", "--resolution", "1x1"),
+            ["  num_images: must be from 1 to 8, not", "    99"],
+        ),
+        (
+            ("generate", "a fox in deep snow, at dawn", "--dry-run"),
+            ["  prompt          a fox in deep snow, at", " " * 18 + "dawn"],
+        ),
+    ],
+    ids=lambda value: value[-1],
+)
+def test_a_narrow_terminal_breaks_no_word(cli: CommandLine, arguments: tuple[str, ...], lines: list[str]):
+    """Names break after hyphens, and the rest of a line is indented."""
+    cli.write("jobs.jsonl", generate("fox", num_images=99))
+    with terminal(cli, 40, *arguments) as (_, screen):
+        screen.read_all()
+
+    at = screen.lines.index(lines[0])
+
+    assert lines == screen.lines[at : at + 2]
 
 
 def test_a_pipe_gets_plain_lines(cli: CommandLine):

@@ -10,7 +10,7 @@ import pytest
 from support.commands import Invoke, generate
 from support.pictures import picture
 
-from ideogram_async.cli.jobs_file import JobsFile
+from ideogram_async.cli.batch.jobs_file import JobsFile
 
 FOX = generate("fox")
 PALETTES = [
@@ -96,7 +96,8 @@ def test_a_line_that_is_not_json_is_a_fault_of_its_line(invoke: Invoke, line: by
 
 def test_only_some_of_many_faults_are_printed(invoke: Invoke):
     """A file full of faults does not fill the terminal; the first line says how many there are."""
-    Path("jobs.jsonl").write_text('{"operation": "generate"}\n' * 200)
+    rows = (json.dumps({"prompt": "a fox", "seed": -1 - number}) for number in range(200))
+    Path("jobs.jsonl").write_text("\n".join(rows))
     ended = invoke("batch", "plan", "jobs.jsonl")
 
     assert 2 == ended.code
@@ -117,7 +118,11 @@ def test_an_estimate_lists_what_is_invalid(invoke: Invoke):
 
 @pytest.mark.parametrize(
     ("name", "value", "named"),
-    [("IDEOGRAM_TIMEOUT", "soon", "IDEOGRAM_TIMEOUT"), ("IDEOGRAM_BASE_URL", "ftp://x", "base_url")],
+    [
+        ("IDEOGRAM_TIMEOUT", "soon", "IDEOGRAM_TIMEOUT"),
+        ("IDEOGRAM_BASE_URL", "ftp://me:pw@x", "IDEOGRAM_BASE_URL"),
+        ("IDEOGRAM_BASE_URL", "ftp://me:pw@x", "not 'ftp://***@x'"),
+    ],
 )
 def test_a_setting_that_is_invalid_exits_with_2(
     invoke: Invoke, monkeypatch: pytest.MonkeyPatch, name: str, value: str, named: str
@@ -150,7 +155,7 @@ def test_an_unexpected_argument_is_quoted(invoke: Invoke):
 def test_an_unexpected_error_is_reported_in_a_sentence(invoke: Invoke, monkeypatch: pytest.MonkeyPatch):
     """An unexpected error exits with 1, without a traceback, and says that money may have been spent."""
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("division by zero")
 
     monkeypatch.setattr(JobsFile, "__init__", fail)

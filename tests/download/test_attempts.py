@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ideogram_async._download.downloader import DownloadAttempts, max_attempts_for
+from ideogram_async._download.attempts import DownloadAttempts, max_attempts_for
 from ideogram_async._transport.policy import Retry
 from ideogram_async.errors import (
     DownloadError,

@@ -12,8 +12,8 @@ import pytest
 from download.conftest import DownloadContext, Stop, names
 from support.origin import Origin, ok, picture, status
 
-from ideogram_async._download import downloader
 from ideogram_async._download.downloader import Downloads
+from ideogram_async._sinks import folder as sink
 from ideogram_async._transport.policy import Retry
 from ideogram_async.events import Downloaded
 
@@ -122,7 +122,7 @@ async def test_while_a_thread_works(
 ) -> None:
     """A download cancelled while a thread prepares or writes leaves nothing, although the thread continues."""
     # Several blocks: the last one is written at the commit.
-    monkeypatch.setattr(downloader, "WRITE_BYTES", 1)
+    monkeypatch.setattr(sink, "WRITE_BYTES", 1)
     origin.answers = [ok(IMAGE)]
     stop = hold(step)
     await cancel(context.downloads().download(origin.url(), f"{folder}/new/"), stop.reached.wait(), stop.release)

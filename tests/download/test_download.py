@@ -1,3 +1,5 @@
+"""Downloads to a file, to memory and as a stream."""
+
 from __future__ import annotations
 
 import asyncio
@@ -15,8 +17,11 @@ from attrs import frozen
 from download.conftest import DownloadContext, MiB, Stop, names, serve
 from support.origin import Origin, chunk, ok, picture, png, status, unsized
 
-from ideogram_async._download.downloader import Downloads, DownloadTarget
+from ideogram_async._download.downloader import Downloads
 from ideogram_async._download.hosts import Hosts
+from ideogram_async._download.target import DownloadTarget
+from ideogram_async._sinks.folder import FolderSink
+from ideogram_async._sinks.sink import Stored
 from ideogram_async._transport.emitter import Emitter
 from ideogram_async._transport.policy import Retry
 from ideogram_async._transport.tasks import Tasks
@@ -52,6 +57,28 @@ async def test_file(downloads: Downloads, origin: Origin, folder: Path) -> None:
 
     assert target == await downloads.download(origin.url(), target)
     assert IMAGE == target.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "warns"),
+    [("fox.jpg", True), ("fox.JPEG", True), ("fox.gif", True), ("fox.PNG", False), ("fox", False), ("fox.v2", False)],
+)
+async def test_file_named_as_another_format(
+    downloads: Downloads, origin: Origin, folder: Path, caplog: pytest.LogCaptureFixture, name: str, warns: bool
+) -> None:
+    """The log has one warning for a file whose name states another format; the path is used all the same."""
+    origin.answers = [ok(IMAGE)]
+    target = folder / name
+    paths = [await downloads.download(origin.url(), target) for _ in range(2)]
+    message = (
+        f"{target} is a PNG file, although its name ends in {target.suffix}; "
+        "for a fitting name, download it to a folder"
+    )
+
+    assert [target, target] == paths
+    assert [("ideogram_async", "WARNING", message)] * warns == [
+        (record.name, record.levelname, record.getMessage()) for record in caplog.records
+    ]
 
 
 @pytest.mark.parametrize(
@@ -140,16 +167,28 @@ async def test_other_bytes(downloads: Downloads, origin: Origin, folder: Path) -
     assert 1 == len(origin.requests)
 
 
-async def test_store(downloads: Downloads, origin: Origin, folder: Path) -> None:
-    """`store` returns size and hash, and takes a name without the extension."""
-    origin.answers = [ok(picture("WEBP"))]
-    stored = await downloads.store(origin.url(), DownloadTarget(folder, "row-7-0"))
+async def test_a_folder_without_a_slash(downloads: Downloads, origin: Origin, tmp_path: Path) -> None:
+    """A second image to a target that was meant as a folder says how a folder is written."""
+    origin.answers = [ok(IMAGE), ok(picture("WEBP"))]
+    await downloads.download(origin.url(), tmp_path / "foxes")
+    with pytest.raises(FileConflictError, match=r"not overwritten; a target that is a folder ends in /$"):
+        await downloads.download(origin.url(), tmp_path / "foxes")
 
-    assert (folder / "row-7-0.webp", len(picture("WEBP")), sha256(picture("WEBP")).hexdigest(), False) == (
-        stored.path,
-        stored.size,
-        stored.sha256,
-        stored.already_present,
+
+async def test_store(downloads: Downloads, origin: Origin, folder: Path) -> None:
+    """`store` returns name, size and hash, and takes a name without the extension."""
+    origin.answers = [ok(picture("WEBP"))]
+    stored = await downloads.store(origin.url(), DownloadTarget(FolderSink(folder), "row-7-0"))
+
+    image = picture("WEBP")
+
+    assert image == (folder / "row-7-0.webp").read_bytes()
+    assert stored == Stored(
+        name="row-7-0.webp",
+        uri=(folder / "row-7-0.webp").as_uri(),
+        sha256=sha256(image).hexdigest(),
+        size=len(image),
+        content_type="image/webp",
     )
 
 
@@ -259,7 +298,7 @@ async def test_endless(context: DownloadContext, origin: Origin, folder: Path) -
     sent = []
 
     async def endless(writer: asyncio.StreamWriter) -> None:
-        writer.write(unsized(png()[:33]))
+        writer.write(unsized(png()[:-12]))
         while True:
             writer.write(chunk(b"IDAT", bytes(65536)))
             await writer.drain()

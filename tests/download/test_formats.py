@@ -1,3 +1,5 @@
+"""Formats and sizes of images, from their first bytes."""
+
 from __future__ import annotations
 
 from io import BytesIO
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from support.origin import picture, png
 
-from ideogram_async._formats import JPEG, PNG, WEBP, Format, has_color_channels, read_size, sniff
+from ideogram_async._formats import JPEG, PNG, WEBP, Format, read_size, sniff
 
 KINDS = {"PNG": PNG, "JPEG": JPEG, "WEBP": WEBP}
 
@@ -106,23 +108,6 @@ def test_read_size_never_raises(head: bytes, rest: bytes) -> None:
     size = read_size(BytesIO(head + rest))
 
     assert size is None or min(size) > 0
-
-
-@pytest.mark.parametrize(
-    ("mode", "expected"), [("RGB", True), ("RGBA", True), ("L", False), ("LA", False), ("1", False)]
-)
-def test_has_color_channels(mode: str, expected: bool) -> None:
-    """Color channels are detected from a PNG's header."""
-    file = BytesIO()
-    Image.new(mode, (2, 2)).save(file, "PNG")
-
-    assert expected == has_color_channels(file.getvalue()[:26])
-
-
-@pytest.mark.parametrize("head", [b"", png()[:25], picture("JPEG")[:26]])
-def test_has_color_channels_unknown(head: bytes) -> None:
-    """Other formats return `False`."""
-    assert not has_color_channels(head)
 
 
 def test_formats() -> None:

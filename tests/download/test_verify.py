@@ -1,7 +1,10 @@
+"""Structure of images: complete or damaged."""
+
 from __future__ import annotations
 
 import random
 import tracemalloc
+import zlib
 from io import BytesIO
 
 import pytest
@@ -134,6 +137,28 @@ def test_pixel_limit() -> None:
 LINK = "https://h/x"
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 JPEG_HEAD = b"\xff\xd8\xff\xe0\0\x04xx"
+JPEG_FRAME = b"\xff\xc0\0\x0b\x08\0\x08\0\x08\x01\x01\x11\0"
+JPEG_SCAN = b"\xff\xda\0\x08\x01\x01\0\0?\0"
+EXTENDED = b"VP8X\x0a\0\0\0" + bytes(10)
+LOSSY_PICTURE = picture("WEBP")[20:]
+
+
+def without_data(data: bytes, *, size: tuple[int, int] = (8, 8)) -> bytes:
+    """Return a PNG with other image data."""
+    return png(*size)[:33] + data + png()[-12:]
+
+
+def webp_chunk(kind: bytes, data: bytes, *, length: int | None = None) -> bytes:
+    """Return a chunk of a WebP file, padded; `length` replaces its own."""
+    return kind + (len(data) if length is None else length).to_bytes(4, "little") + data + bytes(len(data) & 1)
+
+
+def riff(*chunks: bytes) -> bytes:
+    """Return a WebP file."""
+    body = b"WEBP" + b"".join(chunks)
+    return b"RIFF" + len(body).to_bytes(4, "little") + body
+
+
 DAMAGED = {
     "png begins without a header": SIGNATURE + chunk(b"IDAT", b"x" * 40),
     "png of no size": png(0, 5),
@@ -141,8 +166,25 @@ DAMAGED = {
     "jpeg of too many segments": b"\xff\xd8" + b"\xff\xe0\0\x02" * 100_001 + b"\xff\xd9",
     "png with a wrong checksum": png()[:-1] + b"x",
     "jpeg without a picture": JPEG_HEAD + b"\xff\xd9" + bytes(20),
-    "jpeg without a marker": JPEG_HEAD + b"lost marker",
-    "jpeg with a stray zero": JPEG_HEAD + b"\xff\x00\x00\x04xx",
+    "jpeg without a frame": JPEG_HEAD + JPEG_SCAN + b"pixels\xff\xd9",
+    "jpeg with an empty scan": JPEG_HEAD + JPEG_FRAME + JPEG_SCAN + b"\xff\xd9",
+    "png without image data": without_data(b""),
+    "png with empty image data": without_data(chunk(b"IDAT", b"") * 3),
+    "png with too little image data": without_data(chunk(b"IDAT", zlib.compress(b"")), size=(1024, 1024)),
+    "png with image data that is not compressed": without_data(chunk(b"IDAT", b"pixels" * 40)),
+    "webp without a picture": riff(EXTENDED, webp_chunk(b"EXIF", b"no picture")),
+    "webp with an animation of no pictures": riff(EXTENDED, webp_chunk(b"ANMF", bytes(16))),
+    "webp with a short animation frame": riff(EXTENDED, webp_chunk(b"ANMF", bytes(8))),
+    "webp with an empty picture": riff(EXTENDED, webp_chunk(b"VP8 ", b"")),
+    "webp with an empty lossless picture": riff(EXTENDED, webp_chunk(b"VP8L", b"")),
+    "webp with a picture of zeros": riff(EXTENDED, webp_chunk(b"VP8 ", bytes(40))),
+    "webp with a first part longer than its picture": riff(webp_chunk(b"VP8 ", LOSSY_PICTURE[:200])),
+    "webp with a chunk longer than the file": riff(EXTENDED, webp_chunk(b"EXIF", b"x", length=99)),
+    "webp with a picture longer than the file": riff(webp_chunk(b"VP8 ", LOSSY_PICTURE, length=len(LOSSY_PICTURE) + 9)),
+    "webp with a picture longer than its frame": riff(
+        EXTENDED, webp_chunk(b"ANMF", bytes(16) + webp_chunk(b"VP8 ", LOSSY_PICTURE, length=len(LOSSY_PICTURE) + 9))
+    ),
+    "webp of too many chunks": riff(EXTENDED, webp_chunk(b"XXXX", b"") * 100_001),
     "jpeg that begins twice": JPEG_HEAD + b"\xff\xd8\xff\xd9",
     "jpeg with a short length": JPEG_HEAD + b"\xff\xe1\x00\x01xx",
     "jpeg with a short frame": JPEG_HEAD + b"\xff\xc0\x00\x04xx",
@@ -159,11 +201,43 @@ def test_damaged(image: bytes) -> None:
         check(image)
 
 
-def test_padding() -> None:
-    """FF bytes before a marker, and markers without a length, are valid."""
+TOLERATED = {
+    "jpeg with padding": b"\xff\xff\xff\x01",
+    "jpeg with a stuffed zero": b"\xff\xe1\0\x04xx\xff\0",
+    "jpeg with stray bytes": b"\xff\xe1\0\x04xxstray \xff\xff\0bytes",
+}
+
+
+@pytest.mark.parametrize("inserted", TOLERATED.values(), ids=TOLERATED.keys())
+def test_stray_bytes(inserted: bytes) -> None:
+    """Padding, markers without a length and stray bytes between the segments of a JPEG are valid for decoders."""
     whole = picture("JPEG")
 
-    assert check(whole[:2] + b"\xff\xff\xff\x01" + whole[2:]).format is JPEG
+    assert check(whole[:2] + inserted + whole[2:], step=3).format is JPEG
+
+
+SOUND = {
+    "webp without padding at its end": riff(EXTENDED, webp_chunk(b"VP8 ", LOSSY_PICTURE + b"x")[:-1]),
+    "webp with unknown chunks": riff(webp_chunk(b"VP8 ", LOSSY_PICTURE), webp_chunk(b"XXXX", b"odd"), b"rest"),
+    "png with empty chunks of image data": without_data(chunk(b"IDAT", b"") + png()[33:-12] + chunk(b"IDAT", b"")),
+    "png with one byte a chunk": without_data(b"".join(chunk(b"IDAT", bytes([b])) for b in zlib.compress(bytes(200)))),
+}
+
+
+@pytest.mark.parametrize("step", [1, 65536])
+@pytest.mark.parametrize("image", SOUND.values(), ids=SOUND.keys())
+def test_unusual(image: bytes, step: int) -> None:
+    """An unusual structure that decoders accept is accepted."""
+    assert check(image, step=step).format in (PNG, WEBP)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+def test_blank_png(mode: str) -> None:
+    """The smallest image data of a large image, all of one color, is enough."""
+    file = BytesIO()
+    Image.new(mode, (2000, 2000)).save(file, "PNG", optimize=True)
+
+    assert check(file.getvalue()).format is PNG
 
 
 def test_nothing_fed() -> None:
@@ -187,7 +261,7 @@ def test_constant_memory() -> None:
     blocks = chunk(b"IDAT", bytes(1 << 20))
     verifier = ImageVerifier(LINK)
     tracemalloc.start()
-    verifier.feed(png()[:33])
+    verifier.feed(png()[:-12])
     view = memoryview(blocks)
     for _ in range(50):
         for start in range(0, len(blocks), 65536):

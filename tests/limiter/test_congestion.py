@@ -194,7 +194,8 @@ async def test_nested_leases() -> None:
 async def test_lease_of_another_limiter() -> None:
     """A 429 inside another limiter's lease begins an epoch here, and no slots are subtracted."""
     limiter = ImageLimiter(10)
-    await Calls(limiter).ask("image", 6)
+    calls = Calls(limiter)
+    await calls.ask("image", 6)
     async with ImageLimiter(10).acquire(4):
         limiter.note_rejected(None, None)
         limiter.note_accepted(0)

@@ -102,3 +102,27 @@ def test_dictionary_is_a_copy() -> None:
     answer.to_dict()["notice"]["a"].append(1)
 
     assert {"notice": {"a": []}} == answer.extra
+
+
+def test_an_answer_converts_to_a_dict() -> None:
+    """`dict(answer)` is `to_dict()`, for items, too, and a field is read by its name."""
+    answer = converter().structure(IMAGES | {"notice": "beta"}, ImageGenerationResponseV3)
+
+    assert answer.to_dict() == dict(answer)
+    assert answer[0].to_dict() == dict(answer[0])
+    assert ("beta", 7) == (answer["notice"], answer[0]["seed"])
+    with pytest.raises(KeyError, match="missing"):
+        answer["missing"]
+
+    with pytest.raises(TypeError, match="named by a string, not by 0"):
+        answer[0][0]
+
+
+def test_an_answer_shows_itself_in_a_notebook() -> None:
+    """A table has a row for each image, escaped, and no signature of a link."""
+    image = IMAGE | {"prompt": "<b>", "url": "https://ideogram.ai/x.png?exp=1&sig=secret"}
+    html = converter().structure(IMAGES | {"data": [image, image]}, ImageGenerationResponseV3)._repr_html_()
+
+    assert 3 == html.count("<tr>")
+    assert 2 == html.count("&lt;b&gt;") == html.count("https://ideogram.ai/x.png<")
+    assert "secret" not in html

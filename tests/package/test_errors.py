@@ -5,6 +5,9 @@ from __future__ import annotations
 import copy
 import inspect
 import pickle
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import pytest
 
 import ideogram_async
 from ideogram_async import errors
+from ideogram_async._accepted import Accepted
 from ideogram_async.errors import Billed, IdeogramError, Phase
 
 ANSWER: dict[str, Any] = {
@@ -27,7 +31,17 @@ DETAILS: dict[str, dict[str, Any]] = {
     "DecodeError": {"raw": b"{", "links": ["https://x/y"], "problems": ["$: missing"], "request_id": "abc"},
     "FileConflictError": {"path": Path("/x"), "url": "https://x/y"},
     "RateLimitError": ANSWER | {"max_in_flight": 4, "billed": Billed.UNKNOWN},
+    "InDoubtError": {
+        "key": "order-1",
+        "attempt": 2,
+        "started_at": datetime(2026, 11, 29, tzinfo=UTC),
+        "usd": Decimal("0.06"),
+        "phase": Phase.SENT,
+    },
     "ServerError": ANSWER | {"billed": Billed.UNKNOWN},
+    "GenerationFailed": {"generation_id": "xtdZiqPwRxqY1Y7NExFmzB", "reason": "content_policy_violation"},
+    "WaitTimeout": {"ticket": Accepted("xtdZiqPwRxqY1Y7NExFmzB", weight=2), "status": "pending"},
+    "WebhookError": {"reason": "stale", "generation_id": "xtdZiqPwRxqY1Y7NExFmzB"},
 }
 FAMILIES: dict[type[IdeogramError], dict[str, Any]] = {
     errors.TransportError: {"phase": Phase.SENT},
@@ -78,12 +92,15 @@ def test_attributes(kind: type[IdeogramError]) -> None:
     assert error.billed in Billed
     assert isinstance(error.retryable, bool)
     assert kind is IdeogramError or error.advice.endswith(".")
-    assert not (error.retryable and error.billed is not Billed.NO) or kind is errors.RateLimitError
+    assert not (error.retryable and error.billed is not Billed.NO) or kind in (
+        errors.RateLimitError,
+        errors.InProgressError,
+    )
 
 
 def test_tree() -> None:
     """The tree in the docstring of the module is complete, and in the order of the classes."""
-    drawn = [line for line in (errors.__doc__ or "").splitlines() if "Error" in line and line.startswith("    ")]
+    drawn = [line for line in (errors.__doc__ or "").splitlines() if re.match(r"    [ │├└─]*[A-Z]", line)]
     path: list[str] = []
     parents: dict[str, str] = {}
     for line in drawn:

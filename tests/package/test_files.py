@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-import tempfile
-from collections.abc import Callable, Iterator
+import tracemalloc
+from collections.abc import Callable
 from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.clients import connected
-from support.pictures import picture
+from support.pictures import TOO_LARGE, archive, picture
+from support.sandbox_process import SandboxProcess
 from support.sources import JPEG, PNG, SOURCES, Broken, Upload, closed, written
 
 from ideogram_async import Ideogram, ImageFile, InvalidRequestError
@@ -23,16 +24,7 @@ from ideogram_async.requests import Edit, Generate, Inpaint, Remix, RemoveBackgr
 from ideogram_async.sandbox import Fault, Sandbox
 from ideogram_async.sandbox.records import Part
 
-
-@pytest.fixture(autouse=True)
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Return the folder of the copies; assert that it is empty afterwards."""
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    yield folder
-    assert [] == list(folder.iterdir())
-
+pytestmark = pytest.mark.usefixtures("temporary")
 
 # ---- sources
 
@@ -194,6 +186,64 @@ async def test_one_shot_sources_are_copied(sandbox: Sandbox, client: Ideogram, t
 
     assert [JPEG] == copied
     assert ["a.png", "b.png", "image.png"] == [p.filename for p in sandbox.requests[0].parts if p.name == "images"]
+
+
+# ---- archives
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda body, folder: written(folder / "foxes.zip", body),
+        lambda body, folder: ("foxes.ZIP", body),
+        lambda body, folder: ("foxes.zip", BytesIO(body)),
+        lambda body, folder: Upload(body, "foxes.zip"),
+    ],
+    ids=["path", "bytes", "open file", "async reader"],
+)
+async def test_archives_have_no_limit(
+    client: Ideogram, sandbox: Sandbox, tmp_path: Path, make: Callable[[bytes, Path], Any]
+) -> None:
+    """An archive for a dataset goes up whatever its size: the limit is one of images."""
+    body = archive(**{"fox.png": PNG, "fox.txt": b"a fox", "rest.txt": bytes(TOO_LARGE)})
+    dataset = await client.datasets.create("foxes")
+    answer = await client.datasets.upload_assets(dataset.dataset_id, [make(body, tmp_path)])
+
+    assert [body] == [part.body for part in sandbox.requests[-1].parts]
+    assert 1 == answer.success_count
+
+
+async def test_archives_are_streamed(tmp_path: Path) -> None:
+    """An archive of 64 MiB is sent with less than 4 MiB of memory."""
+    path = written(tmp_path / "foxes.zip", archive())
+    os.truncate(path, 2**26)
+    with SandboxProcess() as process:
+        async with connected(process.url) as client:
+            dataset = await client.datasets.create("foxes")
+            tracemalloc.start()
+            answer = await client.datasets.upload_assets(dataset.dataset_id, [path])
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+
+    assert 1 == answer.total_count
+    assert peak < 2**22
+
+
+async def test_only_archives_are_unlimited(client: Ideogram, sandbox: Sandbox) -> None:
+    """A file that is only named like an archive, or is one but not for a dataset, has the limit of an image."""
+    problems = []
+    for call in (
+        client.datasets.upload_assets("d", [Upload(bytes(TOO_LARGE), "foxes.zip")]),
+        client.remove_background(Upload(archive().ljust(TOO_LARGE), "foxes.zip")),
+    ):
+        with pytest.raises(InvalidRequestError) as caught:
+            await call
+
+        problems += caught.value.problems
+
+    message = "has more than 10485760 bytes (max_upload_bytes)"
+    assert [("files", message), ("image", message)] == problems
+    assert [] == sandbox.requests
 
 
 # ---- values

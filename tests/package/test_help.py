@@ -12,8 +12,10 @@ import pytest
 from support.schemas import REQUESTS
 
 from ideogram_async import Generate, Ideogram, Upscale
-from ideogram_async._operations import field_docs, summary_of
+from ideogram_async._namespaces import Datasets, Legacy, Models
+from ideogram_async._operations import field_docs, operations_of, summary_of
 
+OWNERS = (Ideogram, Legacy, Datasets, Models)
 every_request = pytest.mark.parametrize("kind", REQUESTS.values(), ids=REQUESTS)
 
 
@@ -65,8 +67,20 @@ def test_common_fields_come_first() -> None:
 def test_a_signature_reads_as_in_the_source() -> None:
     """`help` shows short types without quotes, and the fields with their documentation."""
     page = pydoc.plain(pydoc.render_doc(Ideogram("key").upscale))
+    second = pydoc.plain(pydoc.render_doc(Ideogram("key").v2.remix_4))
 
     assert "seed: int | None = None" in page
     assert "image: ImageSource" in page
-    assert "magic_prompt_option: MagicPromptOption | str | None = None" in page
+    assert "image: ImageSource | AssetIdentifier" in second
+    assert "magic_prompt_option: Literal['AUTO', 'ON', 'OFF'] | MagicPromptOption | Unchecked | None = None" in page
     assert "num_images: Number of images, from 1 to 8" in page
+
+
+@every_request
+def test_a_request_has_the_signature_of_its_method(kind: type[Any]) -> None:
+    """`help` and live sessions show a request class as they show its method, and only a few values of a long list."""
+    methods = {request: getattr(owner, name) for owner in OWNERS for name, request in operations_of(owner).items()}
+    _, *parameters = inspect.signature(methods[kind]).parameters.values()
+
+    assert parameters == [*inspect.signature(kind).parameters.values()]
+    assert max(len(str(parameter)) for parameter in parameters or [""]) < 250

@@ -6,11 +6,16 @@ import inspect
 import pkgutil
 from collections.abc import Iterator
 from importlib import import_module
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+import attrs
 import pytest
+from support.schemas import ENUMS, REQUESTS
 
 import ideogram_async
+from ideogram_async import Unchecked, _literals
+from ideogram_async.requests._palette import PaletteRule
+from ideogram_async.requests._rules import Choice, Rule, Texts
 
 
 def public_modules() -> Iterator[str]:
@@ -54,6 +59,33 @@ def functions_of(kind: type) -> Iterator[Any]:
 OBJECTS = public_objects()
 
 
+def literals_of(hint: object) -> set[str]:
+    """List the values of the literal types in a hint, at any depth."""
+    parts = get_args(hint)
+    return {*parts} if get_origin(hint) is Literal else {text for part in parts for text in literals_of(part)}
+
+
+def choice_of(rule: Rule[Any]) -> Choice | None:
+    """Return the closed list of a field's rule, if it has one."""
+    match rule:
+        case Choice():
+            return rule
+        case Texts():
+            return choice_of(rule.each)
+        case PaletteRule():
+            return Choice(ideogram_async.ColorPalettePresetName)
+        case _:
+            return None
+
+
+CHOICES = {
+    f"{request}.{field.name}": (kind, field.name, choice)
+    for request, kind in REQUESTS.items()
+    for field in attrs.fields(kind)
+    if (choice := choice_of(field.metadata["rule"]))
+}
+
+
 @pytest.mark.parametrize("name", OBJECTS)
 def test_hints_can_be_evaluated(name: str) -> None:
     """`get_type_hints` works on a public function, and on a public class, its initializer, methods and properties."""
@@ -67,7 +99,27 @@ def test_a_hint_of_the_client_is_the_type() -> None:
     """Hints are the types themselves, also of what loads at first use."""
     hints = get_type_hints(ideogram_async.Ideogram.generate)
 
-    assert ideogram_async.RenderingSpeed | str | None == hints["rendering_speed"]
+    assert {*get_args(_literals.RenderingSpeedLiteral)} == literals_of(hints["rendering_speed"])
+    assert {ideogram_async.RenderingSpeed, Unchecked, type(None)} < {*get_args(hints["rendering_speed"])}
     assert ideogram_async.ImageGenerationResponseV3 is hints["return"]
     assert ideogram_async.Batch is get_type_hints(ideogram_async.Ideogram.batch)["return"]
     assert len(OBJECTS) > 130
+
+
+@pytest.mark.parametrize("name", [name for name in vars(_literals) if name.endswith("Literal") and name != "Literal"])
+def test_a_literal_type_has_the_values_of_its_enum(name: str) -> None:
+    """Each literal type lists the values of the enum of its name, in the same order."""
+    enum = ENUMS[name.removesuffix("Literal")]
+
+    assert [str(member) for member in enum] == [*get_args(getattr(_literals, name))]
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_editors_complete_the_values_of_a_field(name: str) -> None:
+    """The type of a field with a closed list has the values that its rule accepts as literals, and its enum."""
+    kind, field, choice = CHOICES[name]
+    hint = get_type_hints(kind.__init__)[field]
+    accepted = {str(member) for member in choice.enum} - {*choice.excluded}
+
+    assert accepted == literals_of(hint)
+    assert choice.enum.__name__ in str(hint)

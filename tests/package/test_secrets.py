@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import gzip
+import json
 import logging
 import math
 import os
@@ -13,18 +15,44 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import anyio
 import pytest
+from support.batches import collect
 from support.clients import CANARY, Events, FailingResolver, connected, session_factory_with
 from support.leaks import files_below
 from support.paths import DATA
-from support.rawserver import OK, RawServer, Script, answer, page, raw_response, refused, reset, stall, status, whole
+from support.rawserver import (
+    GOOD,
+    OK,
+    RawServer,
+    Script,
+    answer,
+    page,
+    raw_response,
+    refused,
+    reset,
+    stall,
+    status,
+    whole,
+)
 
-from ideogram_async import AuthenticationError, Ideogram, IdeogramError, Retry, Timeout
+from ideogram_async import (
+    AuthenticationError,
+    BadRequestError,
+    DecodeError,
+    Generate,
+    Ideogram,
+    IdeogramError,
+    Retry,
+    Timeout,
+)
 from ideogram_async._redaction import HeaderSecret, Secret
+from ideogram_async.batch import Folder
 
 BAD = f"{CANARY}\nX-Evil: 1"
+ECHO = f'{{"error": "invalid key {CANARY}", "reject_reason": "{CANARY}"}}'.encode()
 
 
 def crash_report(error: BaseException) -> str:
@@ -82,6 +110,15 @@ FAILURES: dict[str, tuple[Script, dict[str, Any]]] = {
     **{str(code): (refused(code), {}) for code in (400, 401, 402, 403, 404, 409, 422)},
     "429": (refused(429), {"retry": Retry(base=0.0, throttle_wait=0.0)}),
     "500": (page(500), {}),
+    "echoed in a refusal": (status(401, ECHO, {"X-Key": f"is {CANARY}"}), {}),
+    "echoed in text": (status(400, f"no such key: {CANARY}".encode()), {}),
+    "echoed in a link": (status(403, f'{{"error": "see https://x.test/?key={CANARY}"}}'.encode()), {}),
+    "echoed and compressed": (status(500, gzip.compress(ECHO), {"Content-Encoding": "gzip"}), {}),
+    "echoed in a 429": (status(429, ECHO), {"retry": Retry(base=0.0, throttle_wait=0.0)}),
+    "echoed in a status line": ((whole, answer(f"HTTP/1.1 {CANARY}\r\n\r\n".encode())), {}),
+    "echoed in a bad header": ((whole, answer(f"HTTP/1.1 200 OK\r\n{CANARY} \0\r\n\r\n".encode())), {}),
+    "echoed in a success": (status(200, ECHO, {"X-Key": CANARY}), {}),
+    "echoed and cut": ((whole, answer(raw_response(200, ECHO, {"Content-Length": "999"}))), {}),
 }
 
 
@@ -100,6 +137,100 @@ async def test_errors(script: Script, options: dict[str, Any], caplog: pytest.Lo
     assert CANARY not in crash_report(caught.value)
     assert CANARY.encode() not in pickle.dumps(caught.value)
     assert CANARY not in repr(events)
+
+
+async def test_an_echoed_key_is_masked() -> None:
+    """A key that the service echoes is masked in the message, the body, the reason and the headers of an error."""
+    async with RawServer(status(401, ECHO, {"X-Key": f"is {CANARY}"})) as server, connected(server.url) as client:
+        with pytest.raises(AuthenticationError) as caught:
+            await client.generate("a fox")
+
+    error = caught.value
+
+    assert "POST /v1/ideogram-v3/generate: 401 invalid key ***" == str(error)
+    assert ({"error": "invalid key ***", "reject_reason": "***"}, "***") == (error.body, error.reason)
+    assert "is ***" == error.headers["x-key"]
+
+
+async def test_links_stay_as_they_came() -> None:
+    """A key in an answer is masked outside links only: a changed link could not be downloaded."""
+    url = f"https://x.test/a.png?key={CANARY}&sig=1"
+    body = GOOD.replace(b"a fox", CANARY.encode()).replace(json.loads(GOOD)["data"][0]["url"].encode(), url.encode())
+    escaped = body.replace(b"/", b"\\/")
+    async with RawServer(status(200, body), status(200, escaped)) as server, connected(server.url) as client:
+        answers = [await client.generate("a fox") for _ in range(2)]
+
+    assert [("***", url)] * 2 == [(images[0].prompt, images[0].url) for images in answers]
+    assert [body.replace(f'"{CANARY}"'.encode(), b'"***"')] == [answers[0].meta.raw]
+
+
+KEY = "abc/def+ghi=jkl/mno"
+ESCAPED = {
+    "slashes": KEY.replace("/", "\\/").encode(),
+    "JSON": "".join(f"\\u{ord(character):04X}" for character in KEY).encode(),
+    "URL": quote(KEY, safe="").encode(),
+    "HTML": KEY.replace("/", "&#x2F;").replace("+", "&#43;").encode(),
+}
+
+
+@pytest.mark.parametrize("escaped", ESCAPED.values(), ids=ESCAPED)
+@pytest.mark.parametrize("code", [400, 200])
+async def test_an_escaped_key_is_masked(code: int, escaped: bytes) -> None:
+    """A key is found with its characters escaped as in JSON, a URL or HTML."""
+    reply = b'{"error": "' + escaped + b'"}'
+    async with RawServer(status(code, reply)) as server, connected(server.url, api_key=KEY) as client:
+        with pytest.raises((BadRequestError, DecodeError)) as caught:
+            await client.generate("a fox")
+
+    error = caught.value
+    body = json.loads(error.raw) if isinstance(error, DecodeError) else error.body
+
+    assert {"error": "***"} == body
+
+
+async def test_a_key_in_utf_16_is_masked() -> None:
+    """The rest of the body stays as it is."""
+    body = json.dumps({"error": KEY}).encode("utf-16")
+    async with RawServer(status(400, body)) as server, connected(server.url, api_key=KEY) as client:
+        with pytest.raises(BadRequestError) as caught:
+            await client.generate("a fox")
+
+    assert {"error": "***"} == caught.value.body
+
+
+async def test_a_short_key_is_not_searched_for() -> None:
+    """A key under 16 characters may be a word of the text."""
+    async with RawServer(OK) as server, connected(server.url, api_key="fox") as client:
+        images = await client.generate("a fox")
+
+    assert ("a fox", GOOD) == (images[0].prompt, images.meta.raw)
+
+
+@pytest.mark.parametrize("code", [200, 400, 502])
+async def test_an_echoed_key_in_a_batch(code: int, tmp_path: Path) -> None:
+    """No file of a batch contains a key that the service echoes."""
+    async with RawServer(status(code, ECHO, {"X-Key": CANARY})) as server, connected(server.url) as client:
+        results = await collect(client, [Generate("a fox")], tmp_path)
+
+    folder = Folder(tmp_path)
+    folder.export_csv(tmp_path / "jobs.csv")
+    folder.export_jsonl(tmp_path / "jobs.jsonl")
+    folder.gallery()
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+
+    assert {"jobs.csv", "jobs.jsonl", "journal.sqlite3"} <= {path.name for path in files}
+    assert [] == [path for path in files if CANARY.encode() in path.read_bytes()]
+    assert CANARY not in repr([(result, result.error, vars(result.error)) for result in results])
+
+
+def test_a_client_cannot_be_pickled() -> None:
+    """A client is neither pickled nor deep-copied, and the error states what to do instead."""
+    client = Ideogram(CANARY)
+    for duplicate in (pickle.dumps, copy.deepcopy):
+        with pytest.raises(TypeError, match=r"create one in each process, with Ideogram\(\)"):
+            duplicate(client)
+
+    assert client.limiter is copy.copy(client).limiter
 
 
 async def by_timeout(work: Coroutine[Any, Any, Any], ready: Coroutine[Any, Any, None]) -> None:
@@ -290,16 +421,31 @@ def test_bad_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         f"http://user:{CANARY}@127.0.0.1:9",
         f"http://user:p@{CANARY}@127.0.0.1:9",
-        f"http://user:p/{CANARY}@127.0.0.1:9",
-        f"http://user:{CANARY}@nowhere.test:port",
-        f"socks9://user:{CANARY}@127.0.0.1:9",
     ],
 )
 async def test_proxy_password(proxy: str, caplog: pytest.LogCaptureFixture) -> None:
-    """No error contains the password of a proxy, even if its URL is malformed."""
+    """No error of a call contains the password of its proxy."""
     async with watched(caplog), connected("https://api.test", proxy=proxy, api_key="key") as client:
         with pytest.raises(IdeogramError) as caught:
             await client.generate("a fox")
+
+    assert CANARY not in crash_report(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "settings"),
+    [
+        (f"user:{CANARY}@127.0.0.1:9", {}),
+        (f"http://user:p/{CANARY}@127.0.0.1:9", {}),
+        (f"http://user:{CANARY}@nowhere.test:port", {}),
+        (f"socks9://user:{CANARY}@127.0.0.1:9", {}),
+        (f"http://user:{CANARY}@127.0.0.1:9", {"max_in_flight": 0}),
+    ],
+)
+def test_the_password_of_an_invalid_proxy(proxy: str, settings: dict[str, Any]) -> None:
+    """No error of the constructor contains the password of a proxy, which may be malformed."""
+    with pytest.raises(ValueError, match="must be") as caught:
+        Ideogram("key", proxy=proxy, **settings)
 
     assert CANARY not in crash_report(caught.value)
 
@@ -365,7 +511,7 @@ def test_headers_that_cannot_be_sent(headers: dict[str, str]) -> None:
 )
 def test_base_url(url: str) -> None:
     """The base URL must be https or loopback, and a refused URL is not shown."""
-    with pytest.raises(ValueError, match="base_url must be https") as caught:
+    with pytest.raises(ValueError, match="base_url must begin with https://") as caught:
         Ideogram("key", base_url=url)
 
     assert CANARY not in str(caught.value)

@@ -61,9 +61,14 @@ FACTORIES: dict[str, Callable[..., aiohttp.ClientSession]] = {
     "traces of its own": with_settings(trace_configs=[aiohttp.TraceConfig()]),
     "raise_for_status": with_settings(raise_for_status=True),
     "middlewares": with_settings(middlewares=(send_twice,)),
+    "decompression": with_settings(auto_decompress=True),
     "no decompression": with_settings(auto_decompress=False),
+    "small headers": with_settings(max_line_size=100, max_field_size=100, max_headers=3),
+    "headers of its own": with_settings(headers={"Accept-Encoding": "br", "Accept": "text/html"}),
+    "no headers": with_settings(skip_auto_headers=["Accept-Encoding", "Content-Type"]),
     "a timeout": with_settings(timeout=aiohttp.ClientTimeout(total=0.001)),
     "cookies": with_settings(cookie_jar=None),
+    "another buffer": with_settings(read_bufsize=16),
     "retries by itself": retrying_session,
 }
 ENDINGS: dict[str, tuple[Script, type[IdeogramError], Billed]] = {
@@ -88,13 +93,15 @@ async def test_sent_once(ending: tuple[Script, type[IdeogramError], Billed], fac
 
 @pytest.mark.parametrize("factory", FACTORIES.values(), ids=FACTORIES)
 async def test_answered(factory: Any) -> None:
-    """Every session returns the answer, compressed or not."""
-    packed = status(200, gzip.compress(GOOD), {"Content-Encoding": "gzip"})
+    """Every session returns the answer, compressed and with large headers."""
+    headers = {"Content-Encoding": "gzip", "Set-Cookie": "a=b", "X-Policy": "x" * 12_000}
+    packed = status(200, gzip.compress(GOOD), headers | {f"X-{number}": "x" for number in range(150)})
     async with RawServer(packed) as server:
         async with connected(server.url, session_factory=factory) as client:
             images = await client.generate("a fox")
 
         assert (1, GOOD) == (server.posts, images.meta.raw)
+        assert "gzip, deflate" == server.requests[0].headers["accept-encoding"]
 
 
 @pytest.mark.parametrize("factory", FACTORIES.values(), ids=FACTORIES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -28,8 +29,8 @@ NO_STATUS = {
     "half a head": (whole, answer(b"HTTP/1.1 200 OK\r\nContent-Le")),
     "only a change of protocol": status(101, b"", {"Upgrade": "x", "Connection": "upgrade"}),
     "two lengths": (whole, answer(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx")),
-    "5,000 headers": (whole, answer(raw_response(200, b"{}", {f"X-{n}": "x" for n in range(5_000)}))),
-    "a header of 1 MB": (whole, answer(raw_response(200, b"{}", {"X": "x" * 2**20}))),
+    "10,001 headers": (whole, answer(raw_response(200, b"{}", {f"X-{n}": "x" for n in range(10_001)}))),
+    "a header of 3 MiB": (whole, answer(raw_response(200, b"{}", {"X": "x" * 3 * 2**20}))),
 }
 SERVER_ERRORS = {
     "500": JSON_500,
@@ -68,6 +69,38 @@ async def failure_of(client: Ideogram, events: Events) -> Failure:
 
 
 AMBIGUOUS = Failure(AmbiguousError, Billed.UNKNOWN, False, Phase.SENT, Billed.UNKNOWN, 1)
+
+
+TIMED_OUT = r"no complete response after 0\.\d s: the timeout \(Timeout\.total\)"
+MESSAGES: dict[str, tuple[Script, dict[str, Any], str]] = {
+    "timeout": ((whole, stall), {"timeout": 0.1}, TIMED_OUT),
+    "deadline": (
+        (whole, stall),
+        {"timeout": 60, "retry": Retry(deadline=0.1)},
+        r"no complete response after 0\.\d s: the deadline \(Retry\.deadline\)",
+    ),
+    "the shorter one": ((whole, stall), {"timeout": 0.1, "retry": Retry(deadline=60)}, TIMED_OUT),
+    "closed": ((whole,), {}, r"the connection closed after \d\.\d s: ServerDisconnectedError"),
+    "reset": ((whole, reset), {}, r"the connection closed after \d\.\d s: \w+"),
+}
+
+
+@pytest.mark.parametrize(("script", "options", "message"), MESSAGES.values(), ids=MESSAGES)
+async def test_messages(script: Script, options: dict[str, Any], message: str) -> None:
+    """The error states how long the call took, and which limit ended it."""
+    async with RawServer(script) as server, connected(server.url, **options) as client:
+        with pytest.raises(AmbiguousError, match=f"^POST /v1/ideogram-v3/generate: {message}"):
+            await client.generate("a fox")
+
+
+async def test_message_of_a_closed_client() -> None:
+    """The error of a call that ends with its client states how long the call took."""
+    async with RawServer((whole, stall)) as server, connected(server.url) as client:
+        task = asyncio.create_task(client.generate("a fox"))
+        await server.wait_for_requests(1)
+        await client.aclose(grace=0)
+        with pytest.raises(AmbiguousError, match=r"the client was closed \d\.\d s after the call began"):
+            await task
 
 
 @pytest.mark.parametrize("reuse_connections", [False, True])

@@ -11,7 +11,7 @@ from support.fakes import AMBIGUOUS, NOT_SENT, FakeSend, call, reply
 from support.rawserver import OK, RawServer, refused, stall, status, whole
 from support.virtual import virtual
 
-from ideogram_async import Billed, RateLimitError, Retry
+from ideogram_async import Billed, NotSentError, RateLimitError, Retry
 from ideogram_async._limiter.limiter import ImageLimiter
 from ideogram_async._transport.emitter import Emitter
 from ideogram_async._transport.limit import limited
@@ -52,6 +52,14 @@ async def test_wait_is_over() -> None:
 
         error = caught.value
         assert (Billed.NO, True, 4) == (error.billed, error.retryable, error.max_in_flight)
+
+
+@pytest.mark.parametrize("throttled_for", [0.0, -1e-12, 1e-12])
+def test_no_wait(throttled_for: float) -> None:
+    """With a `throttle_wait` of 0 no refusal is waited for, also if the clock is rounded."""
+    policy = Retry(base=0.0, throttle_wait=0.0)
+
+    assert None is policy.pause(call(), reply(429), attempt=0, throttled_for=throttled_for)
 
 
 async def test_reported_limit_holds() -> None:
@@ -106,12 +114,76 @@ def test_invalid_retry_after(value: str) -> None:
 
 @virtual
 async def test_wait_is_bounded() -> None:
-    """A call waits for `throttle_wait` after the first 429 in a row, and hardly longer."""
+    """A call waits for `throttle_wait` after the first 429 in a row, and no longer."""
     send = FakeSend(reply(429))
     outcome = await layered(send, Retry(throttle_wait=60.0), ImageLimiter(10, rng=FixedRandom()))(call())
 
     assert 429 == outcome.status
-    assert 30.0 <= asyncio.get_running_loop().time() <= 60.0 + 30.0
+    assert 30.0 <= asyncio.get_running_loop().time() <= 60.0
+
+
+POLICIES = (Retry(deadline=20.0), Retry(throttle_wait=20.0))
+
+
+@virtual
+async def test_a_gate_beyond_the_deadline() -> None:
+    """A call that was rejected, and waits behind the gate of another's Retry-After, ends as rejected in time."""
+    limiters = [ImageLimiter(10, rng=FixedRandom()) for _ in POLICIES]
+    stacks = zip(POLICIES, limiters, strict=True)
+    tasks = [asyncio.create_task(layered(FakeSend(reply(429)), *stack)(call())) for stack in stacks]
+    await asyncio.sleep(0.5)
+    for limiter in limiters:
+        limiter.note_rejected(None, 100.0)
+
+    outcomes = await asyncio.gather(*tasks)
+
+    assert [429, 429] == [outcome.status for outcome in outcomes]
+    assert 20.0 == pytest.approx(asyncio.get_running_loop().time(), abs=0.1)
+    assert [(0, 0)] * 2 == [(limiter.statistics().in_flight, limiter.statistics().waiting) for limiter in limiters]
+
+
+@virtual
+async def test_a_gate_before_the_first_attempt() -> None:
+    """A call that was never sent ends at its deadline as well, and certainly was not sent."""
+    limiter = ImageLimiter(10, rng=FixedRandom())
+    limiter.note_rejected(None, 100.0)
+    send = FakeSend(reply())
+    with pytest.raises(NotSentError, match="no slots were free before the deadline"):
+        await layered(send, Retry(deadline=20.0), limiter)(call())
+
+    assert ([], 20.0) == (send.calls, asyncio.get_running_loop().time())
+
+
+@virtual
+async def test_a_rejected_call_in_the_queue() -> None:
+    """The time in the client's own queue does not end a call that was rejected before."""
+    for policy in POLICIES:
+        limiter = ImageLimiter(1, rng=FixedRandom())
+        send = FakeSend(reply(429), reply())
+        task = asyncio.create_task(layered(send, policy, limiter)(call()))
+        while not send.calls:
+            await asyncio.sleep(0.01)
+
+        async with limiter.acquire(1):
+            await asyncio.sleep(100)
+
+        outcome = await task
+
+        assert (200, 2) == (outcome.status, len(send.calls))
+
+
+async def test_deadline_of_a_throttled_call() -> None:
+    """A 429 under a deadline is raised as `RateLimitError`, and within the deadline."""
+    async with RawServer(refused(429)) as server:
+        async with connected(server.url, limiter=ImageLimiter(10), retry=Retry(base=0.0, deadline=0.3)) as client:
+            began = asyncio.get_running_loop().time()
+            with pytest.raises(RateLimitError) as caught:
+                await client.generate("a fox")
+
+        assert Billed.NO == caught.value.billed
+        assert 1 == server.posts
+        # A gate is closed for at least a second.
+        assert asyncio.get_running_loop().time() < began + 1.0
 
 
 @virtual

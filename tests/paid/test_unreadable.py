@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import gzip
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from support.batches import collect
 from support.clients import Events, connected
 from support.rawserver import GOOD, OK, RawServer, Script, answer, drip, raw_response, reset, stall, status, whole
 
-from ideogram_async import Billed, DecodeError, Retry
+from ideogram_async import Billed, DecodeError, Generate, Ideogram, JobState, Retry
 from ideogram_async.events import Failed, Sending
+from ideogram_async.sandbox import Fault, Sandbox
 
 HALF = GOOD[: len(GOOD) - 20]
 HTML = b"<!doctype html><title>Welcome</title><h1>Sign in</h1>"
@@ -32,11 +35,10 @@ CUT: dict[str, Script] = {
 }
 UNREADABLE: dict[str, Script] = {
     **CUT,
+    "no byte of its length": (whole, answer(raw_response(200, b"", {"Content-Length": "331"}))),
     "cut while compressed": status(200, ZIPPED[:-20], {"Content-Encoding": "gzip"}),
     "not compressed at all": status(200, HALF, {"Content-Encoding": "gzip"}),
-    "a captive page": status(200, HTML, {"Content-Type": "text/html"}),
-    "nothing": status(200),
-    "204": status(204),
+    "a page with a link": status(200, HTML + b"<a href='https://x.test/'>", {"Content-Type": "text/html"}),
     "null": status(200, b"null"),
     "a list": status(200, b"[]"),
     "too deep": status(200, b"[" * 200_000),
@@ -44,12 +46,22 @@ UNREADABLE: dict[str, Script] = {
     "drips": (whole, answer(raw_response(200, b"", {"Content-Length": "1000"})), drip(HALF)),
     "stops": (whole, answer(raw_response(200, HALF, {"Content-Length": "1000"})), stall),
 }
+NO_CONTENT: dict[str, Script] = {
+    "a captive page": status(200, HTML, {"Content-Type": "text/html"}),
+    "text of a page": status(200, b"Sign in", {"Content-Type": "text/html; charset=utf-8"}),
+    "nothing": status(200),
+    "nothing, compressed": status(200, gzip.compress(b""), {"Content-Encoding": "gzip"}),
+    "204": status(204),
+}
+ENDINGS = [(script, Billed.YES) for script in UNREADABLE.values()] + [
+    (script, Billed.UNKNOWN) for script in NO_CONTENT.values()
+]
 
 
 @pytest.mark.parametrize("ambiguous", [False, True])
-@pytest.mark.parametrize("script", UNREADABLE.values(), ids=UNREADABLE)
-async def test_unreadable(script: Script, ambiguous: bool) -> None:
-    """A success that cannot be read was billed, and no setting resends it."""
+@pytest.mark.parametrize(("script", "billed"), ENDINGS, ids=[*UNREADABLE, *NO_CONTENT])
+async def test_unreadable(script: Script, billed: Billed, ambiguous: bool) -> None:
+    """A success that cannot be read was billed, unless it has no content of the service, and no setting resends it."""
     async with RawServer(script, OK) as server:
         events = Events()
         policy = Retry(base=0.0, ambiguous=ambiguous)
@@ -57,8 +69,8 @@ async def test_unreadable(script: Script, ambiguous: bool) -> None:
             with pytest.raises(DecodeError) as caught:
                 await client.generate("a fox")
 
-        assert (Billed.YES, False) == (caught.value.billed, caught.value.retryable)
-        assert [Billed.YES] == [event.billed for event in events.of(Failed)]
+        assert (billed, False) == (caught.value.billed, caught.value.retryable)
+        assert [billed] == [event.billed for event in events.of(Failed)]
         assert (1, 1) == (server.connections, len(events.of(Sending)))
 
 
@@ -108,13 +120,35 @@ async def test_additions() -> None:
 
 
 @pytest.mark.parametrize("body", [b'{"created": "2026-01-02"}', b'{"created": "2026-01-02", "data": null}'])
-async def test_no_data(body: bytes) -> None:
-    """An answer without images is empty, and its bytes are kept."""
+async def test_no_data(body: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """An answer without images is empty, its bytes are kept, and the log says so."""
     async with RawServer(status(200, body), OK) as server:
         async with connected(server.url) as client:
             images = await client.generate("a fox")
 
         assert ([], body, 1) == (list(images), images.meta.raw, server.connections)
+        assert images.meta.is_empty
+        assert ["POST /v1/ideogram-v3/generate: the answer has no items; request id None"] == caplog.messages
+
+
+async def test_empty_in_a_batch(
+    ideogram_client: Ideogram, ideogram_sandbox: Sandbox, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A job whose answer has no images is logged as well."""
+    ideogram_sandbox.fail(fault=Fault.status(200, b'{"created": "2026-01-02", "data": []}'))
+    (result,) = await collect(ideogram_client, [Generate("a fox")], tmp_path)
+
+    assert (JobState.PARTIAL, True) == (result.state, result.answer is not None and result.answer.meta.is_empty)
+    assert 1 == sum("no items" in message for message in caplog.messages)
+
+
+async def test_not_empty(caplog: pytest.LogCaptureFixture) -> None:
+    """An answer with images is not empty, nor is an empty list that costs nothing."""
+    async with RawServer(OK, status(200, b'{"models": []}')) as server, connected(server.url) as client:
+        images, models = await client.generate("a fox"), await client.models.list()
+
+    assert (False, False) == (images.meta.is_empty, models.meta.is_empty)
+    assert [] == caplog.messages
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])

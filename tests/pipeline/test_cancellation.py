@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
+import re
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -18,7 +20,7 @@ from support.leaks import files_below, other_tasks
 from support.paths import DATA
 from support.rawserver import GOOD, OK, RawServer, Script, answer, raw_response, read, refused, reset, stall, whole
 
-from ideogram_async import Billed, Ideogram, Retry
+from ideogram_async import Billed, Generate, Ideogram, Retry
 from ideogram_async._limiter.limiter import ImageLimiter
 from ideogram_async.errors import Phase
 from ideogram_async.events import Event, Failed, Retrying, Throttled
@@ -26,6 +28,7 @@ from ideogram_async.files import ImageFile
 
 PROMPTLY = 2.0
 """Seconds within which a cancellation has to end, with room for a busy machine."""
+MAY_BE_BILLED = "sent: it may have been billed"
 LONG = Retry(base=1000.0, cap=1000.0)
 
 
@@ -39,6 +42,7 @@ class Scene:
     reached: Callable[[], Awaitable[None]]
     work: Callable[[], Awaitable[Any]]
     helpers: list[asyncio.Task[Any]] = field(factory=list)
+    cancellation: BaseException | None = None
 
 
 @frozen
@@ -127,6 +131,7 @@ async def hold_at(stage: Stage, tmp_path: Path) -> AsyncGenerator[Scene]:
         url = "https://api.test" if stage.until == "Sending" and "session_factory" in options else url
         async with connected(url, on_event=on_event, **options) as client:
             scene = Scene(client, server, events, reached.wait, lambda: client.remove_background(image))
+            work, scene.work = scene.work, lambda: _noting(scene, work)
             match stage.until:
                 case "arrived":
                     scene.reached = lambda: server.wait_for_requests(1)
@@ -149,6 +154,19 @@ async def hold_at(stage: Stage, tmp_path: Path) -> AsyncGenerator[Scene]:
                 helper.cancel()
 
             await asyncio.gather(*scene.helpers, return_exceptions=True)
+
+
+async def _noting(scene: Scene, work: Callable[[], Awaitable[Any]]) -> None:
+    """Run the call, and keep the cancellation that ends it."""
+    try:
+        await work()
+    except asyncio.CancelledError as error:
+        scene.cancellation = error
+        raise
+
+
+def notes_of(error: BaseException | None) -> list[str]:
+    return getattr(error, "__notes__", [])
 
 
 async def _waits(client: Ideogram) -> None:
@@ -194,7 +212,9 @@ async def by_scope(scene: Scene) -> None:
 
 @pytest.mark.parametrize("way", [by_cancel, by_timeout, by_scope])
 @pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
-async def test_cancelled(stage: Stage, way: Callable[[Scene], Awaitable[None]], tmp_path: Path) -> None:
+async def test_cancelled(
+    stage: Stage, way: Callable[[Scene], Awaitable[None]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Wherever and however it is cancelled, a call ends at once, and reports what it may have cost."""
     before = other_tasks()
     async with hold_at(stage, tmp_path) as scene:
@@ -203,12 +223,71 @@ async def test_cancelled(stage: Stage, way: Callable[[Scene], Awaitable[None]], 
         statistics = scene.client.limiter.statistics()
         failed = [(event.billed, event.phase) for event in scene.events.of(Failed)]
 
+        warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        is_sent = stage.billed is Billed.UNKNOWN
+
         assert [(stage.billed, stage.phase)] == failed
+        assert is_sent == (MAY_BE_BILLED in notes_of(scene.cancellation))
+        assert is_sent == any(re.search(r"^POST .* after \d+\.\d s; sent: it may have", text) for text in warnings)
+        assert is_sent == len(warnings)
         assert (held, 0) == (statistics.in_flight, statistics.waiting)
         assert [] == files_below(tmp_path)
         assert stage.posts == scene.server.posts
 
     assert set() == other_tasks() - before
+
+
+async def test_a_cancelled_free_call_is_not_reported(caplog: pytest.LogCaptureFixture) -> None:
+    """A call that costs nothing, or was answered before, gets no note and no warning."""
+    async with RawServer(OK, (whole, stall)) as server, connected(server.url) as client:
+        await client.generate("a fox")
+        task = asyncio.create_task(client.models.list())
+        await server.wait_for_requests(2)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+
+    assert ([], []) == (notes_of(caught.value), caplog.records)
+
+
+async def test_the_note_reaches_whoever_awaits_the_task() -> None:
+    """The note is on the cancellation that a program sees."""
+    async with RawServer((whole, stall)) as server, connected(server.url) as client:
+        task = asyncio.create_task(client.generate("a fox"))
+        await server.wait_for_requests(1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+
+    assert [MAY_BE_BILLED] == notes_of(caught.value)
+
+
+@pytest.mark.parametrize("is_given_up", [False, True])
+async def test_a_started_call(is_given_up: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """A cancelled wait for a started call is not reported, because the call goes on; one that is given up is, once."""
+    async with RawServer((whole, stall, answer(raw_response(200, GOOD)))) as server, connected(server.url) as client:
+        running = await client.start(Generate("a fox"))
+        with pytest.raises(TypeError, match="await it, and pass on its answer"):
+            pickle.dumps(running)
+
+        async def wait() -> None:
+            await running
+
+        task = asyncio.create_task(wait())
+        await server.wait_for_requests(1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+
+        if is_given_up:
+            await client.aclose(grace=0)
+        else:
+            server.released.set()
+            await running
+
+    assert [] == notes_of(caught.value)
+    assert is_given_up == len(caplog.records)
+    assert is_given_up == (MAY_BE_BILLED in caplog.text)
 
 
 async def test_slots_are_released() -> None:

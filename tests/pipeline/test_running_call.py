@@ -209,20 +209,27 @@ async def test_closing_waits_for_calls_of_on_done(sandbox: Sandbox) -> None:
     assert 2 == sandbox.ledger.billed_images
 
 
-async def test_a_cancelled_aclose_closes_the_client(sandbox: Sandbox) -> None:
-    """A cancellation of `aclose` in the grace period still closes the client and ends its calls."""
+@pytest.mark.parametrize("is_released", [True, False])
+async def test_cancelled_while_closing(sandbox: Sandbox, is_released: bool) -> None:
+    """The first cancellation of `aclose` leaves the calls their grace period, the second ends it."""
     sandbox.hold()
     client = Ideogram(CANARY, base_url=sandbox.url)
     call = await client.start(FOX)
     await sandbox.wait_for_requests(1)
     closing = asyncio.create_task(client.aclose(grace=1000))
-    await asyncio.sleep(0)
-    closing.cancel()
+    for _ in range(2):
+        await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.sleep(0)
+        if is_released:
+            sandbox.release()
+            break
+
     await asyncio.wait([closing])
     sandbox.release()
 
     assert closing.cancelled()
-    assert AmbiguousError is type(call.error)
+    assert (type(None) if is_released else AmbiguousError) is type(call.error)
 
 
 async def test_closed_by_on_done(sandbox: Sandbox) -> None:
@@ -359,7 +366,7 @@ def test_the_end_of_a_loop_cancels_on_done() -> None:
     """At the end of its loop `on_done` has a timeout, and is then cancelled."""
     run_quietly("""
         from ideogram_async import Generate
-        from ideogram_async._pipeline import running_call
+        from ideogram_async._pipeline import sessions
 
         async def hang(call):
             outcomes.append(call.error.billed)
@@ -370,7 +377,7 @@ def test_the_end_of_a_loop_cancels_on_done() -> None:
             await sandbox.wait_for_requests(1)
 
         outcomes = []
-        running_call.SHUTDOWN_TIMEOUT = 0.01
+        sessions.SHUTDOWN_TIMEOUT = 0.01
         with running_in_thread(Sandbox()) as sandbox:
             client = Ideogram("sandbox", base_url=sandbox.url)
             sandbox.hold()
@@ -411,20 +418,43 @@ def test_the_end_of_a_loop_is_the_end_of_its_calls(ending: str) -> None:
     """)
 
 
-async def test_a_cancelled_task_raises_an_error_of_the_library(sandbox: Sandbox) -> None:
-    """If its task is cancelled, a call raises an `IdeogramError`, never `CancelledError`, for its awaiters."""
-    sandbox.hold()
-    async with connected(sandbox.url) as client:
-        before = other_tasks()
-        call = await client.start(FOX)
-        await sandbox.wait_for_requests(1)
-        for task in other_tasks() - before:
-            if task.get_coro().__qualname__ == "RunningCall.run":  # type: ignore[union-attr]
-                task.cancel()
+def test_the_end_of_a_loop_leaves_a_closing_client_its_time() -> None:
+    """A task in the client's block is cancelled with the loop, and drains the calls: they are not cancelled with it."""
+    run_quietly("""
+        from ideogram_async import Generate
 
+        async def background():
+            async with client:
+                calls.append(await client.start(Generate("a fox")))
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    asyncio.get_running_loop().call_later(0.01, sandbox.release)
+
+        async def work():
+            tasks.append(asyncio.create_task(background()))
+            await sandbox.wait_for_requests(1)
+
+        calls, tasks = [], []
+        with running_in_thread(Sandbox()) as sandbox:
+            client = Ideogram("sandbox", base_url=sandbox.url)
+            sandbox.hold()
+            asyncio.run(work())
+
+        assert calls[0].error is None, calls
+    """)
+
+
+async def test_a_cancelled_callback_is_an_error_of_the_library(sandbox: Sandbox) -> None:
+    """If the function that returns the key is cancelled, awaiters get an `IdeogramError`, never `CancelledError`."""
+
+    async def cancelled_key() -> str:
+        raise asyncio.CancelledError
+
+    recorder = Recorder()
+    async with connected(sandbox.url, api_key=cancelled_key) as client:
+        call = await client.start(FOX, on_done=recorder)
         with pytest.raises(IdeogramError) as caught:
             await call
 
-    sandbox.release()
-
-    assert AmbiguousError is type(caught.value)
+    assert (NotSentError, [call]) == (type(caught.value), recorder)

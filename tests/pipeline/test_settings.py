@@ -23,16 +23,25 @@ async def test_an_empty_key_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("setting", "kind", "message"),
     [
-        ({"base_url": ""}, ValueError, "base_url must be https"),
+        ({"base_url": ""}, ValueError, "base_url must begin with https://"),
         ({"max_in_flight": 0}, ValueError, "max_in_flight must be at least 1, not 0"),
         ({"max_in_flight": "3"}, TypeError, "max_in_flight must be a whole number, not str"),
         ({"max_image_bytes": 0}, ValueError, "max_image_bytes must be at least 1, not 0"),
         ({"max_upload_bytes": True}, TypeError, "max_upload_bytes must be a whole number, not bool"),
-        ({"retry": 5}, TypeError, "retry must be a Retry, not int"),
+        ({"retry": 5}, TypeError, r"retry must be a Retry such as Retry\(attempts=3\), not int"),
         ({"limiter": 10}, TypeError, "limiter must be a Limiter, not int"),
         ({"on_event": []}, TypeError, "on_event must be a function, not list"),
         ({"session_factory": {}}, TypeError, "session_factory must be a function, not dict"),
         ({"image_hosts": "ideogram.ai"}, TypeError, "image_hosts must be a list of names, not str"),
+        (
+            {"proxy": "localhost:3128"},
+            ValueError,
+            "proxy must be the URL of an HTTP proxy, such as 'http://localhost:3128', not 'localhost:3128'",
+        ),
+        ({"proxy": "me:pw@proxy:1"}, ValueError, r"such as 'http://\*\*\*@proxy:1', not '\*\*\*@proxy:1'"),
+        ({"proxy": "socks5://proxy:1"}, ValueError, "such as 'http://proxy.example:3128', not 'socks5://proxy:1'"),
+        ({"proxy": ""}, ValueError, "proxy must be the URL of an HTTP proxy, .*, not ''"),
+        ({"proxy": 3128}, TypeError, "proxy must be the URL of an HTTP proxy, not int"),
         ({"timeout": 0}, ValueError, "must be more than 0 seconds"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
@@ -45,7 +54,7 @@ def test_a_wrong_setting_fails_at_once(setting: dict[str, Any], kind: type[Excep
 
 def test_a_wrong_option_fails_at_once() -> None:
     """An invalid option of a view raises at once, too."""
-    with pytest.raises(TypeError, match="retry must be a Retry, not int"):
+    with pytest.raises(TypeError, match=r"retry must be a Retry such as Retry\(attempts=3\), not int"):
         Ideogram("key").with_options(retry=5)  # type: ignore[arg-type]
 
 

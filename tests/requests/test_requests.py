@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import inspect
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.pictures import TOO_LARGE, picture
 from support.rulebook import ALLOWED, REFUSED, WRONG_TYPES
-from support.schemas import POSITIONAL, REQUESTS
+from support.schemas import REQUESTS
 from support.variants import VARIANTS, Stage, variant
 
 from ideogram_async import Ideogram, InvalidRequestError, Unchecked
@@ -38,10 +39,11 @@ PNG = picture()
 
 @pytest.mark.parametrize("name", REQUESTS)
 def test_positional_arguments(name: str) -> None:
-    """A few arguments are positional; all others are keyword-only."""
+    """The required arguments are positional, except the model of the older ones; all others are keyword-only."""
     parameters = inspect.signature(REQUESTS[name]).parameters.values()
+    required = [p.name for p in parameters if p.default is p.empty and p.name != "model"]
 
-    assert POSITIONAL[name] == [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
+    assert required == [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
 
 
 @pytest.mark.parametrize("kind", REQUESTS.values(), ids=REQUESTS)
@@ -57,7 +59,7 @@ def test_construction_accepts_any_value(kind: type[Any]) -> None:
 @pytest.mark.parametrize("kind", REQUESTS.values(), ids=REQUESTS)
 def test_unknown_names(kind: type[Any]) -> None:
     """An unknown field is a `TypeError`."""
-    with pytest.raises(TypeError, match="unexpected keyword argument 'webhook_url'"):
+    with pytest.raises(TypeError, match=f"{kind.__name__} has no field 'webhook_url'"):
         kind(**dict.fromkeys(inspect.signature(kind).parameters, "x"), webhook_url="https://x")
 
 
@@ -146,6 +148,14 @@ def test_unchecked(request_: Any) -> None:
         (Generate("x", style_preset="oil painting"), "did you mean 'OIL_PAINTING'?"),
         (LegacyGenerate("x", aspect_ratio="16x9"), "did you mean 'ASPECT_16_9'?"),
         (LegacyGenerate("x", resolution="1024x1024"), "did you mean 'RESOLUTION_1024_1024'?"),
+        (Generate("x", aspect_ratio="16 x 9"), "did you mean '16x9'?"),
+        (Generate("x", resolution="1024 * 1024"), "did you mean '1024x1024'?"),
+        (Generate("x", rendering_speed="fast"), "did you mean 'FLASH'?"),
+        (Generate("x", rendering_speed="cheap"), "'cheap' is not one of FLASH, TURBO, DEFAULT, QUALITY"),
+        (Generate("x", aspect_ratio="17:9"), "did you mean '16x9'?"),
+        (Generate("x", resolution="2048x2048"), "for a newer value, pass Unchecked('2048x2048')"),
+        (Generate("x", style_type="STYLIZED"), "for a newer value, pass Unchecked('STYLIZED')"),
+        (Generate("x", rendering_speed="TURBOO"), "did you mean 'TURBO'? For a newer value, pass Unchecked('TURBOO')"),
         (LegacyGenerate("x", model="V_4"), "for a newer value, pass Unchecked('V_4')"),
         (GenerateTransparent("x", rendering_speed="FLASH"), "'FLASH' is not one of TURBO, DEFAULT, QUALITY"),
     ],
@@ -256,7 +266,7 @@ async def test_without_validation(client: Ideogram, sandbox: Sandbox) -> None:
     with pytest.raises(Exception, match="400 prompt: must not be empty"):
         await view.send(Generate(""))
 
-    assert [("num_images", "must be a whole number, not str")] == list(error.problems)
+    assert [("num_images", "must be a whole number, not str; did you mean 9?")] == list(error.problems)
     assert [400] == [received.status for received in sandbox.requests]
 
 
@@ -290,3 +300,20 @@ async def test_dataset_name(client: Ideogram, sandbox: Sandbox) -> None:
 
     assert [("name", "cannot be encoded in UTF-8: '\\ud800' at 0 is an unpaired surrogate")] == list(error.problems)
     assert [] == sandbox.requests
+
+
+@pytest.mark.parametrize(
+    ("field", "hint"),
+    [
+        ("n", "did you mean num_images?"),
+        ("size", "did you mean resolution or aspect_ratio?"),
+        ("model", "did you mean rendering_speed or custom_model_uri?"),
+        ("num_image", "did you mean num_images?"),
+        ("promt", "did you mean prompt?"),
+        ("zebra", "its fields are "),
+    ],
+)
+def test_an_unknown_field_is_refused_with_the_name_that_was_meant(field: str, hint: str) -> None:
+    """The name of another service, or a misspelled one, raises a TypeError that names the field."""
+    with pytest.raises(TypeError, match=re.escape(f"Generate has no field {field!r}; {hint}")):
+        Generate(**{field: 2})

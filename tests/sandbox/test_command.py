@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ START = "from ideogram_async.sandbox.command import main; raise SystemExit(main(
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_serves_until_a_signal(number):
     """The command prints its address, serves, and at the end prints what was billed."""
-    arguments = ["--latency", "0-0.001", "--balance-usd", "1.50", "--image-format", "webp", "--seed", "4"]
+    arguments = ["--latency", "0-0.001", "--balance-usd", "1.50", "--image-format", "webp", "--seed", "4", "--control"]
     process = subprocess.Popen([sys.executable, "-c", START, *arguments], stdout=subprocess.PIPE, text=True)
     with process:
         assert process.stdout is not None
@@ -27,22 +28,26 @@ def test_serves_until_a_signal(number):
         headers = {"Api-Key": "sandbox", "Content-Type": "application/json"}
         with urllib.request.urlopen(urllib.request.Request(f"{url}/generate", body, headers)) as answer:
             status = answer.status
+        with urllib.request.urlopen(f"{url}/sandbox/ledger") as answer:
+            ledger = json.load(answer)
         process.send_signal(number)
         rest = process.stdout.read()
 
     assert f"export IDEOGRAM_BASE_URL={url}\n" == lines[1]
     assert "export IDEOGRAM_API_KEY=sandbox\n" == lines[2]
     assert 200 == status
-    assert "Billed 1 calls, 2 images, 0.16 USD.\n" == rest
+    assert (2, "0.16") == (ledger["billed_images"], ledger["billed_usd"])
+    assert "Billed 1 call, 2 images, 0.16 USD.\n" == rest
     assert 0 == process.returncode
 
 
 def test_port_in_use(capsys, ideogram_sandbox):
-    """A port in use is reported in one line."""
-    code = main(["--port", ideogram_sandbox.url.rpartition(":")[2]])
+    """A port in use is reported in one line, with the option that helps."""
+    port = ideogram_sandbox.url.rpartition(":")[2]
+    code = main(["--port", port])
 
     assert 1 == code
-    assert "in use" in capsys.readouterr().err
+    assert f"port {port}: Address already in use; choose another with --port\n" == capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["--balance-usd", "much"], ["--latency", "soon"], ["--image-format", "gif"]])

@@ -220,13 +220,6 @@ async def test_faults_before_the_start(make_api):
         sandbox.url  # noqa: B018
 
 
-async def test_pillow_is_required(monkeypatch):
-    """Without Pillow the error names the extra to install."""
-    monkeypatch.setattr("ideogram_async.sandbox.sandbox.find_spec", lambda name: None)
-    with pytest.raises(ImportError, match=r"ideogram-async\[sandbox\]"):
-        await Sandbox().start()
-
-
 def test_public_names():
     """The package exports two names."""
     import ideogram_async.sandbox as package

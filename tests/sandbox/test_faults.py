@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 
 import aiohttp
 import pytest
@@ -197,6 +198,80 @@ async def test_status(api, sandbox):
     assert [503, 500] == [arrival.status for arrival in sandbox.requests]
 
 
+@pytest.mark.parametrize(
+    ("body", "headers", "content_type", "sent"),
+    [
+        ({"error": "no \udc80"}, None, "application/json", b'{"error": "no \\udc80"}'),
+        ([1, None], {"X-Reason": "test"}, "application/json", b"[1, null]"),
+        ("é", {"content-type": "text/plain"}, "text/plain", "é".encode()),
+        (b"\xff", {}, "application/json", b"\xff"),
+        (None, None, None, b""),
+    ],
+)
+async def test_bodies_of_a_status(api, sandbox, body, headers, content_type, sent):
+    """The body is bytes, text, a value that becomes JSON, or nothing."""
+    sandbox.fail(fault=Fault.status(401, body, headers))
+
+    answer = await api.generate()
+
+    assert (401, sent) == (answer.status, answer.body)
+    assert content_type == answer.headers.get("Content-Type")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Fault.status("401"), "code must be an integer, not '401'"),
+        (lambda: Fault.status(True), "code must be a number, not True"),
+        (lambda: Fault.status(100), "code must be between 200 and 999, not 100"),
+        (lambda: Fault.status(500, 5), "body must be bytes, a string, a dict, a list or None, not 5"),
+        (lambda: Fault.status(500, {"a": b""}), "bytes"),
+        (lambda: Fault.status(500, "", {"Retry-After": 3}), "a header must be two strings, not 'Retry-After': 3"),
+        (lambda: Fault.status(500, "", {"X": "a\r\nY: b"}), "is not a valid header"),
+        (lambda: Fault.status(500, "", {"X Y": "a"}), "is not a valid header"),
+        (lambda: Fault.redirect("/\n"), "is not a valid header"),
+        (lambda: Fault.redirect(status=200), "status must be between 300 and 399, not 200"),
+        (lambda: Fault.drip(-1), "interval must be at least 0, not -1"),
+        (lambda: Fault.drip("slow"), "interval must be a number, not 'slow'"),
+        (lambda: Fault.unsafe(0), "count must be at least 1, not 0"),
+        (lambda: Fault.unsafe(1.5), "count must be an integer, not 1.5"),
+        (lambda: Fault.pending(0), "polls must be at least 1, not 0"),
+        (lambda: Fault.failed(5), "reason must be a string, not 5"),
+        (lambda: Fault.rejected(None), "reason must be a string, not None"),
+        (lambda: Fault.error_in_body(200), "code must be between 400 and 599, not 200"),
+        (lambda: Fault.webhook_late("long"), "seconds must be a number, not 'long'"),
+        (lambda: Fault.webhook_repeated(1), "count must be at least 2, not 1"),
+        (lambda: Fault("paint"), "'kind' must be in"),
+    ],
+)
+def test_a_fault_that_cannot_be_sent(make, message):
+    """A fault with invalid arguments is an error when it is made."""
+    with pytest.raises((TypeError, ValueError), match=re.escape(message)):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("operation", "arguments", "message"),
+    [
+        ("paint", {}, "unknown operation 'paint'; expected a path"),
+        (5, {}, "operation must be a string or None, not 5"),
+        (None, {"fault": "hang"}, "fault must be a Fault such as Fault.hang, not 'hang'"),
+        (None, {"fault": None}, "fault must be a Fault"),
+        (None, {"fault": dict}, "fault must be a Fault"),
+        (None, {"times": 0}, "times must be at least 1, not 0"),
+        (None, {"times": "2"}, "times must be an integer, not '2'"),
+        (None, {"after": -1}, "after must be at least 0, not -1"),
+        (None, {"after": 0.5}, "after must be an integer, not 0.5"),
+    ],
+)
+async def test_invalid_injection(api, sandbox, operation, arguments, message):
+    """An invalid argument is an error at once, and plans nothing."""
+    with pytest.raises((TypeError, ValueError), match=re.escape(message)):
+        sandbox.fail(operation, **{"fault": Fault.status(500), **arguments})
+
+    assert 200 == (await api.generate()).status
+
+
 async def test_unsafe(api, sandbox):
     """Withheld images have no link, in three forms, and are billed."""
     sandbox.fail(fault=Fault.unsafe(3))
@@ -232,12 +307,6 @@ async def test_other_operations_succeed(api, sandbox):
     sandbox.fail("/generate", fault=Fault.status(500))
 
     assert 200 == (await api.generate()).status
-
-
-def test_unknown_operation(sandbox):
-    """An unknown operation is an error."""
-    with pytest.raises(ValueError, match="paint"):
-        sandbox.fail("paint", fault=Fault.hang)
 
 
 async def test_times_and_after(api, sandbox):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import time
+from email.utils import parsedate_to_datetime
 
 import pytest
 from PIL import Image
 
-from ideogram_async.sandbox import Sandbox
+from ideogram_async.sandbox import Fault, Sandbox
 from ideogram_async.sandbox.drawing import draw
 from ideogram_async.sandbox.recipe import Recipe
 
@@ -125,6 +127,13 @@ def test_unknown_format():
         Sandbox(image_format="GIF")
 
 
+@pytest.mark.parametrize("lifetime", [float("inf"), float("nan")])
+def test_lifetime_of_links_is_finite(lifetime):
+    """It is part of every link."""
+    with pytest.raises(ValueError, match="link_lifetime must be a finite number of seconds"):
+        Sandbox(link_lifetime=lifetime)
+
+
 async def test_cache_is_bounded(api, sandbox):
     """The sandbox caches a few drawn images."""
     for _ in range(3):
@@ -203,9 +212,28 @@ def test_any_prompt_is_drawn(prompt):
     assert (256, 192) == image.size
 
 
+def test_accents_are_not_drawn_as_boxes():
+    """Pillow's font has no é, and a box looks like a fault in the encoding of a prompt."""
+    assert draw(recipe(prompt="cafe im Grunen"), "PNG") == draw(recipe(prompt="café im Grünen"), "PNG")
+
+
 async def test_remove_background_keeps_the_size(api, png):
     """An image without its background has the size of the input."""
     answer = await api.form("/v1/remove-background", [("image", ("a.png", png))])
     image = decode((await api.image(answer.url)).body)
 
     assert ((64, 48), "RGBA") == (image.size, image.mode)
+
+
+@pytest.mark.parametrize("fault", [None, Fault.expired, Fault.status(404)])
+async def test_date(api, sandbox, fault):
+    """The date of a response is that of the sandbox's clock, like the expiry of its links."""
+    url = (await api.generate()).url
+    sandbox.advance(1000)
+    if fault is not None:
+        sandbox.fail("images", fault=fault)
+
+    response = await api.image(url)
+    date = parsedate_to_datetime(response.headers["Date"]).timestamp()
+
+    assert time.time() + 500 < date

@@ -102,8 +102,9 @@ async def test_legacy_generate(api, sandbox):
 
 
 def test_every_operation_is_known():
-    """The contract has 23 operations."""
-    assert 23 == len(routes())
+    """Each of the two contracts has 23 operations."""
+    assert 46 == len({route.operation for route in routes()})
+    assert 23 == sum(route.mode is None for route in routes())
 
 
 async def test_seed_and_prompt_are_returned(api):

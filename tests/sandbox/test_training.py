@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import zipfile
 from decimal import Decimal
 
@@ -11,10 +12,10 @@ import pytest
 from ideogram_async.sandbox.resources import TRAINING_SECONDS
 
 
-def archive(files: dict[str, bytes]) -> bytes:
+def archive(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
     """Return a ZIP archive of files."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
+    with zipfile.ZipFile(buffer, "w", method) as packed:
         for name, body in files.items():
             packed.writestr(name, body)
 
@@ -92,6 +93,25 @@ async def test_failed_file(api, png, name, body, reason):
     assert 200 == uploaded.status
     assert [{"file_name": name, "failure_reason": reason}] == uploaded.json["failed_assets"]
     assert (2, 1, 1) == tuple(uploaded.json[f"{kind}_count"] for kind in ("total", "success", "failure"))
+
+
+async def test_damaged_archives(api, png):
+    """An archive with changed bytes is a failed file, or has the files that can still be read."""
+    rng = random.Random(5)
+    damaged: list[tuple[str, bytes]] = []
+    for number in range(200):
+        method = rng.choice([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+        body = bytearray(archive({"\xe4.png": png, "b/c.txt": b"A caption"}, method))
+        start = rng.randrange(len(body))
+        body[start : start + rng.randrange(6)] = rng.randbytes(rng.randrange(6))
+        damaged.append((f"{number}.zip", bytes(body)))
+
+    uploaded = await upload(api, await create(api), *damaged)
+    reasons = {file["failure_reason"] for file in uploaded.json["failed_assets"]}
+
+    assert 200 == uploaded.status
+    assert {"INVALID_ZIP"} < reasons
+    assert uploaded.json["success_count"] > 0
 
 
 async def test_large_files(api):

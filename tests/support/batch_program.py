@@ -1,9 +1,10 @@
-"""Program that runs a batch, and may kill itself before or after a write to the disk.
+"""Program that runs a batch, and may kill itself before or after a write to the disk, a sync or a link.
 
-    python batch_program.py URL FOLDER JOBS [STEP | resend | both]
+    python batch_program.py URL FOLDER JOBS [accept] [STEP | resend | both]
 
 With a step it kills itself there. Otherwise it runs to the end and prints the number of steps. With `resend` it resends
 ambiguous jobs once. With `both` it runs two batches of one client at once, in the folders `a` and `b` of the folder.
+With `accept` its jobs are those that the service accepts first.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ideogram_async import Generate, Ideogram, Job, Report, Retry
+from ideogram_async import Generate, Ideogram, Job, Report, Retry, v2
 from ideogram_async._batch.journal.writer import Journal
-from ideogram_async._download import atomic
+from ideogram_async._download.atomic import PartFile
 
-WRITES = ((Journal, "_commit"), (atomic.PartFile, "open"), (atomic.PartFile, "write"), (atomic.PartFile, "_publish"))
+# SQLite's own writes and syncs happen within a commit.
+CALLS = ("fdatasync", "fsync", "link", "mkdir", "pwrite", "rename", "unlink")
+WRITES = ((Journal, "_commit"), (PartFile, "write"), *((os, name) for name in CALLS))
 
 
 def make_jobs(count: int, name: str = "job") -> list[Job]:
@@ -27,10 +30,16 @@ def make_jobs(count: int, name: str = "job") -> list[Job]:
     return [Job(Generate(f"{name} {n}", num_images=1 + n % 3, seed=n), id=f"{name}-{n}") for n in range(count)]
 
 
-async def run(url: str, folder: Path, count: int, *, resend: bool = False) -> Report:
+def make_accepted_jobs(count: int) -> list[Job]:
+    """Return jobs of 1 to 3 images that the service accepts first, each with its own prompt."""
+    return [Job(v2.Generate45(f"accepted {n}", num_images=1 + n % 3), id=f"accepted-{n}") for n in range(count)]
+
+
+async def run(url: str, folder: Path, count: int, *, resend: bool = False, accept: bool = False) -> Report:
     """Run a batch to its end."""
+    jobs = make_accepted_jobs(count) if accept else make_jobs(count)
     async with Ideogram("sandbox", base_url=url, retry=Retry(base=0.05)) as client:
-        return await client.run_batch(make_jobs(count), folder, retry_ambiguous=resend)
+        return await client.run_batch(jobs, folder, retry_ambiguous=resend)
 
 
 async def run_both(url: str, folder: Path, count: int) -> tuple[Report, Report]:
@@ -69,12 +78,12 @@ def main() -> None:
         asyncio.run(run_both(url, Path(folder), int(count)))
         return
 
-    resend = mode == ["resend"]
-    steps = StepCounter(int(mode[0]) if mode and not resend else None)
+    resend, accept = mode == ["resend"], "accept" in mode
+    steps = StepCounter(int(mode[-1]) if mode and mode[-1].isdigit() else None)
     for owner, name in WRITES:
         steps.wrap(owner, name)
 
-    asyncio.run(run(url, Path(folder), int(count), resend=resend))
+    asyncio.run(run(url, Path(folder), int(count), resend=resend, accept=accept))
     sys.stdout.write(str(steps.count))
 
 

@@ -7,7 +7,6 @@ import base64
 import json
 import os
 import re
-import shutil
 import signal
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
@@ -16,9 +15,10 @@ from typing import Any
 
 import aiohttp
 
-__all__ = ["CHROMIUM", "Page", "browsing"]
+from support.installed import find
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+__all__ = ["Page", "browsing"]
+
 OPTIONS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
     --disable-component-update --disable-sync --disable-dev-shm-usage --remote-debugging-port=0
     --window-size=1280,860"""
@@ -31,6 +31,8 @@ class Page:
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
         self._calls = 0
+        self.requested: list[str] = []
+        """URLs that the page has requested since `watch_requests`."""
 
     async def run(self, script: str) -> Any:
         """Run a script and return its value or that of its promise."""
@@ -57,10 +59,30 @@ class Page:
         await self._call("Page.enable")
         await self._call("Page.addScriptToEvaluateOnNewDocument", source=script)
 
+    async def watch_requests(self) -> None:
+        """Record the URLs that the page requests."""
+        await self._call("Network.enable")
+
     async def open(self, url: str) -> None:
         """Open a URL and wait until it is loaded."""
         await self._call("Page.navigate", url=url)
         await self.until("document.readyState == 'complete'")
+
+    async def press(self, *keys: str) -> None:
+        """Press keys, each by its name or character."""
+        for key in keys:
+            text = "\r" if key == "Enter" else key if len(key) == 1 else ""
+            await self._call("Input.dispatchKeyEvent", type="keyDown", key=key, text=text)
+            await self._call("Input.dispatchKeyEvent", type="keyUp", key=key)
+
+    async def resize(self, width: int, height: int) -> None:
+        """Change the size of the window."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1}
+        await self._call("Emulation.setDeviceMetricsOverride", mobile=False, **size)
+
+    async def download_to(self, folder: Path) -> None:
+        """Save the files that the page downloads into a folder."""
+        await self._call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
 
     async def picture(self, path: Path) -> None:
         """Take a screenshot."""
@@ -72,6 +94,9 @@ class Page:
         await self._socket.send_json({"id": self._calls, "method": method, "params": params})
         async for message in self._socket:
             reply = json.loads(message.data)
+            if reply.get("method") == "Network.requestWillBeSent":
+                self.requested.append(reply["params"]["request"]["url"])
+
             if reply.get("id") == self._calls:
                 if "result" not in reply:
                     raise PageReplacedError(reply)
@@ -88,7 +113,8 @@ class PageReplacedError(Exception):
 @asynccontextmanager
 async def browsing(profile: Path) -> AsyncGenerator[Page]:
     """Run a browser with an empty profile and kill it with its children at the end."""
-    command = [str(CHROMIUM), *OPTIONS.split(), f"--user-data-dir={profile}", "about:blank"]
+    program = find("chromium", "chromium-browser", "google-chrome")
+    command = [program, *OPTIONS.split(), f"--user-data-dir={profile}", "about:blank"]
     log_path = profile.with_suffix(".log")
     with log_path.open("wb") as log:
         browser = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log, start_new_session=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -39,10 +39,12 @@ class CommandLine:
     folder: Path
     env: Mapping[str, str]
 
-    def start(self, *arguments: object, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
-        """Start a process."""
+    def start(
+        self, *arguments: object, stdin: int = subprocess.DEVNULL, launcher: Sequence[str] = ()
+    ) -> subprocess.Popen[str]:
+        """Start a process, if need be by another program."""
         return subprocess.Popen(
-            [*COMMAND, *map(str, arguments)],
+            [*launcher, *COMMAND, *map(str, arguments)],
             cwd=self.folder,
             env=self.env,
             stdin=stdin,
@@ -50,6 +52,20 @@ class CommandLine:
             stderr=subprocess.PIPE,
             text=True,
         )
+
+    def shell(self, script: str, *arguments: object) -> Completed:
+        """Run a script of bash to its end. The command is its `"$@"`."""
+        process = subprocess.run(
+            ["bash", "-c", script, "bash", *COMMAND, *map(str, arguments)],
+            cwd=self.folder,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        return Completed(process.returncode, process.stdout, process.stderr)
 
     def __call__(self, *arguments: object, stdin: str | None = None) -> Completed:
         """Run a process to its end."""

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ideogram_async import Generate
-from ideogram_async._batch.identity import serialize
 from ideogram_async._batch.inputs import InputStore
 from ideogram_async._batch.job import ImageState, JobState
-from ideogram_async._batch.journal import queries
-from ideogram_async._batch.journal.queries import ImageRow, JobRow
-from ideogram_async._batch.journal.schema import open_journal
+from ideogram_async._batch.journal import meta, queries
+from ideogram_async._batch.journal.opening import open_journal
+from ideogram_async._batch.journal.rows import ImageRow, JobRow
+from ideogram_async._batch.report import InputSize
+from ideogram_async._ledger.serialization import serialize
 from ideogram_async._operations import Request
 from support.pictures import picture
 
@@ -58,14 +59,22 @@ def journal_path(folder: Path) -> Path:
 
 
 def write_folder(
-    folder: Path, jobs: Iterable[JobRow], images: Iterable[ImageRow] = (), *, origin: str = "sandbox"
+    folder: Path,
+    jobs: Iterable[JobRow],
+    images: Iterable[ImageRow] = (),
+    *,
+    origin: str = "sandbox",
+    size: InputSize | None = None,
 ) -> Path:
-    """Write the journal of a folder."""
+    """Write the journal of a folder, and the size of its input if it is given."""
     journal_path(folder).parent.mkdir(parents=True, exist_ok=True)
     with closing(open_journal(journal_path(folder), origin)) as database:
         database.execute("BEGIN")
         queries.insert_jobs(database, jobs)
         queries.insert_images(database, images)
+        if size is not None:
+            meta.write_input(database, size)
+
         database.execute("COMMIT")
 
     return folder

@@ -102,9 +102,10 @@ def picture(kind: str, *, side: int = 96, **options: bool | int) -> bytes:
 
 
 def png(width: int = 8, height: int = 8, *, body: bytes = b"", blocks: int = 1) -> bytes:
-    """Return a PNG with a valid structure and invalid pixels."""
+    """Return a PNG with a valid structure and invalid pixels, but as much data as its size needs, and some blocks."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    data = chunk(b"IDAT", body) * blocks
+    pixels = zlib.compress(b"").ljust(width * height * 3 // 1032 + 1, b"x")
+    data = chunk(b"IDAT", pixels) + chunk(b"IDAT", body) * blocks
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + data + chunk(b"IEND", b"")
 
 

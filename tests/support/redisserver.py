@@ -15,6 +15,8 @@ from typing import Any
 from attrs import define, field
 from redis import Redis
 
+from support.installed import find
+
 __all__ = ["REDIS_SERVER", "RedisServer", "Snapshot"]
 
 TIMEOUT = 30
@@ -43,9 +45,15 @@ class Snapshot:
 
 
 class RedisServer:
-    """A server without persistence: after a restart it is empty."""
+    """A server without persistence: after a restart it is empty.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: The folder of its socket.
+        port: A port to listen on, too.
+    """
+
+    def __init__(self, folder: Path, port: int = 0) -> None:
+        self._port = port
         self._socket = folder / "redis.sock"
         self.url = f"unix://{self._socket}"
         self._process: subprocess.Popen[str] | None = None
@@ -54,7 +62,7 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it, and wait until it listens, for at most half a minute."""
-        command = [str(REDIS_SERVER), "--port", "0", "--unixsocket", str(self._socket), "--save", ""]
+        command = [find("redis-server"), "--port", str(self._port), "--unixsocket", str(self._socket), "--save", ""]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=self._socket.parent)
         assert self._process.stdout is not None
         guard = threading.Timer(TIMEOUT, self._process.kill)

@@ -34,10 +34,13 @@ from support.pictures import TOO_LARGE, archive, picture
 
 __all__ = ["ALLOWED", "REFUSED", "WRONG_TYPES"]
 
-PNG, OTHER, GREY = picture(), picture(size=(32, 32)), picture(mode="L")
+PNG, OTHER, GRAY = picture(), picture(size=(32, 32)), picture(mode="L")
 LARGEST, HALF = picture(length=TOO_LARGE - 1), picture(length=TOO_LARGE // 2 + 1)
 SIZE, LINK = "RESOLUTION_1280_704", "https://ideogram.ai/api/images/ephemeral/x.png?exp=1&sig=2"
 URI = "model/red/version/1"
+MASKS = [picture(mode=mode) for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")] + [
+    picture(kind) for kind in ("JPEG", "WEBP")
+]
 
 REFUSED: list[tuple[Any, str, str]] = [
     *[(kind(""), "prompt", "empty") for kind in (Generate, GenerateTransparent, LegacyGenerate)],
@@ -94,10 +97,9 @@ REFUSED: list[tuple[Any, str, str]] = [
             message,
         )
         for images, masks, message in (
-            ([], [GREY], "one mask for each of 0 images, not 1"),
-            ([PNG], [GREY, GREY], "one mask for each of 1 images, not 2"),
+            ([], [GRAY], "one mask for each of 0 images, not 1"),
+            ([PNG], [GRAY, GRAY], "one mask for each of 1 images, not 2"),
             ([PNG], [picture(mode="L", size=(8, 8))], "[0] must have the image's size, 64x48 pixels, not 8x8"),
-            ([PNG], [PNG], "[0] must be a grayscale image"),
         )
     ],
     *[
@@ -145,23 +147,29 @@ REFUSED: list[tuple[Any, str, str]] = [
         (
             LegacyRemix(PNG, "x", color_palette="EMBER", model=model),
             "color_palette",
-            f"not supported by the model {model}",
+            f"is supported by V_2, V_2_TURBO, AUTO only, not by {model}",
         )
         for model in ("V_1", "V_1_TURBO", "V_2A", "V_2A_TURBO")
     ],
     *[
-        (LegacyGenerate("x", style_type="ANIME", model=model), "style_type", f"not supported by the model {model}")
+        (LegacyGenerate("x", style_type="ANIME", model=model), "style_type", f"AUTO only, not by {model}")
         for model in ("V_1", "V_1_TURBO")
     ],
     *[
         (
             LegacyGenerate("x", resolution=SIZE, model=model),
             "resolution",
-            f"is supported by V_2 and V_2_TURBO only, not by {model}",
+            f"is supported by V_2, V_2_TURBO only, not by {model}",
         )
         for model in ("V_1", "V_2A", "AUTO")
     ],
-    (LegacyReframe(PNG, SIZE, model="V_2A"), "resolution", "is supported by V_2 and V_2_TURBO only, not by V_2A"),
+    *[
+        (LegacyReframe(PNG, SIZE, model=model), "resolution", f"V_2, V_2_TURBO only, not by {model}")
+        for model in ("V_1", "V_2A", "AUTO")
+    ],
+    (UploadDatasetAssets("d", [("a.txt", b"x" * TOO_LARGE)]), "files", "[0] has 10485761 bytes"),
+    (UploadDatasetAssets("d", [("a.zip", LARGEST + b"xx")]), "files", "[0] has 10485762 bytes"),
+    (LegacyGenerate("x", model="V_9", resolution=SIZE), "model", "'V_9' is not one of V_1,"),
     *[
         (TrainModel("d", name), "model_name", "5 to 30 characters")
         for name in ("", "1234", "x" * 31, "Füchse", "red_foxes", "red foxes\n", "red\tfoxes")
@@ -197,8 +205,10 @@ ALLOWED: list[Any] = [
     Generate("x", color_palette=["#abc", ("#ABCDEF", 0.05), ColorPaletteMember("#000", 1), ("#000000", 1.0)] * 2),
     *[Generate("x", color_palette=value) for value in ("#abc", ("#abc", 0.5), ["#abc"], "EMBER", [])],
     GenerateTransparent("x", rendering_speed="TURBO"),
-    Generate("x", character_reference_images=[PNG], character_reference_images_mask=[GREY]),
+    Generate("x", character_reference_images=[PNG], character_reference_images_mask=[GRAY]),
     Generate("x", character_reference_images=[PNG]),
+    *[Generate("x", character_reference_images=[PNG], character_reference_images_mask=[mask]) for mask in MASKS],
+    *[Inpaint(PNG, mask, "x") for mask in MASKS],
     *[RemoveBackground(picture(kind)) for kind in ("PNG", "JPEG", "WEBP")],
     RemoveBackground(LARGEST),
     Edit("x", images=[LARGEST] * 10),
@@ -217,6 +227,7 @@ ALLOWED: list[Any] = [
     *[Generate("x", custom_model_uri=uri) for uri in (URI, f"{URI:1<512}")],
     UploadDatasetAssets("d", [("a.txt", b""), ("b.ZIP", archive(a=b"")), picture("WEBP")]),
     UploadDatasetAssets("d", ("fox.png", PNG)),
+    UploadDatasetAssets("d", [("a.ZIP", archive().ljust(TOO_LARGE, b"x"))]),
     UploadDatasetAssets("d", [PNG] * 100 + [(f"{n}.txt", b"a fox") for n in range(100)]),
     GetModel("..."),
     GetDataset("a/b?c#d %"),
@@ -232,8 +243,12 @@ WRONG_TYPES: list[tuple[Any, str, str]] = [
     (Generate("\udc80"), "prompt", SURROGATE.format(r"'\udc80' at 0")),
     (Generate("x", seed=1.0), "seed", "must be a whole number, not float"),
     (Generate("x", seed=True), "seed", "must be a whole number, not bool"),
-    (Generate("x", num_images="2"), "num_images", "must be a whole number, not str"),
-    (Generate("x", magic_prompt=True), "magic_prompt", "must be a value of MagicPromptOption or its string, not bool"),
+    (Generate("x", num_images="2"), "num_images", "must be a whole number, not str; did you mean 2?"),
+    (
+        Generate("x", magic_prompt=True),
+        "magic_prompt",
+        "must be a value of MagicPromptOption or its string, not bool; did you mean 'ON'?",
+    ),
     (
         Generate("x", style_preset="a\ud800"),
         "style_preset",

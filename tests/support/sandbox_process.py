@@ -1,6 +1,6 @@
 """A sandbox in its own process, whose ledger outlives the processes that use it.
 
-As a program it serves, prints its address, and answers each line of its input with a line of JSON.
+As a program it serves until its input ends.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import urllib.request
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,15 +23,32 @@ class SandboxProcess:
         self._process = subprocess.Popen(
             [sys.executable, __file__, json.dumps(options)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        self.url: str = self._read()["url"]
+        assert self._process.stdout is not None
+        self.url: str = self._process.stdout.readline().strip()
 
     def ledger(self) -> dict[str, Any]:
-        """Return what was billed: the numbers of `calls`, `images` and `duplicates`."""
-        return self._request("ledger")
+        """Return the `calls`, `images`, `duplicates` and the `peak` in flight, once no call is processed."""
+        self.control("wait")
+        ledger = self.control("ledger")
+        return {
+            "calls": len(ledger["entries"]),
+            "images": ledger["billed_images"],
+            "duplicates": len(ledger["duplicates"]),
+            "peak": ledger["peak_in_flight"],
+        }
 
     def reset(self) -> None:
         """Reset the sandbox."""
-        self._request("reset")
+        self.control("reset")
+
+    def control(self, command: str, **arguments: Any) -> dict[str, Any]:
+        """Run a command of the sandbox's control, such as `faults`."""
+        body = None if command in {"ledger", "requests"} else json.dumps(arguments).encode()
+        # The settings of a proxy do not concern this machine.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"{self.url}/sandbox/{command}", body) as reply:
+            answer: dict[str, Any] = json.load(reply)
+            return answer
 
     def __enter__(self) -> Self:
         return self
@@ -39,17 +57,6 @@ class SandboxProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._process.communicate()
-
-    def _request(self, command: str) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{command}\n")
-        self._process.stdin.flush()
-        return self._read()
-
-    def _read(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
-        return answer
 
 
 async def serve(options: dict[str, Any]) -> None:
@@ -60,27 +67,10 @@ async def serve(options: dict[str, Any]) -> None:
     if isinstance(options.get("latency"), list):
         options["latency"] = tuple(options["latency"])
 
-    loop = asyncio.get_running_loop()
-    async with Sandbox(**options) as sandbox:
-        write({"url": sandbox.url})
-        while line := await loop.run_in_executor(None, sys.stdin.readline):
-            if line.strip() == "reset":
-                sandbox.reset()
-
-            await sandbox.wait_idle()
-            ledger = sandbox.ledger
-            write(
-                {
-                    "calls": len(ledger.entries),
-                    "images": ledger.billed_images,
-                    "duplicates": len(ledger.duplicates),
-                }
-            )
-
-
-def write(answer: dict[str, Any]) -> None:
-    sys.stdout.write(f"{json.dumps(answer)}\n")
-    sys.stdout.flush()
+    async with Sandbox(**options, control=True) as sandbox:
+        sys.stdout.write(f"{sandbox.url}\n")
+        sys.stdout.flush()
+        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 
 
 def draw_small(recipe: Any, _: str) -> bytes:

@@ -24,7 +24,6 @@ __all__ = [
     "ANSWERS",
     "ENUMS",
     "OPERATIONS",
-    "POSITIONAL",
     "REQUESTS",
     "SCHEMAS",
     "answer_in_class",
@@ -49,39 +48,14 @@ ANSWERS: dict[str, type[Any]] = {
 }
 ENUMS: dict[str, type[Any]] = {name: getattr(enums, name) for name in enums.__all__ if name != "Unchecked"}
 
-# Arguments that can be passed by position; all others are keyword-only.
-POSITIONAL: dict[str, list[str]] = {
-    "CreateDataset": ["name"],
-    "Describe": ["image"],
-    "Edit": ["prompt"],
-    "Generate": ["prompt"],
-    "GenerateTransparent": ["prompt"],
-    "GetDataset": ["dataset_id"],
-    "GetModel": ["model_id"],
-    "Inpaint": ["image", "mask", "prompt"],
-    "LayerizeText": ["image"],
-    "LegacyEdit": ["image", "mask", "prompt"],
-    "LegacyEditV3": ["image", "mask", "prompt"],
-    "LegacyGenerate": ["prompt"],
-    "LegacyReframe": ["image", "resolution"],
-    "LegacyRemix": ["image", "prompt"],
-    "ListDatasets": [],
-    "ListModels": [],
-    "Reframe": ["image", "resolution"],
-    "Remix": ["image", "prompt"],
-    "RemoveBackground": ["image"],
-    "ReplaceBackground": ["image", "prompt"],
-    "TrainModel": ["dataset_id", "model_name"],
-    "UploadDatasetAssets": ["dataset_id", "files"],
-    "Upscale": ["image"],
-}
-
 # The contract expresses the absence of FLASH by a second enum.
 ALIAS = {"V1IdeogramV3GenerateTransparentPostRequestBodyContentMultipartFormDataSchemaRenderingSpeed": "RenderingSpeed"}
 # Fields whose description allows fewer values than their schema.
 NARROWED = {("POST /edit", "model"): ("V_2", "V_2_TURBO")}
-# Fields that newer versions of the service omit.
-OPTIONAL = ("data",)
+# Fields that the service may omit, although their schema requires them.
+OPTIONAL = ("data", "base_image_url")
+# Fields that are null in examples of the service, although their schema does not allow it.
+NULLABLE = ("status", "failure_reason", "asset_type")
 
 
 def resolve(schema: dict[str, Any]) -> dict[str, Any]:
@@ -171,9 +145,9 @@ def answer_in_contract(name: str) -> dict[str, Any]:
     schema = SCHEMAS[name]
     fields = {}
     for field, field_schema in schema["properties"].items():
-        types = resolve(field_schema).get("type")
+        types = resolve(field_schema).get("type", ())
         is_required = field in schema.get("required", ()) and field not in OPTIONAL
-        fields[field] = _answer_kind(field_schema), is_required, isinstance(types, list) and "null" in types
+        fields[field] = _answer_kind(field_schema), is_required, field in NULLABLE or "null" in types
 
     return fields
 

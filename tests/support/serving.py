@@ -56,12 +56,13 @@ class SocketClient:
         self._writer = writer
 
     @classmethod
-    async def request(cls, url: str, path: str, *, method: str = "GET") -> SocketClient:
+    async def request(cls, url: str, path: str, *, method: str = "GET", **headers: str) -> SocketClient:
         """Send a request without waiting for the response."""
         host, port = url.removeprefix("http://").split(":")
         # A small buffer, so that a server cannot send a whole image to a client that does not read.
         reader, writer = await asyncio.open_connection(host, int(port), limit=4096)
-        writer.write(f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n".encode())
+        lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
+        writer.write(f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n{lines}\r\n".encode())
         await writer.drain()
         return cls(reader, writer)
 

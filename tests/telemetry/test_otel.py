@@ -15,8 +15,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 from support.clients import CANARY, Events, connected
+from support.pictures import picture
 
-from ideogram_async import Event, Generate, Ideogram
+from ideogram_async import Event, Generate, Ideogram, v2
+from ideogram_async.errors import GenerationFailed
 from ideogram_async.integrations.otel import Telemetry
 from ideogram_async.sandbox import Fault, Sandbox
 
@@ -133,6 +135,31 @@ async def test_a_failed_call(watch: Watch, fault: Fault, error: str, billed: str
     assert (error, billed, phase) == tuple(
         attributes[f"{n}"] for n in ("error.type", "ideogram.billed", "ideogram.phase")
     )
+
+
+async def test_an_accepted_call_that_fails(watch: Watch):
+    """The span of an accepted call lasts until its generation has failed, which was not billed."""
+    async with Sandbox() as sandbox, connected(sandbox.url, on_event=watch.telemetry) as client:
+        sandbox.fail(fault=Fault.failed())
+        with pytest.raises(GenerationFailed):
+            await client.v2.replace_background_3(picture(), PROMPT)
+
+    assert {"error.type": "GenerationFailed", "ideogram.billed": "no"}.items() <= (watch.span.attributes or {}).items()
+    assert 0 == watch.value("ideogram.client.images.billed")
+
+
+async def test_a_wait_is_a_span(watch: Watch):
+    """A wait is one span, however often it asks, and makes no images."""
+    async with Sandbox() as sandbox, connected(sandbox.url, on_event=watch.telemetry) as client:
+        sandbox.fail(fault=Fault.pending(3))
+        async with Ideogram("key", base_url=sandbox.url) as other:
+            ticket = str(await other.submit(v2.Generate46(PROMPT)))
+
+        await client.generations.wait(ticket)
+
+    assert "GET /v2/generations/{generation_id}" == watch.span.name
+    assert 0 == watch.value("ideogram.client.images.billed")
+    assert 0 == watch.value("ideogram.client.calls.waiting")
 
 
 async def test_a_cancelled_call(watch: Watch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, assert_type
@@ -13,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ideogram_async import (
+    AssetIdentifier,
     Batch,
     Billed,
     ColorPaletteMember,
@@ -27,6 +29,7 @@ from ideogram_async import (
     ImageGenerationResponseV3,
     Limiter,
     ListModelsResponse,
+    ModelStatus,
     Plan,
     Price,
     RemoveBackgroundResponse,
@@ -38,10 +41,20 @@ from ideogram_async import (
     Timeout,
     Unchecked,
     Upscale,
+    v2,
+    webhooks,
 )
 from ideogram_async._namespaces import Legacy
+from ideogram_async.batch import Folder
 from ideogram_async.events import Event
-from ideogram_async.integrations.fastapi import get_client, image_response, install_error_handlers, lifespan
+from ideogram_async.integrations.fastapi import (
+    get_client,
+    image_response,
+    install_error_handlers,
+    lifespan,
+    webhook_router,
+)
+from ideogram_async.webhooks import WebhookEvent
 
 
 async def read_key() -> str:
@@ -76,6 +89,25 @@ async def answers_are_inferred(client: Ideogram) -> None:
     assert_type(answer.meta.request_id, str | None)
 
 
+async def answers_of_the_second_contract_are_inferred(client: Ideogram) -> None:
+    answer = await client.v2.generate_46("a red fox", size="2048x1024", quality="low", private=False)
+    assert_type(answer, v2.Generation)
+    for item in answer:
+        assert_type(item, v2.GenerationItem)
+
+    described = await client.v2.describe_4("poster.png")
+    assert_type(described, v2.DescribeImageIdeogramV4Response)
+    assert_type(await client.v2.generate_45(described.json_prompt, images=["fox.png", b"..."]), v2.Generation)
+    asset = AssetIdentifier(asset_type="UPLOAD", asset_id="x")
+    assert_type(await client.v2.upscale_auto(asset, upscale_factor="x4"), v2.Generation)
+    assert_type(await client.send(v2.Custom("image", "generate", "ideogram-5", {"prompt": "a fox"})), v2.Generation)
+    ticket = await client.submit(v2.Generate46("a fox"))
+    assert_type(ticket, v2.Accepted)
+    assert_type(await client.generations.wait(ticket), v2.Generation)
+    assert_type(await client.quote(v2.Generate46("a fox")), v2.Quote)
+    assert_type(await client.account.usage(datetime.now(UTC)), v2.GetAccountUsageResponse)
+
+
 async def files_have_many_forms(client: Ideogram) -> None:
     with open("fox.png", "rb") as handle:  # noqa: PTH123
         await client.remix(handle, "a blue fox")
@@ -92,6 +124,14 @@ async def files_have_many_forms(client: Ideogram) -> None:
     await client.generate("a fox", rendering_speed=Unchecked("BALANCED"), style_codes=["0123abcd"])
 
 
+async def a_text_becomes_a_value_of_an_enum(client: Ideogram, speed: str, statuses: list[ModelStatus]) -> None:
+    await client.generate("a fox", rendering_speed=RenderingSpeed(speed))
+    await client.generate("a fox", rendering_speed=Unchecked(speed))
+    await client.models.list(status=statuses)
+    for each in RenderingSpeed:
+        await client.generate("a fox", rendering_speed=each)
+
+
 async def settings_are_typed() -> None:
     async with Ideogram(read_key, timeout=Timeout(total=400), retry=Retry(attempts=3), on_event=listen) as client:
         view = client.with_options(timeout=20, extra_headers={"X-Trace": "1"})
@@ -104,9 +144,13 @@ async def settings_are_typed() -> None:
             assert_type(stream.length, int | None)
 
 
-async def mistakes_are_refused(client: Ideogram) -> None:
+async def mistakes_are_refused(client: Ideogram, speed: str) -> None:
     await client.generate("a fox", num_image=2)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await client.generate("a fox", seed="seven")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await client.generate("a fox", rendering_speed="fast")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await client.generate("a fox", resolution="1x1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await client.generate("a fox", rendering_speed=speed)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await client.models.list(status=["DONE"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     await client.generate()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await client.remix("fox.png")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await client.legacy.edit("a.png", "b.png", "c")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
@@ -121,6 +165,7 @@ async def namespaces_are_typed(client: Ideogram) -> None:
     assert_type(client.batch([Generate("a fox")], "out/", max_cost_usd="5.00"), Batch)
     assert_type(await client.plan([Generate("a fox")]), Plan)
     assert_type(await client.run_batch(None, "out/"), Report)
+    assert_type(await Folder("out/").collect(client, max_downloads=4), Report)
 
 
 def errors_are_typed(error: IdeogramError) -> None:
@@ -162,3 +207,16 @@ async def requests_are_answered(client: Ideogram, request: Request, upload: Uplo
     assert_type(await get_client(request), Ideogram)
     answer = await client.remix(upload, "a blue fox")
     return image_response(client, answer.data[0])
+
+
+async def deliveries_are_received(client: Ideogram, request: Request) -> None:
+    async def keep(event: WebhookEvent) -> None:
+        assert_type(event.generation, v2.Generation)
+
+    FastAPI().include_router(webhook_router(client, on_event=keep))
+    keys = await client.webhooks.keys()
+    assert_type(keys, v2.WebhookSigningJwks)
+    assert_type(await client.webhooks.unwrap(await request.body(), request.headers), WebhookEvent)
+    assert_type(webhooks.unwrap(b"{}", {}, keys, now=1.0, tolerance=None), WebhookEvent)
+    webhooks.unwrap(b"{}", [("a", "b")], {"keys": []})
+    webhooks.unwrap("{}", {}, keys)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Annotated, Any, TypeVar
@@ -12,6 +11,7 @@ import pytest
 from attrs import define, field
 from fastapi import Depends, FastAPI, HTTPException, Request
 from support.clients import CANARY, Events
+from support.pages import fenced
 from support.paths import ROOT
 from support.serving import SocketClient, serving
 
@@ -26,7 +26,7 @@ Client = Annotated[Ideogram, Depends(get_client)]
 
 def shown(name: str) -> Callable[..., Any]:
     """Return a function defined in a code block of the page."""
-    blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    blocks = fenced(PAGE.read_text(), "python")
     code = next(block for block in blocks if f"def {name}(" in block).split("\n\n\n@app")[0]
     names: dict[str, Any] = {
         "asyncio": asyncio,

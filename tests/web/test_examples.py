@@ -13,9 +13,11 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from support.browser import CHROMIUM, browsing
+from support.browser import browsing
 from support.paths import ROOT
 from support.pictures import picture
+
+pytestmark = pytest.mark.programs
 
 EXAMPLES = ROOT / "examples"
 TIMEOUT = 120
@@ -72,7 +74,6 @@ async def studio(folder: Path) -> AsyncGenerator[Studio]:
             await process.communicate()
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 async def test_the_page_in_a_browser(tmp_path: Path) -> None:
     """A prompt shows its images, a bulk run shows its progress, and the app ends without errors."""
     async with studio(tmp_path / "runs") as app, browsing(tmp_path / "profile") as page:
@@ -214,5 +215,5 @@ async def test_a_bulk_run_keeps_its_budget(tmp_path: Path) -> None:
     code, output, errors = await bulk(tmp_path / "out", "--count", "30", "--budget", "0.25")
 
     assert (1, "") == (code, errors)
-    assert "stopped: budget of 0.25 USD reached" == output[-2]
+    assert output[-2].startswith("stopped: budget of 0.25 USD reached: 0.24 USD spent, 0.00 USD in doubt")
     assert "the sandbox billed 0.24 USD, 0 calls twice" == output[-1]

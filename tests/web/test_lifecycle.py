@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import aiohttp
@@ -18,12 +19,13 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
+from support.batches import make_jobs
 from support.clients import CANARY, Events, fast_limiter
 from support.serving import serving
 
-from ideogram_async import AmbiguousError, Generate, Ideogram, RunningCall
+from ideogram_async import AmbiguousError, Generate, Ideogram, JobState, RunningCall
 from ideogram_async._limiter.limiter import ImageLimiter
-from ideogram_async.events import Failed
+from ideogram_async.events import BatchStopped, Event, Failed
 from ideogram_async.integrations.fastapi import get_client, lifespan
 from ideogram_async.sandbox import Sandbox
 
@@ -203,6 +205,29 @@ async def test_shutdown_waits_for_started_calls(sandbox: Sandbox, grace: float) 
     assert [type(None) if grace else AmbiguousError] == [type(call.error) for call in calls]
     assert (0 if grace else 1, 1) == (len(events.of(Failed)), sandbox.ledger.billed_images)
     assert releasing is None or await releasing is None
+
+
+@pytest.mark.parametrize("grace", [1000.0, 0.0])
+async def test_shutdown_drains_batches(sandbox: Sandbox, tmp_path: Path, grace: float) -> None:
+    """A batch in a background task stops; its calls in flight finish in the grace period, or are listed."""
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, BatchStopped) and grace:
+            sandbox.release()
+
+    client = Ideogram(CANARY, base_url=sandbox.url)
+    sandbox.hold()
+    app = FastAPI(lifespan=partial(lifespan, client=client, grace=grace))
+    async with serving(app):
+        running = asyncio.create_task(client.run_batch(make_jobs(30), tmp_path, on_event=on_event))
+        await sandbox.wait_for_requests(10)
+
+    sandbox.release()
+    report = await running
+    await sandbox.wait_idle()
+
+    assert {JobState.DONE if grace else JobState.AMBIGUOUS: 10} == report.by_state
+    assert (10, "the client was closed") == (len(sandbox.ledger.entries), report.stopped)
 
 
 async def test_servers_keep_signal_handlers() -> None:

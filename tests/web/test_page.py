@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 from support.clients import CANARY
+from support.pages import fenced
 from support.paths import ROOT
 from support.pictures import picture
 from support.serving import serving
@@ -19,21 +20,25 @@ from ideogram_async.integrations.fastapi.problems import PROBLEMS, to_problem
 from ideogram_async.sandbox import Sandbox
 
 PAGE = ROOT / "docs" / "web.md"
+PURCHASES = ROOT / "docs" / "idempotency.md"
 
 
 @pytest.fixture
 def shown(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
-    """Run every block of the page, one after another, with the app of the first."""
+    """Run every block of the page on purchases, then those of the page on apps, with the first app of each."""
     monkeypatch.setenv("IDEOGRAM_API_KEY", CANARY)
     monkeypatch.setenv("IDEOGRAM_BASE_URL", sandbox.url)
     monkeypatch.setenv("WEB_CONCURRENCY", "4")
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"__name__": "page"}
     apps = []
-    for block in re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE):
-        exec(block, names)
-        apps.append(names["app"])
-        names["app"] = apps[0]
+    for page in (PURCHASES, PAGE):
+        names.pop("app", None)
+        for block in fenced(page.read_text(), "python"):
+            first = names.get("app")
+            exec(block, names)
+            apps.append(names["app"])
+            names["app"] = first or names["app"]
 
     return names | {"apps": list(dict.fromkeys(apps))}
 
@@ -61,6 +66,19 @@ async def test_the_app_of_the_page(shown: dict[str, Any], sandbox: Sandbox, tmp_
     assert 1 == len(list((tmp_path / "images").iterdir()))
 
 
+async def test_the_purchase_of_the_page(shown: dict[str, Any], sandbox: Sandbox) -> None:
+    """A repeat of a request with its key has the same answer, and buys nothing."""
+    [app] = [each for each in shown["apps"] if "/hero" in each.openapi()["paths"]]
+    async with serving(app) as url, aiohttp.ClientSession(url, headers={"Idempotency-Key": "a"}) as http:
+        answers = []
+        for _ in range(2):
+            async with http.post("/hero", json={"prompt": "a fox"}) as response:
+                answers.append(await response.json())
+
+    assert answers[:1] * 2 == answers
+    assert 1 == sandbox.ledger.billed_images
+
+
 async def test_the_lifespans_of_the_page(shown: dict[str, Any]) -> None:
     """Each lifespan of the page gives the app a client with the options that it shows."""
     limits = []
@@ -68,12 +86,12 @@ async def test_the_lifespans_of_the_page(shown: dict[str, Any]) -> None:
         async with app.router.lifespan_context(app):
             limits.append(app.state.ideogram.limiter.statistics().limit)
 
-    assert [10, 5, 5, 10, 2] == limits
+    assert [10, 10, 5, 5, 10, 2] == limits
 
 
 def test_the_problem_document_of_the_page() -> None:
     """The problem document of the page is the one that an ambiguous outcome is answered with."""
-    shown = re.findall(r"^```json\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    shown = fenced(PAGE.read_text(), "json")
 
     assert to_problem(AmbiguousError("sent", phase=Phase.SENT)) == json.loads(shown[0])
 
@@ -89,5 +107,5 @@ def test_the_statuses_of_the_page() -> None:
 
     answered = {kind.__name__: problem.status for kind, problem in PROBLEMS.items()}
 
-    assert 17 == len(stated)
+    assert 22 == len(stated)
     assert stated == {name: answered[name] for name in stated}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,17 +26,23 @@ from ideogram_async import (
     BatchError,
     BatchLockedError,
     Billed,
+    BudgetError,
     DecodeError,
     DownloadError,
     FileConflictError,
     Generate,
+    GenerationFailed,
     HostRefusedError,
     Ideogram,
     IdeogramError,
     ImageTooLargeError,
+    InDoubtError,
+    InProgressError,
     InvalidRequestError,
     JobConflictError,
     JournalError,
+    KeyConflictError,
+    LedgerError,
     LinkExpiredError,
     NotAnImageError,
     NotFoundError,
@@ -48,8 +55,11 @@ from ideogram_async import (
     ServerError,
     TransportError,
     TruncatedImageError,
+    WaitTimeout,
+    WebhookError,
     WithheldImageError,
 )
+from ideogram_async._accepted import Accepted
 from ideogram_async._wire.decode import mark_possibly_billed
 from ideogram_async.errors import Phase
 from ideogram_async.integrations.fastapi import get_client, image_response, install_error_handlers, lifespan
@@ -84,6 +94,7 @@ EVERY: list[tuple[IdeogramError, int, str | None]] = [
     (status_error(SafetyError, 422), 422, None),
     (status_error(RateLimitError, 429), 503, "30"),
     (status_error(RateLimitError, 429, retry_after=4.2), 503, "5"),
+    (status_error(RateLimitError, 429, reason="feature_limit"), 503, "300"),
     (mark_possibly_billed(status_error(RateLimitError, 429, retry_after=4.2, billed=Billed.UNKNOWN)), 503, None),
     (status_error(ServerError, 500), 502, None),
     (status_error(ServerError, 500, billed=Billed.UNKNOWN), 502, None),
@@ -100,6 +111,15 @@ EVERY: list[tuple[IdeogramError, int, str | None]] = [
     (BatchLockedError(SECRET_PATH), 500, None),
     (JournalError(SECRET_PATH), 500, None),
     (JobConflictError(SECRET_PATH), 500, None),
+    (InDoubtError(SECRET_PATH, key=CANARY, attempt=1, started_at=datetime.now(UTC), usd=None), 504, None),
+    (LedgerError(SECRET_PATH), 503, None),
+    (LedgerError(SECRET_PATH, retryable=True), 503, "30"),
+    (KeyConflictError(SECRET_PATH), 422, None),
+    (InProgressError(SECRET_PATH), 409, "5"),
+    (BudgetError(SECRET_PATH), 503, "300"),
+    (GenerationFailed("failed", generation_id=CANARY, reason=CANARY), 502, None),
+    (WaitTimeout("pending", ticket=Accepted(CANARY), status="pending"), 504, None),
+    (WebhookError("signed too long ago", reason="stale", generation_id=CANARY), 400, None),
 ]
 
 
@@ -160,11 +180,20 @@ async def test_problems_by_field() -> None:
 
 
 def test_billed_errors_are_not_retried() -> None:
-    """An error that is or may be billed has no Retry-After, and is not retryable."""
-    costly = [error for error, _, _ in EVERY if error.billed is not Billed.NO]
+    """An error that is or may be billed has no Retry-After, and is not retryable, except under the same key."""
+    billed = [error for error, _, _ in EVERY if error.billed is not Billed.NO]
+    costly = [error for error in billed if not isinstance(error, InProgressError)]
 
     assert [(None, False)] * len(costly) == [(retry_after(error), to_problem(error)["retryable"]) for error in costly]
-    assert {AmbiguousError, ServerError, DecodeError, RateLimitError} == {type(error) for error in costly}
+    kinds = {AmbiguousError, ServerError, DecodeError, RateLimitError, InDoubtError, WaitTimeout}
+    assert kinds == {type(error) for error in costly}
+
+
+def test_a_wait_without_a_key() -> None:
+    """Only a key makes it safe to repeat a call that is not finished."""
+    problem = to_problem(WaitTimeout("pending", ticket=Accepted(CANARY), status="pending"))
+
+    assert "Do not send it again: the operator of this site can still receive the result." == problem["advice"]
 
 
 def test_statuses_and_titles() -> None:

@@ -15,11 +15,11 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 from support.paths import SUPPORT
-from support.redisserver import REDIS_SERVER, RedisServer
+from support.redisserver import RedisServer
 
 from ideogram_async.sandbox import Sandbox
 
-pytestmark = pytest.mark.skipif(REDIS_SERVER is None, reason="redis-server is not installed")
+pytestmark = pytest.mark.programs
 
 SHUTDOWN_SECONDS = 60
 HANG_TIMEOUT = 120

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import pickle
 from datetime import UTC, datetime, timedelta
@@ -10,11 +11,12 @@ from typing import Any
 import attrs
 import pytest
 from support.replies import CREATED, DATASET, FREE, IMAGE, MODEL, PAID, images, read, refused, without
+from support.schemas import ANSWERS
 
 from ideogram_async._wire.call import Call
 from ideogram_async._wire.decode import decode, links_in
 from ideogram_async.enums import AssetType, ModelStatus, ResolutionV3, StyleTypeV3
-from ideogram_async.errors import Billed, DecodeError
+from ideogram_async.errors import AmbiguousError, Billed, DecodeError
 from ideogram_async.models import (
     AssetIdentifier,
     CustomModel,
@@ -32,6 +34,18 @@ from ideogram_async.models import (
     UploadDatasetAssetsResponse,
     V1EditImagesResponse,
 )
+
+SAMPLES: dict[str, Any] = {
+    **dict.fromkeys(("prompt", "resolution", "name", "user_id", "file_name", "training_status", "model_name"), "x"),
+    **dict.fromkeys(("asset_id", "dataset_id", "model_id", "layer", "asset_type", "failure_reason", "status"), "x"),
+    **dict.fromkeys(("seed", "file_count", "total_count", "success_count", "failure_count"), 1),
+    **dict.fromkeys(("is_image_safe", "is_owned", "is_available_for_generation"), True),
+    **dict.fromkeys(("created", "creation_time"), CREATED),
+    **{name: [] for name in ("datasets", "models", "files", "custom_model_ids")},
+    "dataset": DATASET,
+    "model": MODEL,
+    "asset_identifier": {"asset_type": "UPLOAD", "asset_id": "a"},
+}
 
 # ---- leniency
 
@@ -66,10 +80,10 @@ def test_unknown_keys_are_kept() -> None:
 
 def test_extra_three_levels_down() -> None:
     """An unknown key is available inside a dataset inside a list."""
-    cover = {"asset_type": "UPLOAD", "asset_id": "a", "collection_id": "c"}
+    cover = {"asset_type": "UPLOAD", "asset_id": "a", "album_id": "c"}
     answer = read({"datasets": [DATASET | {"cover_asset_identifier": cover}]}, ListDatasetsResponse)
 
-    assert {"collection_id": "c"} == answer.datasets[0].cover_asset_identifier.extra
+    assert {"album_id": "c"} == answer.datasets[0].cover_asset_identifier.extra
 
 
 def test_unknown_enum_values_stay_strings() -> None:
@@ -139,6 +153,43 @@ def test_nulls(name: str) -> None:
     assert expected == read({"models": [MODEL | {name: None}]}, ListModelsResponse)
 
 
+def test_nulls_of_the_examples() -> None:
+    """A status, a failure reason and a type of asset are null in examples of the service."""
+    identifier = {"asset_type": None, "asset_id": "a"}
+    asset, failure = {"asset_identifier": identifier, "file_name": None}, {"failure_reason": None, "file_name": "a.png"}
+    counts = dict.fromkeys(("total_count", "success_count", "failure_count"), 1)
+    uploaded = read(counts | {"successful_assets": [asset], "failed_assets": [failure]}, UploadDatasetAssetsResponse)
+    models = read({"models": [MODEL | {"status": None}, MODEL]}, ListModelsResponse)
+
+    assert None is uploaded.successful_assets[0].asset_identifier.asset_type
+    assert None is uploaded.failed_assets[0].failure_reason
+    assert [None, ModelStatus(MODEL["status"])] == [model.status for model in models]
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_every_optional_null(name: str) -> None:
+    """A null in every optional field of every object is the same as an object without them."""
+    fields = [field for field in attrs.fields(ANSWERS[name]) if field.name not in ("extra", "meta")]
+    required = {field.name: SAMPLES[field.name] for field in fields if field.default is attrs.NOTHING}
+    nulls = {field.name: None for field in fields if field.default is not attrs.NOTHING}
+
+    assert read(required, ANSWERS[name]) == read(required | nulls, ANSWERS[name])
+
+
+WITHHELD = [{"base_image_url": None}, {"base_image_url": ""}, {}, {"is_image_safe": False, "text_blocks": None}]
+
+
+@pytest.mark.parametrize("withheld", WITHHELD, ids=["null", "empty", "absent", "unsafe"])
+def test_withheld_layers(withheld: dict[str, Any]) -> None:
+    """Layers without a link are a withheld image, whatever else the answer contains."""
+    alone = read({"seed": 1} | withheld, LayerizeTextResponse)
+    both = read({"seed": 1, "original_image_url": "https://x"} | withheld, LayerizeTextResponse)
+
+    assert [(None, False, "base")] == [(image.url, image.is_image_safe, image.layer) for image in alone.images]
+    assert [None, "https://x"] == [image.url for image in both.images]
+    assert withheld.get("is_image_safe") is alone.extra.get("is_image_safe")
+
+
 def test_required_null() -> None:
     """A required field may be null where the contract says so, but not absent."""
     body = {"dataset": DATASET, "file_count": 1, "files": [{"file_name": None}], "custom_model_ids": []}
@@ -203,7 +254,6 @@ def test_missing(name: str) -> None:
 HTML = b"<!doctype html><a href='https://ideogram.ai/sign-in'>Sign in</a>"
 UNREADABLE = {
     "cut": json.dumps(images()).encode()[:-9],
-    "empty": b"",
     "garbage": b'{"created": "2026-' + b"\xff\x00}{" * 8,
     "page": HTML,
     "too deep": b"[" * 100_000,
@@ -220,6 +270,15 @@ def test_unreadable(raw: bytes, call: Call, billed: Billed) -> None:
 
     assert (billed, billed is Billed.NO, raw) == (error.billed, error.retryable, error.raw)
     assert error.problems[0].startswith("$: invalid JSON") or error.problems[0].startswith("$.created:")
+
+
+@pytest.mark.parametrize("raw", [b"", b" \n", b"<html>", b"\xef\xbb\xbf<!doctype html><h1>Sign in</h1>"])
+def test_no_content(raw: bytes) -> None:
+    """An empty success, or a page without links, may come from a proxy: it is unknown whether the call was billed."""
+    paid, free = refused(raw), refused(raw, call=FREE)
+
+    assert (Billed.UNKNOWN, False, AmbiguousError.advice) == (paid.billed, paid.retryable, paid.advice)
+    assert (Billed.NO, True) == (free.billed, free.retryable)
 
 
 def test_links_are_found() -> None:
@@ -249,6 +308,32 @@ def test_meta() -> None:
 
     assert reply is meta
     assert (201, "r", 3, 1.5) == (meta.status, meta.request_id, meta.attempts, meta.elapsed)
+
+
+@pytest.mark.parametrize(("depth", "is_kept"), [(40, True), (900, False)])
+def test_a_deep_addition(depth: int, is_kept: bool) -> None:
+    """An addition that is nested too deeply does not break the answer; the bytes contain it."""
+    raw = json.dumps(images()).encode()[:-1] + b', "new": ' + b"[" * depth + b"]" * depth + b"}"
+    answer = read(raw)
+    copies = (copy.deepcopy(answer), pickle.loads(pickle.dumps(answer)))
+
+    assert is_kept == ("new" in answer.extra) == ("new" in json.loads(json.dumps(answer.to_dict())))
+    assert [raw, raw] == [each.meta.raw for each in copies]
+
+
+@pytest.mark.parametrize(
+    "value", [b"NaN", b"-Infinity", b"1e999", b"9" * 4000, b'"\\ud800"', b'7, "seed": 8', b"[" * 900 + b"]" * 900]
+)
+@pytest.mark.parametrize("name", [b"seed", b"new"])
+def test_unusual_values(value: bytes, name: bytes) -> None:
+    """A value that is valid for some parsers only gives an answer or `DecodeError`, with the links."""
+    raw = json.dumps(images()).encode().replace(b'"seed": 7', b'"seed": 7, "%b": %b' % (name, value))
+    try:
+        found = [image.url for image in read(raw)]
+    except DecodeError as error:
+        found = [*error.links]
+
+    assert [IMAGE["url"]] == found
 
 
 def test_equality() -> None:

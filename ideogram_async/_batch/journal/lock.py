@@ -43,8 +43,11 @@ class FolderLock:
             os.close(handle)
             raise BatchLockedError(f"batch folder {self._path.parent.parent} is locked by {owner or 'another process'}")
 
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"process {os.getpid()} on {platform.node()} since {_now()}\n".encode(), 0)
+        # What follows only informs other processes: an error must not leave the lock with a descriptor that is lost.
+        with suppress(OSError):
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"process {os.getpid()} on {platform.node()} since {_now()}\n".encode(), 0)
+
         self._handle = handle
         _held.add(self)
         return self

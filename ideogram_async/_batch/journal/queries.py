@@ -1,121 +1,49 @@
-"""Rows of the journal, and the queries that read and change them: plain functions of the connection."""
+"""Queries that read and change the journal: plain functions of the connection."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
-from typing import TypeAlias
 
-from attrs import asdict, evolve, frozen
-from attrs.filters import exclude
+from attrs import evolve
 
 from ideogram_async._batch.job import ImageState, JobState
+from ideogram_async._batch.journal.rows import (
+    IMAGE,
+    JOB,
+    Column,
+    Entry,
+    ImageRow,
+    JobGroup,
+    JobRow,
+    read_image,
+    read_job,
+    read_price,
+    timestamp,
+    values_of,
+)
 from ideogram_async.errors import JournalError
 
-Column: TypeAlias = str | bytes | int | None
-
-# In the order of the fields below.
-JOB = "key, number, id, operation, request, fingerprint, weight, usd, state, status, raw, headers, error, resends"
-IMAGE = "key, number, state, url, seed, prompt, resolution, path, sha256, size"
 MAX_REFUSAL_BYTES = 65536
-
-
-# Without slots: there may be very many rows, and a frozen class without slots is built in two thirds of the time.
-@frozen(slots=False)
-class JobRow:
-    """A row of the table `job`."""
-
-    key: str
-    number: int
-    id: str | None
-    operation: str
-    request: str
-    fingerprint: str
-    weight: int
-    usd: Decimal | None
-    state: JobState
-    status: int | None = None
-    raw: bytes | None = None
-    headers: str | None = None
-    error: str | None = None
-    resends: int = 0
-
-
-@frozen(slots=False)
-class ImageRow:
-    """A row of the table `image`."""
-
-    key: str
-    number: int
-    state: ImageState
-    url: str | None = None
-    seed: int | None = None
-    prompt: str | None = None
-    resolution: str | None = None
-    path: str | None = None
-    sha256: str | None = None
-    size: int | None = None
-
-
-@frozen
-class Entry:
-    """A job with its images."""
-
-    job: JobRow
-    images: list[ImageRow]
-
-
-@frozen
-class JobGroup:
-    """The number of jobs with the same state, price and resends."""
-
-    state: JobState
-    usd: Decimal | None
-    resends: int
-    jobs: int
-
-
-@frozen(kw_only=True)
-class AttemptOutcome:
-    """The outcome of one attempt to send a job."""
-
-    state: JobState
-    may_have_run: bool
-    """Whether the attempt may have been billed."""
-    status: int | None = None
-    raw: bytes | None = None
-    headers: str | None = None
-    error: str | None = None
-    """The reason for an unusable reply, or for none."""
-
-
-def read_job(columns: Sequence[Column]) -> JobRow:
-    """Return the row whose columns are those of `JOB`."""
-    key, number, job_id, operation, request, fingerprint, weight, usd, state, *rest = columns
-    price = None if usd is None else Decimal(str(usd))
-    return JobRow(key, number, job_id, operation, request, fingerprint, weight, price, JobState(state), *rest)  # type: ignore[arg-type]  # STRICT tables
-
-
-def read_image(columns: Sequence[Column]) -> ImageRow:
-    """Return the row whose columns are those of `IMAGE`."""
-    key, number, state, *rest = columns
-    return ImageRow(key, number, ImageState(state), *rest)  # type: ignore[arg-type]  # STRICT tables
-
-
-def values_of(row: JobRow | ImageRow, columns: str) -> tuple[Column, ...]:
-    """Return a row's values as SQLite stores them."""
-    values = (getattr(row, name) for name in columns.split(", "))
-    return tuple(str(value) if isinstance(value, Decimal) else value for value in values)
+WITH_REPLY = (JobState.REJECTED, JobState.AMBIGUOUS, JobState.ACCEPTED)
+NO_REPLY: dict[str, Column] = {"status": None, "raw": None, "headers": None, "error": None}
 
 
 def insert_jobs(database: sqlite3.Connection, rows: Iterable[JobRow]) -> None:
     """Insert jobs that are not in the journal yet."""
     database.executemany(
-        f"INSERT INTO job ({JOB}, updated_at) VALUES ({', '.join('?' * 15)})",
-        [(*values_of(row, JOB), _now()) for row in rows],
+        f"INSERT INTO job ({JOB}, updated_at) VALUES ({', '.join('?' * 20)})",
+        [(*values_of(row, JOB), timestamp()) for row in rows],
     )
+
+
+def append_job(database: sqlite3.Connection, row: JobRow) -> JobRow:
+    """Insert a job with the next number, and return its row."""
+    ((number,),) = database.execute("SELECT coalesce(max(number), -1) + 1 FROM job").fetchall()
+    row = evolve(row, number=number)
+    insert_jobs(database, [row])
+    return row
 
 
 def find_job(database: sqlite3.Connection, *, key: str | None = None, id: str | None = None) -> JobRow | None:
@@ -132,6 +60,22 @@ def find_jobs(database: sqlite3.Connection, keys: Sequence[str]) -> dict[str, Jo
     return {row.key: row for row in rows}
 
 
+def count_occurrences(database: sqlite3.Connection, keys: Sequence[str]) -> list[int]:
+    """Return how often each key was seen before in this run and count it."""
+    marks = ", ".join("?" * len(keys))
+    seen: dict[str, int] = dict(
+        database.execute(f"SELECT key, times FROM seen WHERE key IN ({marks})", keys).fetchall()
+    )
+    occurrences: list[int] = []
+    for key in keys:
+        occurrences.append(seen.get(key, 0))
+        seen[key] = occurrences[-1] + 1
+
+    marks = ", ".join(["(?, 1)"] * len(keys))
+    database.execute(f"INSERT INTO seen VALUES {marks} ON CONFLICT DO UPDATE SET times = times + 1", keys)
+    return occurrences
+
+
 def jobs_after(
     database: sqlite3.Connection, states: tuple[JobState, ...], number: int, limit: int = -1
 ) -> list[JobRow]:
@@ -142,10 +86,10 @@ def jobs_after(
 
 
 def entries_after(database: sqlite3.Connection, number: int, limit: int) -> list[Entry]:
-    """Return the next jobs with a larger number, with their images. `raw` is the start of a refusal."""
-    columns = JOB.replace("raw", f"CASE WHEN state IN (?, ?) THEN substr(raw, 1, {MAX_REFUSAL_BYTES}) END")
+    """Return the next jobs with a larger number, with their images. `raw` is at most the start of a reply."""
+    columns = JOB.replace("raw", f"CASE WHEN state IN (?, ?, ?) THEN substr(raw, 1, {MAX_REFUSAL_BYTES}) END")
     query = f"SELECT {columns} FROM job WHERE number > ? ORDER BY number LIMIT ?"
-    jobs = [*map(read_job, database.execute(query, (JobState.REJECTED, JobState.AMBIGUOUS, number, limit)))]
+    jobs = [*map(read_job, database.execute(query, (*WITH_REPLY, number, limit)))]
     images = images_by_job(database, [job.key for job in jobs])
     return [Entry(job, images[job.key]) for job in jobs]
 
@@ -154,10 +98,31 @@ def totals(database: sqlite3.Connection) -> tuple[list[JobGroup], dict[ImageStat
     """Count jobs by state, price and resends, and images by state."""
     jobs = database.execute("SELECT state, usd, resends, count(*) FROM job GROUP BY 1, 2, 3 ORDER BY min(number)")
     images = database.execute("SELECT state, count(*) FROM image GROUP BY 1")
-    return (
-        [JobGroup(JobState(state), None if usd is None else Decimal(usd), *rest) for state, usd, *rest in jobs],
-        {ImageState(state): count for state, count in images},
+    try:
+        return (
+            [JobGroup(JobState(state), read_price(usd), *rest) for state, usd, *rest in jobs],
+            {ImageState(state): count for state, count in images},
+        )
+    except (ArithmeticError, ValueError) as error:
+        raise JournalError(f"a job of the journal is damaged: {error}") from None
+
+
+def column_names(database: sqlite3.Connection) -> tuple[set[str], list[str]]:
+    """Return the fields that the requests of jobs have, and the names of carried columns, the first jobs' first."""
+    fields = database.execute(
+        "SELECT each.key FROM job, json_each(job.request, '$.fields') AS each"
+        " UNION SELECT each.key FROM job, json_each(job.request, '$.mode') AS each"
     )
+    carried = database.execute(
+        "SELECT each.key FROM job, json_each(job.carried) AS each GROUP BY 1 ORDER BY min(number), min(each.id)"
+    )
+    return {str(name) for (name,) in fields}, [str(name) for (name,) in carried]
+
+
+def job_states(database: sqlite3.Connection) -> Iterator[tuple[str, tuple[JobState, str, int]]]:
+    """Yield the key of each job, with its state, fingerprint and resends."""
+    for key, state, fingerprint, resends in database.execute("SELECT key, state, fingerprint, resends FROM job"):
+        yield key, (JobState(state), fingerprint, resends)
 
 
 def change_state(database: sqlite3.Connection, key: str, before: JobState, after: JobState, **columns: Column) -> None:
@@ -166,7 +131,7 @@ def change_state(database: sqlite3.Connection, key: str, before: JobState, after
     Raises:
         JournalError: If the job is not in the state `before`: another writer changed it.
     """
-    changes: dict[str, Column] = {"state": after, "updated_at": _now(), **columns}
+    changes: dict[str, Column] = {"state": after, "updated_at": timestamp(), **columns}
     assignments = ", ".join(f"{name} = ?" for name in changes)
     statement = f"UPDATE job SET {assignments} WHERE key = ? AND state = ?"
     if database.execute(statement, (*changes.values(), key, before)).rowcount != 1:
@@ -176,29 +141,56 @@ def change_state(database: sqlite3.Connection, key: str, before: JobState, after
 def begin_attempt(database: sqlite3.Connection, row: JobRow) -> None:
     """Record that a job is about to be sent. A job whose outcome is unknown counts as resent."""
     is_resend = row.state is JobState.AMBIGUOUS
-    reply: dict[str, Column] = {"status": None, "raw": None, "headers": None, "error": None}
-    change_state(database, row.key, row.state, JobState.SENDING, resends=row.resends + is_resend, **reply)
+    change_state(database, row.key, row.state, JobState.SENDING, resends=row.resends + is_resend, **NO_REPLY)
 
 
-def finish_attempt(database: sqlite3.Connection, row: JobRow, outcome: AttemptOutcome) -> JobRow:
-    """Record the outcome of an attempt and return the new row. An attempt that did not run does not count as a resend.
+def finish_attempt(database: sqlite3.Connection, row: JobRow, before: JobState = JobState.SENDING) -> None:
+    """Record the acceptance or the outcome of an attempt. `row` is the job after it."""
+    names = "status, raw, headers, error, resends, answered_at, generation_id, poll, failures"
+    columns = {name: getattr(row, name) for name in names.split(", ")}
+    change_state(database, row.key, before, row.state, **columns)
 
-    Args:
-        database: The journal.
-        row: The job as it was before the attempt.
-        outcome: The outcome to record.
-    """
-    is_resend = row.state is JobState.AMBIGUOUS and outcome.may_have_run
-    columns = asdict(outcome, filter=exclude("may_have_run"))
-    finished = evolve(row, **columns, resends=row.resends + is_resend)
-    change_state(database, row.key, JobState.SENDING, after=columns.pop("state"), **columns, resends=finished.resends)
-    return finished
+
+def reject_job(database: sqlite3.Connection, row: JobRow, error: str) -> JobRow:
+    """Reject a pending job that can never be sent, and return the new row, without the reply of an earlier attempt."""
+    reply = NO_REPLY | {"error": error}
+    change_state(database, row.key, JobState.PENDING, JobState.REJECTED, **reply)
+    return evolve(row, state=JobState.REJECTED, status=None, raw=None, headers=None, error=error)
+
+
+def price_job(database: sqlite3.Connection, row: JobRow, usd: Decimal) -> JobRow:
+    """Record the price of a job, and return the new row."""
+    row = evolve(row, usd=usd)
+    database.execute("UPDATE job SET usd = ? WHERE key = ?", (*values_of(row, "usd"), row.key))
+    return row
+
+
+def renew_job(database: sqlite3.Connection, row: JobRow, renewed: JobRow) -> None:
+    """Make a job pending that was certainly not billed, with the request, price and files of `renewed`."""
+    names = "operation, request, fingerprint, weight, usd"
+    columns = dict(zip(names.split(", "), values_of(renewed, names), strict=True))
+    change_state(database, row.key, row.state, JobState.PENDING, failures=0, **columns, **NO_REPLY)
+
+
+def change_carried(database: sqlite3.Connection, row: JobRow, carried: str) -> JobRow:
+    """Change the carried columns of a job in any state, and return the new row."""
+    database.execute("UPDATE job SET carried = ? WHERE key = ?", (carried, row.key))
+    return evolve(row, carried=carried)
+
+
+def renew_rejected_jobs(database: sqlite3.Connection) -> None:
+    """Make all rejected jobs pending."""
+    assignments = ", ".join(f"{name} = NULL" for name in NO_REPLY)
+    database.execute(
+        f"UPDATE job SET state = ?, updated_at = ?, failures = 0, {assignments} WHERE state = ?",
+        (JobState.PENDING, timestamp(), JobState.REJECTED),
+    )
 
 
 def mark_sending_ambiguous(database: sqlite3.Connection) -> None:
     """Mark the jobs that an earlier process was sending when it ended."""
     database.execute(
-        "UPDATE job SET state = ?, updated_at = ? WHERE state = ?", (JobState.AMBIGUOUS, _now(), JobState.SENDING)
+        "UPDATE job SET state = ?, updated_at = ? WHERE state = ?", (JobState.AMBIGUOUS, timestamp(), JobState.SENDING)
     )
 
 
@@ -221,19 +213,20 @@ def images_by_job(database: sqlite3.Connection, keys: Sequence[str]) -> dict[str
 def insert_images(database: sqlite3.Connection, rows: Iterable[ImageRow]) -> None:
     """Insert the images of an answer, except those that are known."""
     database.executemany(
-        f"INSERT OR IGNORE INTO image ({IMAGE}) VALUES ({', '.join('?' * 10)})", [values_of(row, IMAGE) for row in rows]
+        f"INSERT OR IGNORE INTO image ({IMAGE}) VALUES ({', '.join('?' * 14)})", [values_of(row, IMAGE) for row in rows]
     )
 
 
 def change_image(database: sqlite3.Connection, row: ImageRow, before: ImageState) -> None:
-    """Change an image's state and file.
+    """Change an image's state and place.
 
     Raises:
         JournalError: If the image is not in the state `before`.
     """
     changed = database.execute(
-        "UPDATE image SET state = ?, path = ?, sha256 = ?, size = ? WHERE key = ? AND number = ? AND state = ?",
-        (row.state, row.path, row.sha256, row.size, row.key, row.number, before),
+        "UPDATE image SET state = ?, path = ?, sha256 = ?, size = ?, problem = ?, tried_at = ?, max_bytes = ?, uri = ?"
+        " WHERE key = ? AND number = ? AND state = ?",
+        (*values_of(row, "state, path, sha256, size, problem, tried_at, max_bytes, uri"), row.key, row.number, before),
     ).rowcount
     if changed != 1:
         raise JournalError(f"image {row.number} of job {row.key} is not {before}, so it cannot become {row.state}")
@@ -250,7 +243,3 @@ def finish_job(database: sqlite3.Connection, row: JobRow, images: Iterable[Image
     insert_images(database, images)
     if after is not row.state:
         change_state(database, row.key, row.state, after)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

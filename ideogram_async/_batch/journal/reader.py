@@ -6,16 +6,18 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TypeVar
 
 import attrs
 
 from ideogram_async._batch.job import ImageState, JobState
-from ideogram_async._batch.journal import queries
+from ideogram_async._batch.journal import meta, queries
+from ideogram_async._batch.journal.counter import COUNTER, read_counter
 from ideogram_async._batch.journal.lock import is_locked
-from ideogram_async._batch.journal.queries import Entry, JobGroup, JobRow
-from ideogram_async._batch.journal.schema import APPLICATION_ID, HIDDEN, MIGRATIONS
+from ideogram_async._batch.journal.opening import log_loss, loss_error, missing_journal, to_journal_error
+from ideogram_async._batch.journal.rows import Entry, JobGroup, JobRow
+from ideogram_async._batch.journal.schema import HIDDEN, MIGRATIONS, SCHEMA
 from ideogram_async.errors import JournalError
 
 T = TypeVar("T")
@@ -31,6 +33,9 @@ def find_journal(folder: Path) -> Path:
         JournalError: If the folder has none.
     """
     path = folder / HIDDEN / "journal.sqlite3"
+    if loss := missing_journal(path, read_counter(path.with_name(COUNTER))):
+        raise loss_error(loss)
+
     if path.is_file():
         return path
 
@@ -52,8 +57,21 @@ def read_snapshot(folder: Path, step: Callable[[sqlite3.Connection], T]) -> T:
             _check(database, path)
             database.execute("BEGIN")
             return step(database)
-    except (sqlite3.DatabaseError, ArithmeticError, ValueError) as error:
-        raise JournalError(f"{path} is damaged or not a journal: {error}") from None
+    except (sqlite3.Error, ValueError) as error:
+        raise to_journal_error(path, error) from None
+
+
+def warn_of_loss(folder: Path) -> None:
+    """Log a warning if the journal of a folder has lost records.
+
+    Raises:
+        JournalError: If the journal cannot be trusted.
+    """
+    # Read first: a batch that is running writes it after the journal.
+    count = read_counter(folder / HIDDEN / COUNTER)
+    loss = count.loss(read_snapshot(folder, meta.read_sends), find_journal(folder))
+    if loss:
+        log_loss(loss)
 
 
 def iter_jobs(folder: Path) -> Iterator[Entry]:
@@ -64,10 +82,7 @@ def iter_jobs(folder: Path) -> Iterator[Entry]:
     """
     number = -1
     while page := _read_page(folder, number):
-        for entry in page:
-            _check_paths(entry)
-            yield entry
-
+        yield from page
         number = page[-1].job.number
 
 
@@ -132,18 +147,9 @@ def _connect(uri: str) -> sqlite3.Connection:
 
 
 def _check(database: sqlite3.Connection, path: Path) -> None:
-    (owner,) = database.execute("PRAGMA application_id").fetchone()
-    (version,) = database.execute("PRAGMA user_version").fetchone()
-    if owner != APPLICATION_ID:
-        raise JournalError(f"{path} is a database of another program")
-
+    version = SCHEMA.check_version(database, path)
     if version != len(MIGRATIONS):
-        age = "a newer" if version > len(MIGRATIONS) else "an older"
-        raise JournalError(f"{path} was written by {age} version of ideogram_async ({version}, not {len(MIGRATIONS)})")
-
-
-def _check_paths(entry: Entry) -> None:
-    for image in entry.images:
-        path = PurePosixPath(image.path or "")
-        if path.is_absolute() or ".." in path.parts or "\0" in str(path):
-            raise JournalError(f"image {image.number} of job {entry.job.key} is outside the folder: {path}")
+        age = f"an older version of ideogram_async ({version} < {len(MIGRATIONS)})"
+        error = JournalError(f"{path} was written by {age}")
+        error.advice = "Run the batch or `batch collect` once: that updates the journal."
+        raise error

@@ -25,6 +25,12 @@ INTERNAL_ERROR = 1011
 """Code of a web socket that the server closes after an error."""
 
 
+class InvalidKeyError(errors.InvalidRequestError):
+    """The header `Idempotency-Key` of a request to this site is missing or cannot be used."""
+
+    advice = "Choose a key for each purchase, such as a UUID, and repeat it with the same request."
+
+
 @frozen
 class Problem:
     """The response to one kind of error."""
@@ -42,6 +48,7 @@ class Problem:
 PROBLEMS: dict[type[errors.IdeogramError], Problem] = {
     errors.IdeogramError: Problem(502, "Call failed", "The image service could not be used.", OPERATOR),
     errors.InvalidRequestError: Problem(422, "Invalid request", "Some fields are invalid. Nothing was sent."),
+    InvalidKeyError: Problem(400, "Invalid key", "The header Idempotency-Key cannot be used. Nothing was sent."),
     errors.TransportError: Problem(502, "No response", "The image service returned no usable response."),
     errors.NotSentError: Problem(
         503,
@@ -67,7 +74,7 @@ PROBLEMS: dict[type[errors.IdeogramError], Problem] = {
     errors.NotFoundError: Problem(404, "Not found"),
     errors.SafetyError: Problem(422, "Rejected as unsafe"),
     errors.RateLimitError: Problem(
-        503, "Too busy", "Too many images are in progress. Nothing was sent.", "Retry later.", retry_after=30
+        503, "Too busy", "Too many images are in progress. Nothing was billed.", "Retry later.", retry_after=30
     ),
     errors.ServerError: Problem(502, "Image service failed", "The image service, or a proxy in front of it, failed."),
     errors.DecodeError: Problem(
@@ -89,7 +96,41 @@ PROBLEMS: dict[type[errors.IdeogramError], Problem] = {
         500, "File already exists", "The target exists with different content.", OPERATOR
     ),
     errors.BatchError: Problem(500, "Batch failed", "The batch folder cannot be used.", OPERATOR),
+    errors.InDoubtError: Problem(
+        504,
+        "Outcome unknown",
+        "The call of this key was sent, and its outcome is unknown. It may have been processed and billed.",
+        "Do not use a new key, which may be billed again: the operator of this site may still recover the result.",
+    ),
+    errors.LedgerError: Problem(
+        503, "Not available now", "The record of purchases cannot be used. Nothing was sent.", OPERATOR
+    ),
+    errors.KeyConflictError: Problem(422, "Key already used", "The key belongs to another request. Nothing was sent."),
+    errors.InProgressError: Problem(
+        409, "In progress", "The call of this key is in progress.", "Repeat it with the same key.", retry_after=5
+    ),
+    errors.BudgetError: Problem(
+        503, "Not available now", "The budget of this site does not cover the call.", OPERATOR, retry_after=300
+    ),
+    errors.GenerationFailed: Problem(502, "Generation failed", "The image service accepted the call, and it failed."),
+    errors.WaitTimeout: Problem(
+        504,
+        "Not finished yet",
+        "The image service has accepted the call and has not finished it.",
+        "Do not send it again: the operator of this site can still receive the result.",
+    ),
+    errors.WebhookError: Problem(
+        400, "Delivery refused", advice="Only recent deliveries that the image service has signed are accepted."
+    ),
 }
+
+LEDGER_UNAVAILABLE = Problem(
+    503,
+    "Not available now",
+    "The record of purchases cannot be reached. Nothing was sent.",
+    "Retry later with the same key.",
+    retry_after=30,
+)
 
 
 def install_error_handlers(app: Starlette) -> None:
@@ -128,14 +169,22 @@ async def _respond(connection: HTTPConnection, error: Exception) -> Response | N
 
 def problem_of(error: errors.IdeogramError) -> Problem:
     """Return the response to an error, by the most specific of its classes."""
+    if type(error) is errors.LedgerError and error.retryable:
+        return LEDGER_UNAVAILABLE
+
+    if isinstance(error, errors.RateLimitError) and not errors.is_in_flight_limit(error.reason):
+        return PROBLEMS[errors.PaymentRequiredError]
+
     return next(PROBLEMS[base] for base in type(error).__mro__ if base in PROBLEMS)
 
 
 def to_problem(error: errors.IdeogramError) -> dict[str, object]:
     """Convert an error to a problem document."""
     problem = problem_of(error)
-    # If the outcome is unknown, the error's own advice matters most.
-    advice = problem.advice if error.billed is not errors.Billed.UNKNOWN else None
+    # An outcome that is unknown for this call, and not for its class, needs the error's own advice, and so does a wait
+    # that a repeat with the same key continues.
+    has_own_advice = error.billed is errors.Billed.UNKNOWN and type(error).billed is not errors.Billed.UNKNOWN
+    has_own_advice |= isinstance(error, errors.WaitTimeout) and error.advice != errors.WaitTimeout.advice
     document: dict[str, object] = {
         "type": f"urn:ideogram-async:{type(error).__name__}",
         "title": problem.title,
@@ -143,7 +192,7 @@ def to_problem(error: errors.IdeogramError) -> dict[str, object]:
         "detail": problem.detail or str(error),
         "billed": str(error.billed),
         "retryable": error.retryable,
-        "advice": advice or error.advice,
+        "advice": error.advice if has_own_advice else problem.advice or error.advice,
     }
     return document | ({"problems": _by_field(error)} if isinstance(error, errors.InvalidRequestError) else {})
 
@@ -157,7 +206,8 @@ def should_log(error: errors.IdeogramError) -> bool:
 
 def retry_after(error: errors.IdeogramError) -> int | None:
     """Return the seconds after which a retry may help; `None` if it could be billed twice."""
-    if error.billed is not errors.Billed.NO:
+    # A retry with the same key cannot be billed twice.
+    if error.billed is not errors.Billed.NO and not isinstance(error, errors.InProgressError):
         return None
 
     requested = getattr(error, "retry_after", None)

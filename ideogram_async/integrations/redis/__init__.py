@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
-from ideogram_async.integrations.redis.limiter import RedisLimiter
+from ideogram_async._requirements import needs_extra
+
+with needs_extra(__name__, "redis"):
+    from ideogram_async.integrations.redis.limiter import RedisLimiter
 
 __all__ = ["RedisLimiter"]

@@ -35,7 +35,8 @@ class RedisLimiter(ImageLimiter):
             are open only during calls, in any event loop. Your own client works in its own event loop only, and is
             never closed by the limiter.
         account: A name for the account, the same in every process. Never its key.
-        max_in_flight: Images that may be in progress at once, over all processes.
+        max_in_flight: Images that may be in progress at once, over all processes. While processes with different
+            limits have calls, the smallest limit applies, which is logged.
         lease: Seconds after which the slots of a silent process are released. The service may still be processing its
             images, so a lease shorter than an image takes causes 429s.
 
@@ -80,6 +81,7 @@ class SharedSlots(Slots):
         self._is_registered = False
         self._is_offline = False
         self._was_logged = False
+        self._logged_limits = set[int]()
         self._closed_for = 0.0
         # Before the first sync the number of processes is unknown: at most as many as there are slots.
         self._share = 1
@@ -183,7 +185,8 @@ class SharedSlots(Slots):
     def _apply(self, state: State) -> None:
         now = asyncio.get_running_loop().time()
         self._closed_for = state["closed_for"] / 1000
-        self._share = max(1, self._congestion.configured // state["peers"])
+        self._share = max(1, state["smallest"] // state["peers"])
+        self._log_smaller_limit(state["smallest"])
         self._congestion.sync(limit=state["limit"], ceiling=state["ceiling"], epoch=state["epoch"])
         self._congestion.gate.close(now, self._closed_for)
         waiters = {number: waiter for waiter, number in self._numbers.items()}
@@ -198,6 +201,13 @@ class SharedSlots(Slots):
         if self._was_logged:
             self._was_logged = False
             logger.info("Redis is available again; the limit is shared again")
+
+    def _log_smaller_limit(self, smallest: int) -> None:
+        configured = self._congestion.configured
+        if smallest < configured and smallest not in self._logged_limits:
+            self._logged_limits.add(smallest)
+            message = "max_in_flight is %d in this process, but %d in another one of the account: %d applies to all"
+            logger.warning(message, configured, smallest, smallest)
 
     def _log_once(self, error: Exception) -> None:
         if not self._was_logged:

@@ -1,6 +1,6 @@
 -- Sync of one process: record its held slots, queued calls and outcomes, grant free slots, return the slots that it holds.
 --
--- KEYS[1]  hash: process -> {expires, holding, waiting}; a call in it is {number, weight, epoch} while it holds slots,
+-- KEYS[1]  hash: process -> {expires, configured, holding, waiting}; a call in it is {number, weight, epoch} while it holds slots,
 --          {number, weight, since, skipped} while it waits
 -- KEYS[2]  string: the congestion state of the account; it expires some time after the last 429
 -- ARGV     the process, the prefix of the channels that wake one, and the update as JSON; times in milliseconds
@@ -8,6 +8,7 @@
 -- An update is complete: a call that it does not contain has released its slots. Updates may therefore arrive twice or
 -- out of order, and one sync of each process restores a Redis that has lost its data.
 
+local UNLIMITED = 1e9
 local me, channels, update = ARGV[1], ARGV[2], cjson.decode(ARGV[3])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -33,17 +34,16 @@ end
 
 -- Congestion state.
 
+-- The configured limits are not part of it: that of a process ends with its lease.
 local stored = redis.call('GET', KEYS[2])
 local congestion = stored and cjson.decode(stored)
-  or {limit = update.configured, ceiling = update.configured, epoch = 0, opens_at = 0, gates = 0, is_probing = false}
-congestion.ceiling = math.min(congestion.ceiling, update.configured)
-congestion.limit = math.min(congestion.limit, update.configured)
+  or {limit = UNLIMITED, ceiling = UNLIMITED, epoch = 0, opens_at = 0, gates = 0, is_probing = false}
 
 -- Calls of this process, with the slots that another process has granted since the last sync.
 
 local before = processes[me] or {holding = {}, waiting = {}}
 local held, queued = by_number(before.holding), by_number(before.waiting)
-local mine = {expires = now + update.lease, holding = {}, waiting = {}}
+local mine = {expires = now + update.lease, configured = update.configured, holding = {}, waiting = {}}
 for _, call in ipairs(update.holding) do
   table.insert(mine.holding, held[call[1]] or {call[1], call[2], congestion.epoch})
 end
@@ -56,9 +56,10 @@ for _, call in ipairs(update.waiting) do
 end
 processes[me] = mine
 
-local peers, in_flight, queue = 0, 0, {}
+local peers, in_flight, queue, smallest = 0, 0, {}, update.configured
 for name, record in pairs(processes) do
   peers = peers + 1
+  smallest = math.min(smallest, record.configured)
   for _, call in ipairs(record.holding) do in_flight = in_flight + call[2] end
   for _, call in ipairs(record.waiting) do table.insert(queue, {owner = name, call = call}) end
 end
@@ -70,14 +71,18 @@ end)
 
 -- Outcomes of calls: the rules of `Congestion`.
 
+local function limit()
+  return math.min(congestion.limit, smallest)
+end
+
 local function reject(outcome)
   local pause = outcome.retry_after
   if outcome.epoch == congestion.epoch then
     local own = by_number(mine.holding)[outcome.number]
     local others = in_flight - (own and own[2] or 0)
     congestion.epoch, congestion.probe = congestion.epoch + 1, nil
-    congestion.ceiling = math.min(update.configured, math.max(1, outcome.server_limit or congestion.ceiling))
-    congestion.limit = math.min(congestion.limit, congestion.ceiling, math.max(1, others))
+    congestion.ceiling = math.max(1, outcome.server_limit or congestion.ceiling)
+    congestion.limit = math.min(limit(), congestion.ceiling, math.max(1, others))
     pause = math.max(pause, math.min(update.max_pause, outcome.pause * 2 ^ math.min(congestion.gates, 5)))
     congestion.gates = congestion.gates + 1
   end
@@ -132,7 +137,7 @@ if is_probe_out() and now >= congestion.probe_ends_at then reset_backoff() end
 local changed = {[me] = true}
 while not is_gated() do
   -- A call that needs more than the current limit is sent alone.
-  local chosen = choose(in_flight > 0 and math.floor(congestion.limit) - in_flight or update.configured)
+  local chosen = choose(in_flight > 0 and math.floor(limit()) - in_flight or update.configured)
   if not chosen then break end
 
   for i = 1, chosen - 1 do
@@ -173,8 +178,9 @@ end
 
 return cjson.encode({
   holding = mine.holding,
-  limit = congestion.limit,
-  ceiling = congestion.ceiling,
+  limit = limit(),
+  ceiling = math.min(congestion.ceiling, smallest),
+  smallest = smallest,
   epoch = congestion.epoch,
   closed_for = math.max(0, congestion.opens_at - now),
   peers = peers,

@@ -43,6 +43,8 @@ class State(TypedDict):
     """The calls that hold slots: number, weight and epoch."""
     limit: float
     ceiling: int
+    smallest: int
+    """The smallest `max_in_flight` of all processes that have calls."""
     epoch: int
     closed_for: float
     peers: int

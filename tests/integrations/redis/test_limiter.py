@@ -79,6 +79,29 @@ async def test_a_call_waits_for_those_of_others(redis: RedisServer, ours: Crowd,
     assert [] == redis.keys
 
 
+async def test_different_limits(redis: RedisServer, ours: Crowd, caplog: pytest.LogCaptureFixture):
+    """The smallest limit of all processes applies, and the log of the others names both numbers, once."""
+    small = Crowd(redis, RedisLimiter(redis.url, max_in_flight=3))
+    await small.ask_and_wait("two", 2)
+    await ours.ask_and_wait("one", 1)
+    await ours.ask("another")
+    await redis.until(lambda snapshot: snapshot.queued == 1)
+
+    assert (3.0, 1, 1, 0) == numbers(ours.limiter)
+
+    await small.end("two")
+    await ours.wait_for("another")
+
+    assert (10.0, 2, 0, 0) == numbers(ours.limiter)
+    assert ["max_in_flight is 10 in this process, but 3 in another one of the account: 3 applies to all"] == [
+        record.getMessage() for record in caplog.records if record.levelname == "WARNING"
+    ]
+
+    await ours.end("one")
+    await ours.end("another")
+    await ours.wait_until_empty()
+
+
 async def test_a_waiting_process_is_woken(
     redis: RedisServer, ours: Crowd, theirs: Crowd, monkeypatch: pytest.MonkeyPatch
 ):

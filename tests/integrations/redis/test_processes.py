@@ -8,10 +8,13 @@ import subprocess
 import sys
 
 import pytest
+from support.installed import find
 from support.paths import ROOT, SUPPORT
-from support.redisserver import REDIS_SERVER, RedisServer
+from support.redisserver import RedisServer
 
 from ideogram_async.sandbox import Sandbox
+
+pytestmark = pytest.mark.programs
 
 SCRIPT = SUPPORT / "worker.py"
 TIMEOUT = 60
@@ -119,9 +122,9 @@ async def test_redis_outage_during_a_run(redis: RedisServer, fate: str):
         assert (90, []) == (len(sandbox.ledger.entries), sandbox.ledger.duplicates)
 
 
-@pytest.mark.skipif(REDIS_SERVER is None, reason="redis-server is not installed")
 def test_the_example_runs():
     """`python examples/workers.py` starts three workers, gets no 429, and reports it."""
+    find("redis-server")
     run = _example("--calls", "3")
 
     assert "" == run.stderr

@@ -255,6 +255,36 @@ def _room(congestion: Congestion, held: dict[int, Waiter]) -> int:
     return int(congestion.limit) - in_flight if held else congestion.configured
 
 
+# ---- different limits
+
+
+def test_the_smallest_limit_applies(redis: RedisServer, ours: Process):
+    """While processes with different limits have calls, the smallest one applies to all."""
+    small = Process(redis, "small", configured=4)
+    ours.ask(1, 1)
+    small.ask(1, 1)
+
+    assert [1] == ours.ask(2, 3)
+    assert (4.0, 4.0, 4) == (ours.limit, small.limit, ours.reply["smallest"])
+
+    small.end(1)
+
+    assert [1, 2] == ours.sync()
+    assert (10.0, 10) == (ours.limit, ours.reply["smallest"])
+
+
+def test_a_limit_ends_with_the_lease(redis: RedisServer, ours: Process):
+    """The limit of a process that died ends with its lease, also if it was part of a back-off."""
+    small = Process(redis, "small", configured=2, lease=1)
+    small.ask(1, 2)
+    small.sync(small.rejected(pause=1.0, server_limit=20))
+    ours.calls[1] = 1
+    ours.sync_until_granted()
+    ours.end(1, *[accepted(10, epoch=1)] * 10)
+
+    assert (10.0, 10, 10) == (ours.limit, ours.reply["ceiling"], ours.reply["smallest"])
+
+
 # ---- 429
 
 

@@ -1,0 +1,1 @@
+"""Records of charged calls that are written before the calls are sent."""

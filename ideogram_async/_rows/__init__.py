@@ -1,0 +1,1 @@
+"""Rows of prompt lists and tables, parsed to requests."""

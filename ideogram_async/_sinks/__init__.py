@@ -1,0 +1,1 @@
+"""Destinations of image bytes: a folder, an object store, or a class of the caller's own."""

@@ -1,0 +1,1 @@
+"""Commands of `ideogram-async batch`."""
