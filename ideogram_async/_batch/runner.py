@@ -152,7 +152,8 @@ class Runner:
             async with asyncio.TaskGroup() as group:
                 for row in page:
                     job = intake.recall(row, row.number, images[row.key])
-                    if not is_finished(job, self._context.options):
+                    # A job that is resumed may have been answered since.
+                    if row.key not in self._resumed and not is_finished(job, self._context.options):
                         unlisted(group.create_task(self._recover_job(job)))
 
             if self._stopping.reason is not None:

@@ -183,6 +183,19 @@ async def test_accepted_jobs_are_resumed_before_anything_is_sent(client: Ideogra
     assert all(type(result.answer.seed) is int for result in results)
 
 
+async def test_downloads_of_resumed_jobs_hold_up_no_submission(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
+    """A job whose generation has ended is run once, and others are sent while its image is downloaded."""
+    await leave_accepted(client, sandbox, tmp_path, 1)
+    sandbox.release()
+    sandbox.fail("images", fault=Fault.hang)
+    async with asyncio.timeout(TIMEOUT), client.batch(make_jobs(2), tmp_path) as batch:
+        await accepted(sandbox, 2)
+        sandbox.release()
+        states = [result.state async for result in batch]
+
+    assert ([JobState.DONE] * 2, 2) == (states, submissions(sandbox))
+
+
 async def test_accepted_jobs_keep_their_slots_in_a_later_run(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
     """While accepted jobs go on, new ones are sent only to the slots that are left."""
     await leave_accepted(client, sandbox, tmp_path, 3)

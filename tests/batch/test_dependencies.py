@@ -10,6 +10,7 @@ from support.batches import by_id, collect, make_jobs
 from ideogram_async import (
     FromJob,
     Generate,
+    GenerateTransparent,
     Ideogram,
     InvalidRequestError,
     Job,
@@ -22,12 +23,12 @@ from ideogram_async.sandbox import Fault, Sandbox
 
 async def test_a_job_waits_for_the_image_of_an_earlier_job(client: Ideogram, sandbox: Sandbox, tmp_path: Path):
     """A job that names a later job, itself or a missing image is rejected and costs nothing."""
-    sandbox.fail("generate", fault=Fault.unsafe(1), after=1)
+    sandbox.fail("generate-transparent", fault=Fault.unsafe(1))
     jobs = [
         Job(Upscale(FromJob("later")), id="early"),
         Job(Upscale(FromJob("own")), id="own"),
         Job(Generate("a fox"), id="fox"),
-        Job(Generate("a withheld one"), id="withheld"),
+        Job(GenerateTransparent("a withheld one"), id="withheld"),
         Job(Upscale(FromJob("fox")), id="big"),
         Job(Remix(FromJob("big"), "at night"), id="night"),
         Job(Upscale(FromJob("withheld")), id="never"),
