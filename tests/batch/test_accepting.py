@@ -391,7 +391,7 @@ async def test_a_cancellation_leaves_accepted_jobs_accepted(client: Ideogram, sa
 async def test_a_generation_that_does_not_end_stays_accepted(sandbox: Sandbox, tmp_path: Path):
     """At the end of the wait it is a result with a ticket, and a later run asks again."""
     sandbox.hold()
-    async with connected(sandbox.url, timeout=0.3) as client:
+    async with connected(sandbox.url, timeout=1) as client:
         [result] = await collect(client, make_jobs(1), tmp_path)
 
     sandbox.release()

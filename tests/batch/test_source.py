@@ -141,7 +141,7 @@ async def test_closing_does_not_wait_for_a_blocking_input():
 
     reader = InputReader(blocking())
     await reader.read(16)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         waiting = asyncio.create_task(reader.read(16))
         await asyncio.sleep(0)
         waiting.cancel()

@@ -83,9 +83,10 @@ def test_the_first_interrupt_is_acknowledged_at_once(cli: CommandLine, ideogram_
 
 def test_a_terminal_that_closes_stops_the_batch(cli: CommandLine, ideogram_sandbox: Sandbox):
     """The process gets SIGHUP, and every write fails: the calls in flight are stored, and it ends by itself."""
-    cli.write("jobs.jsonl", *(generate(f"n{n}") for n in range(30)))
+    # More jobs than a process could send before it handles the signal.
+    cli.write("jobs.jsonl", *(generate(f"n{n}") for n in range(1000)))
     ideogram_sandbox.hold()
-    with terminal(cli, 100, "batch", "run", "jobs.jsonl", "out") as (process, screen):
+    with terminal(cli, 100, "batch", "run", "jobs.jsonl", "out", "--yes") as (process, screen):
         asyncio.run(asyncio.wait_for(ideogram_sandbox.wait_for_requests(10), 20))
         screen.close()
         ideogram_sandbox.release()

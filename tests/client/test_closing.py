@@ -75,7 +75,7 @@ async def test_closed_during_a_call(name: str) -> None:
                 await server.wait_for_requests(1)
                 await asyncio.wait([task], timeout=0.1)
 
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await client.aclose()
                 with pytest.raises(IdeogramError, match="the client was closed") as caught:
                     await task
@@ -146,7 +146,7 @@ async def test_closed_by_several_tasks() -> None:
     async with RawServer((whole, stall)) as server, connected(server.url) as client:
         task = asyncio.create_task(client.generate("a fox"))
         await server.wait_for_requests(1)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await asyncio.gather(*(client.aclose() for _ in range(5)))
 
         with pytest.raises(AmbiguousError):
@@ -164,7 +164,7 @@ async def test_closed_by_a_listener() -> None:
 
     async with RawServer((whole, stall)) as server:
         client = Ideogram("key", base_url=server.url, on_event=on_event)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             with pytest.raises(IdeogramError, match="the client was closed"):
                 await client.generate("a fox")
 
@@ -213,7 +213,7 @@ async def test_closed_with_a_listener_that_never_ends(monkeypatch: pytest.Monkey
     async with RawServer(OK) as server:
         client = Ideogram("key", base_url=server.url, on_event=on_event)
         await client.generate("a fox")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await client.aclose()
             await ended.wait()
 

@@ -74,7 +74,7 @@ def test_every_row_is_shown() -> None:
 @pytest.mark.parametrize("row", [row for row in ROWS if row.fault], ids=lambda row: f"{row.section}: {row.shown_by}")
 async def test_a_row_says_what_happens(row: Row) -> None:
     """With the fault of a row, the error, its `billed` and the bill of the sandbox are those of the row."""
-    options: dict[str, Any] = {"retry": Retry(attempts=2, base=0, throttle_wait=0), "timeout": Timeout(total=0.3)}
+    options: dict[str, Any] = {"retry": Retry(attempts=2, base=0, throttle_wait=0), "timeout": Timeout(total=1)}
     async with (
         Sandbox() as sandbox,
         Ideogram("sandbox", base_url=sandbox.url, max_image_bytes=10**6, **options) as client,

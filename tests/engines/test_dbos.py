@@ -182,7 +182,7 @@ async def test_an_accepted_call_is_waited_for(
 ):
     """A generation that takes longer than a step is asked for by the next ones, and a later workflow finds it."""
     request, ledger = v2.Generate46("a red fox"), SqliteLedger(tmp_path / "calls.sqlite3")
-    client = Ideogram("sandbox", base_url=sandbox.url, ledger=ledger, timeout=Timeout(total=0.1))
+    client = Ideogram("sandbox", base_url=sandbox.url, ledger=ledger, timeout=Timeout(total=1))
     async with client, launched(client, FolderSink(tmp_path), dbos_config) as images:
         workflow = sending(images, request)
         sandbox.hold()

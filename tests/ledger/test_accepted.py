@@ -73,7 +73,7 @@ async def test_anybody_asks_for_it_after_its_client_has_given_up(
     sandbox: Sandbox, store: Store, other: Ideogram, ledger: AnyLedger
 ):
     """A wait that ends in time leaves the call accepted, and another client gets the answer without a lease."""
-    async with Ideogram("sandbox", base_url=sandbox.url, ledger=store(), timeout=Timeout(total=0.2)) as client:
+    async with Ideogram("sandbox", base_url=sandbox.url, ledger=store(), timeout=Timeout(total=1)) as client:
         sandbox.hold()
         with pytest.raises(WaitTimeout) as error:
             await client.once("fox", FOX)

@@ -424,7 +424,7 @@ def test_statistics_without_a_loop() -> None:
     assert "<ImageLimiter: 0 of 3 slots in use, 0 waiting>" == repr(ImageLimiter(3))
 
 
-def test_no_timer_without_waiting_calls() -> None:
+def test_no_timer_without_waiting_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     """The gate needs a timer only while a call waits behind it."""
 
     async def wait_for_nothing() -> None:
@@ -435,6 +435,7 @@ def test_no_timer_without_waiting_calls() -> None:
         await settle()
         await asyncio.Event().wait()
 
+    monkeypatch.setattr("support.virtual.TIMEOUT", 0.1)
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         with pytest.raises(RuntimeError, match="every task waits, and no timer is set"):
             runner.run(wait_for_nothing())

@@ -26,7 +26,7 @@ from ideogram_async.errors import Phase
 from ideogram_async.events import Event, Failed, Retrying, Throttled
 from ideogram_async.files import ImageFile
 
-PROMPTLY = 2.0
+PROMPTLY = 20.0
 """Seconds within which a cancellation has to end, with room for a busy machine."""
 MAY_BE_BILLED = "sent: it may have been billed"
 LONG = Retry(base=1000.0, cap=1000.0)

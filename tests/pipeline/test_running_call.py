@@ -241,7 +241,7 @@ async def test_closed_by_on_done(sandbox: Sandbox) -> None:
         closed.set()
 
     client = Ideogram(CANARY, base_url=sandbox.url)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await client.start(FOX, on_done=on_done)
         await closed.wait()
 
@@ -261,7 +261,7 @@ async def test_on_done_that_never_ends_is_cancelled(sandbox: Sandbox, monkeypatc
             ended.set()
 
     client = Ideogram(CANARY, base_url=sandbox.url)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await client.start(FOX, on_done=on_done)
         await begun.wait()
         await client.aclose(grace=0.01)

@@ -11,7 +11,7 @@ from ideogram_async import Generate, Ideogram, Job, JobResult, Report
 
 __all__ = ["TIMEOUT", "by_id", "collect", "count_images", "make_jobs", "run_batch"]
 
-TIMEOUT = 20
+TIMEOUT = 60
 """Seconds after which a run of a batch has hung."""
 
 

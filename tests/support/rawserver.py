@@ -148,7 +148,7 @@ class RawServer:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until a condition on the counts holds."""
-        async with asyncio.timeout(10), self._changed:
+        async with asyncio.timeout(30), self._changed:
             await self._changed.wait_for(condition)
 
     async def wait_for_requests(self, count: int) -> None:

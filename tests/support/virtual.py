@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-TIMEOUT = 1.0
+TIMEOUT = 30.0
 """Real seconds to wait without a timer, when only a thread can still wake the loop."""
 
 

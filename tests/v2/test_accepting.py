@@ -150,7 +150,7 @@ async def test_a_wait_ends_in_time(client: Ideogram, sandbox: Sandbox) -> None:
     sandbox.hold()
     ticket = await client.submit(FOX)
     with pytest.raises(WaitTimeout) as error:
-        await client.generations.wait(ticket, timeout=0.1)
+        await client.generations.wait(ticket, timeout=1)
 
     copied = pickle.loads(pickle.dumps(error.value))
     sandbox.release()

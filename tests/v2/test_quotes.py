@@ -287,7 +287,7 @@ async def test_an_accepted_call_needs_no_price(client: Ideogram, sandbox: Sandbo
     """A key of unknown price that was accepted without a budget is waited for with one, although it has no quote."""
     path, request = tmp_path / "calls.sqlite3", v2.Custom("image", "generate", "ideogram-4-5", {"prompt": "a fox"})
     sandbox.hold()
-    async with SqliteLedger(path) as ledger, connected(sandbox.url, timeout=0.2) as hasty:
+    async with SqliteLedger(path) as ledger, connected(sandbox.url, timeout=1) as hasty:
         with pytest.raises(WaitTimeout):
             await hasty.once("fox", request, ledger=ledger)
 
