@@ -23,8 +23,10 @@ from ideogram_async.sandbox import Sandbox
 # Programs that the tests start import `support`, too.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))
 
-# A shell ignores SIGINT in what it runs in the background, and the programs that the tests start would ignore it, too.
+# A shell ignores SIGINT in what it runs in the background, and nohup ignores SIGHUP. The programs that the tests start
+# would ignore them, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def allow_loopback_only(event: str, args: tuple[Any, ...]) -> None:
