@@ -45,7 +45,7 @@ def test_a_batch_that_drains(
     assert "10 of 30 done" in out
     assert "interrupted; run the same command to resume" in out
     assert 10 == len(ideogram_sandbox.ledger.entries)
-    assert {JobState.DONE: 10, JobState.PENDING: 16} == states(cli)
+    assert {JobState.DONE: 10} == sent(cli)
 
 
 @pytest.mark.parametrize("steps", ABORTING.values(), ids=ABORTING)
@@ -62,7 +62,7 @@ def test_a_batch_that_gives_up(
     assert (130, "") == (process.returncode, errors)
     assert "10 ambiguous" in out
     assert [".ideogram"] == [path.name for path in (cli.folder / "out").iterdir()]
-    assert {JobState.AMBIGUOUS: 10, JobState.PENDING: 16} == states(cli)
+    assert {JobState.AMBIGUOUS: 10} == sent(cli)
 
 
 def test_ignored_signals_stay_ignored(cli: CommandLine, ideogram_sandbox: Sandbox) -> None:
@@ -74,7 +74,7 @@ def test_ignored_signals_stay_ignored(cli: CommandLine, ideogram_sandbox: Sandbo
         _, errors = process.communicate(timeout=25)
 
     assert (0, "") == (process.returncode, errors)
-    assert {JobState.DONE: 30} == states(cli)
+    assert {JobState.DONE: 30} == sent(cli)
 
 
 @pytest.mark.parametrize(
@@ -127,6 +127,7 @@ def send_signals(process: subprocess.Popen[str], steps: Sequence[signal.Signals 
             process.send_signal(step)
 
 
-def states(cli: CommandLine) -> dict[JobState, int]:
-    """Return the number of jobs in each state that occurs."""
-    return {state: count for state, count in Folder(cli.folder / "out").report().by_state.items() if count}
+def sent(cli: CommandLine) -> dict[JobState, int]:
+    """Return the number of jobs that were sent, by state. How many others have been read is a matter of time."""
+    by_state = Folder(cli.folder / "out").report().by_state
+    return {state: count for state, count in by_state.items() if count and state is not JobState.PENDING}
