@@ -152,7 +152,7 @@ class Runner:
             async with asyncio.TaskGroup() as group:
                 for row in page:
                     job = intake.recall(row, row.number, images[row.key])
-                    # A job that is resumed may have been answered since.
+                    # A job that this run has resumed may have been answered since, and has its task.
                     if row.key not in self._resumed and not is_finished(job, self._context.options):
                         unlisted(group.create_task(self._recover_job(job)))
 
