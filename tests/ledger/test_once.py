@@ -18,6 +18,7 @@ from ideogram_async import (
     DecodeError,
     Generate,
     Ideogram,
+    ImageGenerationResponseV3,
     InDoubtError,
     InProgressError,
     InvalidRequestError,
@@ -231,15 +232,21 @@ async def test_a_caller_that_waits_too_long(buyer: Ideogram, other: Ideogram, sa
     assert not (await sending).meta.replayed
 
 
+async def send_and_fall_silent(client: Ideogram, sandbox: Sandbox) -> asyncio.Task[ImageGenerationResponseV3]:
+    """Send a call that the sandbox holds, and stop its heartbeat, like a process that is suspended."""
+    sandbox.hold()
+    sending = asyncio.create_task(client.once("fox", FOX))
+    await sandbox.wait_for_requests(1)
+    [heartbeat] = client._pipeline.config.sessions.current().keyed_calls._heartbeats.values()
+    heartbeat.stop()
+    return sending
+
+
 async def test_a_silent_owner_leaves_a_doubt_that_heals(sandbox: Sandbox, store: Store, other: Ideogram):
     """The call of a process that is suspended beyond its lease is in doubt. When it resumes, its answer counts."""
     ledger = store(lease=0.4)
     async with Ideogram("x", base_url=sandbox.url, ledger=ledger) as client:
-        sandbox.hold()
-        sending = asyncio.create_task(client.once("fox", FOX))
-        await sandbox.wait_for_requests(1)
-        [heartbeat] = client._pipeline.config.sessions.current().keyed_calls._heartbeats.values()
-        heartbeat.stop()
+        sending = await send_and_fall_silent(client, sandbox)
         with pytest.raises(InDoubtError, match="its owner is silent"):
             await other.once("fox", FOX)
 
@@ -254,11 +261,7 @@ async def test_a_silent_owner_leaves_a_doubt_that_heals(sandbox: Sandbox, store:
 async def test_short_waits_for_a_silent_owner_add_up(sandbox: Sandbox, store: Store, other: Ideogram, wait: float):
     """Callers that never wait for as long as the lease get the doubt as an error, and not progress forever."""
     async with Ideogram("x", base_url=sandbox.url, ledger=store(lease=0.4)) as client:
-        sandbox.hold()
-        sending = asyncio.create_task(client.once("fox", FOX))
-        await sandbox.wait_for_requests(1)
-        [heartbeat] = client._pipeline.config.sessions.current().keyed_calls._heartbeats.values()
-        heartbeat.stop()
+        sending = await send_and_fall_silent(client, sandbox)
         progress = 0
         with pytest.raises(InDoubtError, match="its owner is silent"):
             async with asyncio.timeout(30):
@@ -277,11 +280,7 @@ async def test_short_waits_for_a_silent_owner_add_up(sandbox: Sandbox, store: St
 async def test_both_answers_are_kept(sandbox: Sandbox, store: Store, other: Ideogram, ledger: AnyLedger):
     """A silent owner resumes after the user had the call sent again."""
     async with Ideogram("x", base_url=sandbox.url, ledger=store(lease=0.4)) as client:
-        sandbox.hold()
-        sending = asyncio.create_task(client.once("fox", FOX))
-        await sandbox.wait_for_requests(1)
-        [heartbeat] = client._pipeline.config.sessions.current().keyed_calls._heartbeats.values()
-        heartbeat.stop()
+        sending = await send_and_fall_silent(client, sandbox)
         await ledger.resolve("fox", "retry")
         again = asyncio.create_task(other.once("fox", FOX))
         await sandbox.wait_for_requests(2)
